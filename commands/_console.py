@@ -1,0 +1,92 @@
+"""What the commands print: tables and verdicts on stdout, progress on stderr. No other module prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..devices.host import BenchFigures
+    from ..runtime_ref.parity import ParityReport
+
+_STYLES = {"PASS": "green", "FAIL": "bold red", "NOT RUN": "yellow"}
+
+
+def stdout() -> Console:
+    """The console for results; wide enough when it is not a terminal, so that logs are not cut."""
+    return Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def print_json(data: Any) -> None:
+    """JSON on stdout, nothing else."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress display on a private copy of stderr, which goes on while libraries are silenced."""
+    with os.fdopen(os.dup(2), "w") as stream:
+        columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(file=stream), transient=True) as display:
+            yield display
+
+
+def print_parity(report: ParityReport) -> None:
+    """The table of verdicts."""
+    from ..runtime_ref.report import METRIC_TITLES, format_metric
+
+    table = Table(title="Parity with PyTorch fp32 (worst golden case)", title_justify="left")
+    for name in ("target", "precision", "stage"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    shown = [name for name in METRIC_TITLES if any(name in result.metrics for result in report.results)]
+    for name in shown:
+        table.add_column(METRIC_TITLES[name], justify="right", no_wrap=True)
+    for result in report.results:
+        style = _STYLES[result.verdict.value]
+        values = [format_metric(name, result.metrics.get(name)) for name in shown]
+        verdict = f"[{style}]{result.verdict}[/{style}]"
+        table.add_row(result.target.title, result.precision.value, result.scope, verdict, *values)
+    console = stdout()
+    console.print(table)
+    reasons: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.reason:
+            reasons.setdefault(f"{result.target.title} {result.verdict}: {result.reason}", []).append(result.scope)
+    for reason, scopes in reasons.items():
+        console.print(f"{reason} ({', '.join(dict.fromkeys(scopes))})", markup=False)
+
+
+def print_bench(rows: list[BenchFigures], threads: int) -> None:
+    """The tables of latencies: one line a stage, then one line a whole photo."""
+    console = stdout()
+    stages = Table(title=f"Latency in ms, {threads} threads", title_justify="left")
+    photos = Table(title="Whole photo", title_justify="left")
+    for table, names in (
+        (stages, ("runtime", "stage", "load", "first run", "p50", "p90", "runs")),
+        (photos, ("runtime", "photo", "depth ms", "render ms", "total ms", "peak MB")),
+    ):
+        for number, name in enumerate(names):
+            table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
+    for row in rows:
+        for figures in row.stages:
+            times = (f"{value:.1f}" for value in (figures.load, figures.first, figures.p50, figures.p90))
+            stages.add_row(f"{row.title} ({row.runtime})", figures.stage.value, *times, str(figures.runs))
+        if row.photo is not None:
+            photo = row.photo
+            times = (f"{value:.0f}" for value in (photo.depth, photo.render, photo.depth + photo.render))
+            photos.add_row(row.title, f"{photo.width}×{photo.height}", *times, f"{row.peak_mb:.0f}")
+    for table in (stages, photos):
+        if table.row_count:
+            console.print(table)
+    for row in rows:
+        if row.error:
+            console.print(f"{row.title}: {row.error}", markup=False)

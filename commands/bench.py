@@ -1,0 +1,79 @@
+"""`dofkit bench`: latency and memory of a bundle on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..runtime_ref.target import Precision, Target
+from ._options import PRECISION, TARGET, json_option
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--target", "targets", type=TARGET, multiple=True, help="Measure only this target.")
+@click.option("--precision", "precisions", type=PRECISION, multiple=True, help="Measure only this precision.")
+@click.option("--pytorch", is_flag=True, help="Also measure PyTorch fp32 (the shipped weights, or --weights).")
+@click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help="Weights for --pytorch.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
+@click.option("--runs", type=click.IntRange(min=5), default=30, show_default=True, help="Steady runs per stage.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
+    help="Stop the steady runs of a stage after this time (but not before 5 runs).",
+)  # fmt: skip
+@click.option(
+    "--photo", "photo_side", type=click.IntRange(min=0), default=2048, show_default=True,
+    help="Long side of the photo for the whole pipeline; 0 leaves it out.",
+)  # fmt: skip
+@json_option
+def command(
+    bundle: Path,
+    targets: tuple[Target, ...],
+    precisions: tuple[Precision, ...],
+    pytorch: bool,
+    weights: Path | None,
+    threads: int,
+    runs: int,
+    seconds: float,
+    photo_side: int,
+    as_json: bool,
+) -> None:
+    """Measure a BUNDLE: load, first run, steady median and 90th percentile, whole photo, peak memory.
+
+    Every runtime runs in a process of its own. Core ML needs a Mac or an iPhone and is left out here. Times of
+    different machines do not compare; on one machine compare the rows of one run.
+    """
+    from ..devices import host
+    from ..runtime_ref.bundle import Bundle
+    from ..runtime_ref.errors import DofkitError
+    from . import _console
+
+    opened = Bundle.open(bundle)
+    chosen: list[tuple[Target | None, Precision]] = [
+        (target, precision)
+        for target, precision in opened.variants()
+        if target is not Target.COREML
+        and (not targets or target in targets)
+        and (not precisions or precision in precisions)
+    ]
+    if pytorch:
+        chosen.append((None, Precision.FP32))
+    if not chosen:
+        there = ", ".join(f"{target} {precision}" for target, precision in opened.variants())
+        raise DofkitError(f"{bundle} holds nothing of that kind which runs on this machine; it holds {there}")
+    rows = []
+    with _console.progress() as display:
+        bar = display.add_task("bench", total=len(chosen))
+        for target, precision in chosen:
+            request = host.BenchRequest(
+                bundle=bundle, target=target, precision=precision, weights=weights, threads=threads, runs=runs,
+                seconds=seconds, photo_side=photo_side,
+            )  # fmt: skip
+            display.update(bar, description=request.title)
+            rows.append(host.bench(request))
+            display.advance(bar)
+    if as_json:
+        _console.print_json({"threads": threads, "results": [row.model_dump(mode="json") for row in rows]})
+    else:
+        _console.print_bench(rows, threads)

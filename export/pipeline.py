@@ -1,0 +1,261 @@
+"""`dofkit export`, step by step: load, convert, compute golden vectors, prove parity, describe, seal."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from typing_extensions import assert_never
+
+from .. import __version__
+from ..runtime_ref.bundle import (
+    MANIFEST,
+    Bundle,
+    GoldenCase,
+    Manifest,
+    ModelEntry,
+    NetworkEntry,
+    describe_files,
+    file_sha256,
+    new_bundle,
+    refuse_foreign,
+)
+from ..runtime_ref.errors import ensure_installed
+from ..runtime_ref.golden import GoldenArrays, write_golden
+from ..runtime_ref.parity import ParityReport, run_parity
+from ..runtime_ref.plan import PipelinePlan
+from ..runtime_ref.report import write_readme, write_report
+from ..runtime_ref.stage import Stage
+from ..runtime_ref.target import Precision, Target
+from ..train.session import load_networks
+from ..train.weights import weights_file
+from .golden import golden_case, golden_pictures
+from .stages import StageGraph, stage_graphs
+
+CONVENTIONS = {
+    "image": "RGB, sRGB-encoded, in [0, 1]; apply the EXIF orientation first",
+    "disparity": "normalised inverse depth in [0, 1]; 1 is nearest, 0 farthest; it is not depth",
+    "focus": "the disparity in focus; from a touched point: the median of the disparity over a small window at it",
+    "aperture": "0 (everything sharp) to 1 (largest blur)",
+    "defocus": "c = aperture * (disparity - focus) * long_side / 40: signed radius of the circle of confusion in "
+    "pixels of the map's own level, > 0 nearer than the focus; long_side: the unpadded photo's at that level. "
+    "The networks get c / 8 clipped to [-1, 1]",
+    "levels": "pad the photo at its right and bottom (repeat the edge) to a multiple of 2^n, n the least with "
+    "long_side / 2^n <= 320; a level is the 2x2 mean of the one above; blur at level 0, then upsample n times",
+    "tiles": "input size = core + 2 * halo; cut tiles every core pixels from the corner, repeat the picture's edge "
+    "beyond its border, keep the core of each output; copy tiles whose |c| is below plan.copy_below pixels",
+}
+
+# Packages whose versions decide the bytes of a bundle.
+TOOLS = (
+    "torch",
+    "coremltools",
+    "litert-torch",
+    "ai-edge-quantizer",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "ai-edge-litert",
+)
+
+Watch = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export.
+
+    Attributes:
+        out: the bundle's folder.
+        targets, precisions, stages: what to write; every combination is written.
+        plan: tile sizes and halos.
+        weights: folder with the stages' safetensors files.
+        photos: real photos for the golden vectors; empty takes a public-domain one.
+    """
+
+    out: Path
+    targets: tuple[Target, ...]
+    precisions: tuple[Precision, ...]
+    stages: tuple[Stage, ...]
+    plan: PipelinePlan
+    weights: Path
+    photos: tuple[Path, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """How many steps `export_bundle` reports."""
+        scopes = len(self.stages) + (len(self.stages) == len(Stage))
+        models = len(self.targets) * len(self.precisions)
+        return models * (len(self.stages) + scopes) + max(1, len(self.photos)) + 1
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote and proved."""
+
+    bundle: Path
+    manifest: Manifest
+    parity: ParityReport
+    seconds: float
+
+
+def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> ExportResult:
+    """Export, prove and write a bundle; it appears at `request.out` whole or not at all.
+
+    Args:
+        request: what to export.
+        watch: called with (what happens now, steps done, steps in all).
+
+    Raises:
+        DofkitError: on weights that do not load, a missing extra, a goal that cannot be written.
+    """
+    started = time.perf_counter()
+    report = _Steps(watch, request.steps)
+    # 1. Refuse early what would fail late: the goal and the packages that every export needs.
+    refuse_foreign(request.out)
+    _ensure_packages(request.targets)
+    # 2. Networks and the fixed-size graphs they are exported as.
+    networks = load_networks(request.weights, request.stages)
+    graphs = stage_graphs({stage: networks[stage] for stage in request.stages}, request.plan)
+    with new_bundle(request.out) as folder:
+        # 3. Convert: every stage for every target in every precision.
+        models = _convert_all(folder, request, graphs, report)
+        # 4. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
+        cases = _write_golden(folder, request, networks, report)
+        manifest = Manifest(
+            name=request.out.name.removesuffix(".dofbundle"),
+            conventions=CONVENTIONS,
+            plan=request.plan,
+            networks={stage: _describe(stage, graphs[stage], request.weights) for stage in request.stages},
+            models=tuple(models),
+            golden=tuple(case for case, _ in cases),
+            tools=_tool_versions(),
+            files={},
+        )
+        # 5. Parity of the files as they lie on disk.
+        bundle = Bundle(folder, manifest)
+        parity = run_parity(bundle, watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}"))
+        # 6. What people read.
+        (folder / "parity.json").write_text(json.dumps(parity.as_json(), indent=2, sort_keys=True) + "\n")
+        write_report(folder / "report.html", manifest, parity, {case.name: arrays for case, arrays in cases})
+        write_readme(folder / "README.md", manifest)
+        # 7. Seal: hashes of every file, then the manifest's own digest.
+        manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
+        (folder / MANIFEST).write_bytes(manifest.encoded())
+    return ExportResult(request.out, manifest, parity, time.perf_counter() - started)
+
+
+class _Steps:
+    """Counts the steps that a watcher sees."""
+
+    def __init__(self, watch: Watch, total: int) -> None:
+        self._watch, self._total, self._done = watch, total, 0
+
+    def __call__(self, what: str) -> None:
+        self._watch(what, self._done, self._total)
+        self._done += 1
+
+
+# The packages that a target's converter and runtime import, checked before the first minute of work.
+NEEDED = {
+    Target.COREML: ("coremltools",),
+    Target.TFLITE: ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
+    Target.ONNX: ("onnx", "onnxscript", "onnxruntime"),
+}
+
+
+def _ensure_packages(targets: tuple[Target, ...]) -> None:
+    for target in targets:
+        for package in (*NEEDED[target], "skimage"):
+            ensure_installed(package, target.extra, f"exporting to {target.title}")
+    ensure_installed("jinja2", "report", "writing the bundle's report")
+
+
+def _converter(target: Target) -> ModuleType:
+    """The module that writes a target: `convert`, `operators` and `DEPLOYMENT`."""
+    match target:
+        case Target.COREML:
+            from . import coreml as module
+        case Target.TFLITE:
+            from . import tflite as module
+        case Target.ONNX:
+            from . import onnx as module
+        case _:
+            assert_never(target)
+    return module
+
+
+def _convert_all(
+    folder: Path, request: ExportRequest, graphs: Mapping[Stage, StageGraph], report: _Steps
+) -> list[ModelEntry]:
+    entries = []
+    for target in request.targets:
+        module = _converter(target)
+        for precision in request.precisions:
+            for stage, graph in graphs.items():
+                report(f"convert {target.title} {precision} {stage}")
+                inside = f"models/{target}/{stage}.{precision}{target.suffix}"
+                path = folder / inside
+                path.parent.mkdir(parents=True, exist_ok=True)
+                module.convert(graph, precision, path)
+                entry = ModelEntry(
+                    stage=stage,
+                    target=target,
+                    precision=precision,
+                    path=inside,
+                    inputs=tuple(graph.entry(signal, target) for signal in graph.inputs),
+                    outputs=(graph.entry(graph.output, target),),
+                    operators=module.operators(path),
+                    deployment=module.DEPLOYMENT,
+                )
+                entries.append(entry)
+    return entries
+
+
+def _write_golden(
+    folder: Path, request: ExportRequest, networks: Mapping[Stage, torch.nn.Module], report: _Steps
+) -> list[tuple[GoldenCase, GoldenArrays]]:
+    (folder / "golden").mkdir()
+    cases = []
+    for number, picture in enumerate(golden_pictures(request.photos)):
+        report(f"golden vectors {picture.name}")
+        arrays, lens = golden_case(picture, networks, request.plan)
+        inside = f"golden/{number}.safetensors"
+        write_golden(folder / inside, arrays)
+        case = GoldenCase(
+            name=picture.name,
+            path=inside,
+            kind=picture.kind,
+            focus=lens.focus,
+            aperture=lens.aperture,
+            note=picture.note,
+        )
+        cases.append((case, arrays))
+    return cases
+
+
+def _describe(stage: Stage, graph: StageGraph, weights: Path) -> NetworkEntry:
+    network = graph.network
+    return NetworkEntry(
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        receptive_radius=getattr(network, "halo", None),
+        configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
+        weights_sha256=file_sha256(weights_file(stage, weights)),
+    )
+
+
+def _tool_versions() -> dict[str, str]:
+    versions = {"dofkit": __version__}
+    for name in TOOLS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # a target that was not asked for
+    return versions

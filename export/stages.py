@@ -1,0 +1,76 @@
+"""What each exported graph computes: one network at one fixed size, with its tensors' names, shapes and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from ..runtime_ref.bundle import TensorEntry
+from ..runtime_ref.plan import PipelinePlan
+from ..runtime_ref.stage import INPUTS, OUTPUTS, Signal, Stage
+from ..runtime_ref.target import Target
+
+
+@dataclass(frozen=True)
+class StageGraph:
+    """A network and the fixed size it is exported at.
+
+    Attributes:
+        stage: what it computes.
+        network: the PyTorch network, in evaluation mode.
+        side: height and width of its low-resolution inputs, in pixels.
+    """
+
+    stage: Stage
+    network: torch.nn.Module
+    side: int
+
+    def shape(self, signal: Signal) -> tuple[int, int, int, int]:
+        """A tensor's shape, `(1, C, H, W)`."""
+        return 1, signal.channels, signal.scale * self.side, signal.scale * self.side
+
+    @property
+    def inputs(self) -> tuple[Signal, ...]:
+        """The graph's inputs, in the order of the network's arguments."""
+        return INPUTS[self.stage]
+
+    @property
+    def output(self) -> Signal:
+        """The graph's only output."""
+        return OUTPUTS[self.stage]
+
+    def example(self) -> tuple[torch.Tensor, ...]:
+        """Inputs to trace with; the values do not matter, none of the networks branches on them."""
+        return tuple(torch.full(self.shape(signal), 0.5) for signal in self.inputs)
+
+    def entry(self, signal: Signal, target: Target) -> TensorEntry:
+        """A tensor as the target's file declares it."""
+        batch, channels, height, width = self.shape(signal)
+        shape = (batch, height, width, channels) if target.layout == "NHWC" else (batch, channels, height, width)
+        return TensorEntry(
+            name=signal.name,
+            shape=shape,
+            dtype="float32",
+            layout=target.layout,  # pyright: ignore[reportArgumentType]
+            low=signal.low,
+            high=signal.high,
+            meaning=signal.meaning,
+        )
+
+
+def stage_graphs(networks: Mapping[Stage, torch.nn.Module], plan: PipelinePlan) -> dict[Stage, StageGraph]:
+    """The graphs of all given networks, at the sizes that the plan fixes."""
+    sides = {
+        Stage.DEPTH: plan.depth_size,
+        Stage.LENS_BLUR: plan.lens_blur.tile,
+        Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile,
+    }
+    graphs = {}
+    for stage, network in networks.items():
+        side = sides[stage]
+        if side is None:
+            raise ValueError(f"{stage} cannot be exported untiled: an exported graph has one fixed size")
+        graphs[stage] = StageGraph(stage, network, side)
+    return graphs

@@ -1,0 +1,90 @@
+"""TFLite through litert-torch: channel-last inputs and outputs, a signature named after the stage.
+
+fp16 stores weights as float16 (AI Edge Quantizer's float casting); a CPU computes in float32, a GPU in float16.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ..runtime_ref.errors import require
+from ..runtime_ref.quiet import silence
+from ..runtime_ref.target import Precision
+from .stages import StageGraph
+
+DEPLOYMENT = "LiteRT 1.0 (TFLite schema 3)"
+
+
+class _ChannelLast(torch.nn.Module):
+    """A network whose inputs and outputs are `[N, H, W, C]`, the output in a dict that names it."""
+
+    def __init__(self, graph: StageGraph) -> None:
+        super().__init__()
+        self._names = [signal.name for signal in graph.inputs]
+        self._output = graph.output.name
+        self.network = graph.network
+
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        output = self.network(*(inputs[name].permute(0, 3, 1, 2) for name in self._names))
+        return {self._output: output.permute(0, 2, 3, 1)}
+
+
+def convert(graph: StageGraph, precision: Precision, path: Path) -> None:
+    """Write a stage as one .tflite file."""
+    litert = _litert_torch()
+    module = _ChannelLast(graph).eval()
+    example = {
+        signal.name: value.permute(0, 2, 3, 1).contiguous()
+        for signal, value in zip(graph.inputs, graph.example(), strict=True)
+    }
+    with warnings.catch_warnings(), silence():
+        warnings.simplefilter("ignore")
+        converter = litert.Converter()
+        converter.add_signature(graph.stage.value, module, sample_kwargs=example)
+        converter.convert().export(str(path))
+        if precision is Precision.FP16:
+            _store_fp16(path)
+
+
+def _litert_torch() -> ModuleType:
+    """Import litert-torch with its progress lines and its dependencies' notices turned off."""
+    os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "0")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    for name in ("torchao", "torch.utils._pytree", "jax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), silence():
+        warnings.simplefilter("ignore")
+        return require("litert_torch", "tflite", "exporting to TFLite")
+
+
+def _store_fp16(path: Path) -> None:
+    """Replace the file by one whose weights are float16."""
+    quantizer = require("ai_edge_quantizer.quantizer", "tflite", "exporting to TFLite in fp16")
+    qtyping = require("ai_edge_quantizer.qtyping", "tflite", "exporting to TFLite in fp16")
+    weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    config = qtyping.OpQuantizationConfig(
+        weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
+    )
+    job: Any = quantizer.Quantizer(str(path))
+    names = qtyping.TFLOperationName
+    for name in (names.CONV_2D, names.DEPTHWISE_CONV_2D, names.FULLY_CONNECTED, names.CONV_2D_TRANSPOSE):
+        job.update_quantization_recipe(".*", name, config, quantizer.AlgorithmName.FLOAT_CASTING)
+    job.quantize(enable_progress_report=False).export_model(str(path), overwrite=True)
+
+
+def operators(path: Path) -> dict[str, int]:
+    """The file's operations and how often each stands in it."""
+    schema = require("ai_edge_litert.schema_py_generated", "tflite", "reading a TFLite file")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(path.read_bytes()), 0))
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    counts = Counter(names[codes[op.opcodeIndex]] for graph in model.subgraphs for op in graph.operators)
+    return dict(sorted(counts.items()))

@@ -1,0 +1,1 @@
+"""The ground floor: optics, tiling, pyramid, pipeline, bundle, sessions and parity. Knows nothing of PyTorch."""

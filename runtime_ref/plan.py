@@ -1,0 +1,66 @@
+"""How the exported graphs are applied to a photo: input sizes, halos, the threshold for copying. Part of a manifest."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .tiling import TilePlan
+
+
+class TileSpec(BaseModel):
+    """Tiles of one stage, in pixels of its low-resolution side.
+
+    Attributes:
+        tile: input size of the graph, core + 2·halo; None computes a picture untiled (PyTorch only).
+        halo: pixels around the core that are computed and thrown away; >= the receptive field's radius.
+        align: tile origins and sizes are multiples of this.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tile: int | None = Field(ge=1)
+    halo: int = Field(ge=0)
+    align: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_core(self) -> TileSpec:
+        if self.tile is not None and self.tile <= 2 * self.halo:
+            raise ValueError(f"a tile of {self.tile} pixels has no core inside a halo of {self.halo}")
+        if self.halo % self.align or (self.tile or 0) % self.align:
+            raise ValueError(f"tile {self.tile} and halo {self.halo} must be multiples of {self.align}")
+        return self
+
+    def over(self, size: tuple[int, int]) -> TilePlan:
+        """The tiles of a picture of (height, width)."""
+        if self.tile is None:
+            return TilePlan.whole(size, self.halo, self.align)
+        return TilePlan.fixed(size, self.tile, self.halo)
+
+
+class PipelinePlan(BaseModel):
+    """Everything beside the graphs that turns a photo into a portrait.
+
+    Attributes:
+        depth_size: side of the square that the photo is resized to for the depth network.
+        lens_blur: tiles at level 0.
+        guided_upsampling: tiles of the low-resolution side at every level.
+        copy_below: tiles whose |c| stays below this many pixels are copied from the sharp picture.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    depth_size: int = Field(ge=128, multiple_of=128)
+    lens_blur: TileSpec
+    guided_upsampling: TileSpec
+    # A disc of radius 0.2 pixels lies inside one pixel: blurring by it changes nothing that sampling can show.
+    copy_below: float = Field(default=0.2, ge=0)
+
+    def untiled(self) -> PipelinePlan:
+        """The same computation on whole pictures, nothing copied: the reference that tiles are tested against."""
+        return self.model_copy(
+            update={
+                "lens_blur": self.lens_blur.model_copy(update={"tile": None}),
+                "guided_upsampling": self.guided_upsampling.model_copy(update={"tile": None}),
+                "copy_below": 0.0,
+            }
+        )

@@ -1,0 +1,36 @@
+"""ONNX files on ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DofkitError, require
+from ..stage import OUTPUTS, Stage
+
+Array = NDArray[np.float32]
+
+
+class OnnxSession:
+    """A stage computed by ONNX Runtime."""
+
+    def __init__(self, stage: Stage, model: Path, threads: int = 2) -> None:
+        ort = require("onnxruntime", "onnx", "running an ONNX model")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors only
+        # Tiles have one size, but the arena would keep the largest of all stages; memory is bounded without it.
+        options.enable_cpu_mem_arena = False
+        try:
+            self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own error classes share no public base
+            reason = str(error).splitlines()[0]
+            raise DofkitError(f"ONNX Runtime cannot open {model} ({reason}); export the bundle again") from error
+        self._output = OUTPUTS[stage].name
+        self.runtime = f"ONNX Runtime {ort.__version__}"
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        return self._session.run([self._output], dict(inputs))[0]

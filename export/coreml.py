@@ -7,6 +7,7 @@ import logging
 import os
 import uuid
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -22,23 +23,24 @@ from .stages import StageGraph
 DEPLOYMENT = "iOS 17, macOS 14"
 
 
-def convert(graph: StageGraph, precision: Precision, path: Path) -> None:
-    """Write a stage as one .mlpackage folder."""
+def convert(graph: StageGraph, paths: Mapping[Precision, Path]) -> None:
+    """Write a stage as one .mlpackage folder a precision; the network is traced once."""
     ct = _coremltools()
     with warnings.catch_warnings(), silence(), torch.inference_mode():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(graph.network, graph.example(), check_trace=False)
-        model = ct.convert(
-            traced,
-            inputs=[ct.TensorType(s.name, shape=graph.shape(s), dtype=np.float32) for s in graph.inputs],
-            outputs=[ct.TensorType(graph.output.name, dtype=np.float32)],
-            convert_to="mlprogram",
-            minimum_deployment_target=ct.target.iOS17,
-            compute_precision=ct.precision.FLOAT16 if precision is Precision.FP16 else ct.precision.FLOAT32,
-            skip_model_load=True,
-        )
-        model.save(str(path))
-    _canonicalise(path)
+        for precision, path in paths.items():
+            model = ct.convert(
+                traced,
+                inputs=[ct.TensorType(s.name, shape=graph.shape(s), dtype=np.float32) for s in graph.inputs],
+                outputs=[ct.TensorType(graph.output.name, dtype=np.float32)],
+                convert_to="mlprogram",
+                minimum_deployment_target=ct.target.iOS17,
+                compute_precision=ct.precision.FLOAT16 if precision is Precision.FP16 else ct.precision.FLOAT32,
+                skip_model_load=True,
+            )
+            model.save(str(path))
+            _canonicalise(path)
 
 
 def _coremltools() -> ModuleType:

@@ -6,6 +6,7 @@ import copy
 import io
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,17 @@ OPSET = 18  # the exporter's own; every ONNX Runtime since 1.14 runs it
 DEPLOYMENT = f"ONNX opset {OPSET}"
 
 
-def convert(graph: StageGraph, precision: Precision, path: Path) -> None:
-    """Write a stage as one self-contained .onnx file."""
+def convert(graph: StageGraph, paths: Mapping[Precision, Path]) -> None:
+    """Write a stage as one self-contained .onnx file a precision."""
+    for precision, path in paths.items():
+        network = _Half(graph.network).eval() if precision is Precision.FP16 else graph.network
+        path.write_bytes(_export(graph, network))
+
+
+def _export(graph: StageGraph, network: torch.nn.Module) -> bytes:
+    """The bytes of a network's file."""
     require("onnxscript", "onnx", "exporting to ONNX")
     onnx = require("onnx", "onnx", "exporting to ONNX")
-    network = _Half(graph.network).eval() if precision is Precision.FP16 else graph.network
     buffer = io.BytesIO()
     with warnings.catch_warnings(), silence():
         warnings.simplefilter("ignore")
@@ -42,7 +49,7 @@ def convert(graph: StageGraph, precision: Precision, path: Path) -> None:
     model = onnx.load_from_string(buffer.getvalue())
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return model.SerializeToString(deterministic=True)
 
 
 class _Half(torch.nn.Module):

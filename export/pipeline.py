@@ -92,8 +92,8 @@ class ExportRequest:
     def steps(self) -> int:
         """How many steps `export_bundle` reports."""
         scopes = len(self.stages) + (len(self.stages) == len(Stage))
-        models = len(self.targets) * len(self.precisions)
-        return models * (len(self.stages) + scopes) + max(1, len(self.photos)) + 1
+        targets, variants = len(self.targets), len(self.targets) * len(self.precisions)
+        return targets * len(self.stages) + variants * scopes + max(1, len(self.photos)) + 1
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     networks = load_networks(request.weights, request.stages)
     graphs = stage_graphs({stage: networks[stage] for stage in request.stages}, request.plan)
     with new_bundle(request.out) as folder:
-        # 3. Convert: every stage for every target in every precision.
+        # 3. Convert: every stage for every target, in every precision.
         models = _convert_all(folder, request, graphs, report)
         # 4. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, request, networks, report)
@@ -198,25 +198,27 @@ def _convert_all(
     entries = []
     for target in request.targets:
         module = _converter(target)
-        for precision in request.precisions:
-            for stage, graph in graphs.items():
-                report(f"convert {target.title} {precision} {stage}")
-                inside = f"models/{target}/{stage}.{precision}{target.suffix}"
-                path = folder / inside
-                path.parent.mkdir(parents=True, exist_ok=True)
-                module.convert(graph, precision, path)
-                entry = ModelEntry(
-                    stage=stage,
-                    target=target,
-                    precision=precision,
-                    path=inside,
-                    inputs=tuple(graph.entry(signal, target) for signal in graph.inputs),
-                    outputs=(graph.entry(graph.output, target),),
-                    operators=module.operators(path),
-                    deployment=module.DEPLOYMENT,
-                )
-                entries.append(entry)
+        for stage, graph in graphs.items():
+            report(f"convert {stage} to {target.title}")
+            inside = {p: f"models/{target}/{stage}.{p}{target.suffix}" for p in request.precisions}
+            (folder / "models" / target.value).mkdir(parents=True, exist_ok=True)
+            module.convert(graph, {precision: folder / path for precision, path in inside.items()})
+            entries += [_model_entry(graph, target, precision, path, folder) for precision, path in inside.items()]
     return entries
+
+
+def _model_entry(graph: StageGraph, target: Target, precision: Precision, inside: str, folder: Path) -> ModelEntry:
+    module = _converter(target)
+    return ModelEntry(
+        stage=graph.stage,
+        target=target,
+        precision=precision,
+        path=inside,
+        inputs=tuple(graph.entry(signal, target) for signal in graph.inputs),
+        outputs=(graph.entry(graph.output, target),),
+        operators=module.operators(folder / inside),
+        deployment=module.DEPLOYMENT,
+    )
 
 
 def _write_golden(

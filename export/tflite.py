@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,21 +40,26 @@ class _ChannelLast(torch.nn.Module):
         return {self._output: output.permute(0, 2, 3, 1)}
 
 
-def convert(graph: StageGraph, precision: Precision, path: Path) -> None:
-    """Write a stage as one .tflite file."""
+def convert(graph: StageGraph, paths: Mapping[Precision, Path]) -> None:
+    """Write a stage as one .tflite file a precision; the network is converted once."""
     litert = _litert_torch()
     module = _ChannelLast(graph).eval()
     example = {
         signal.name: value.permute(0, 2, 3, 1).contiguous()
         for signal, value in zip(graph.inputs, graph.example(), strict=True)
     }
-    with warnings.catch_warnings(), silence():
+    with warnings.catch_warnings(), silence(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
+        float32 = Path(folder) / "float32.tflite"
         converter = litert.Converter()
         converter.add_signature(graph.stage.value, module, sample_kwargs=example)
-        converter.convert().export(str(path))
-        if precision is Precision.FP16:
-            _store_fp16(path)
+        converter.convert().export(str(float32))
+        for precision, path in paths.items():
+            match precision:
+                case Precision.FP32:
+                    shutil.copyfile(float32, path)
+                case Precision.FP16:
+                    _store_fp16(float32, path)
 
 
 def _litert_torch() -> ModuleType:
@@ -65,15 +73,15 @@ def _litert_torch() -> ModuleType:
         return require("litert_torch", "tflite", "exporting to TFLite")
 
 
-def _store_fp16(path: Path) -> None:
-    """Replace the file by one whose weights are float16."""
+def _store_fp16(float32: Path, path: Path) -> None:
+    """Write a file with the same operations and its weights in float16."""
     quantizer = require("ai_edge_quantizer.quantizer", "tflite", "exporting to TFLite in fp16")
     qtyping = require("ai_edge_quantizer.qtyping", "tflite", "exporting to TFLite in fp16")
     weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
     config = qtyping.OpQuantizationConfig(
         weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
     )
-    job: Any = quantizer.Quantizer(str(path))
+    job: Any = quantizer.Quantizer(str(float32))
     names = qtyping.TFLOperationName
     for name in (names.CONV_2D, names.DEPTHWISE_CONV_2D, names.FULLY_CONNECTED, names.CONV_2D_TRANSPOSE):
         job.update_quantization_recipe(".*", name, config, quantizer.AlgorithmName.FLOAT_CASTING)

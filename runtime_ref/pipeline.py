@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .optics import NETWORK_RADIUS, defocus, network_defocus
+from .optics import defocus, network_defocus
 from .plan import PipelinePlan
 from .pyramid import Pyramid, as_float, build_levels, map_at_level, resample
 from .sessions import Session
@@ -101,69 +101,73 @@ class PortraitPipeline:
         pyramid = Pyramid.of(*pixels.shape[:2])
         images = build_levels(pixels, pyramid)
         report = _counted(progress, self._tile_count(pyramid))
-        blurred = None
-        for level in range(pyramid.levels + 1):
-            is_top = level == pyramid.levels
-            shape = pixels.shape if is_top else (*pyramid.size(level), 3)
-            result = np.empty(shape, dtype if is_top else np.float32)
-            radius_level = max(level - 1, 0)  # the upsampling sees the defocus of the level below
-            radius = defocus(
-                map_at_level(disparity, pyramid, radius_level),
-                lens.focus,
-                lens.aperture,
-                pyramid.long_side(radius_level),
-            )
-            if blurred is None:
-                tiles = self._blur(images[0], radius)
-            else:
-                tiles = self._upsample(images[level], images[level - 1], blurred, radius)
-            for tile, core in tiles:
+        radius = self._radius(disparity, lens, pyramid, level=0)
+        result = _canvas(pixels, pyramid, 0, dtype)
+        for tile, core in self._blur(images[0], radius):
+            _place(result, tile, core)
+            report()
+        for level in range(1, pyramid.levels + 1):
+            low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
+            if level > 1:
+                radius = self._radius(disparity, lens, pyramid, level - 1)
+            result = _canvas(pixels, pyramid, level, dtype)
+            for tile, core in self._upsample(images[0], low, blurred, radius):
                 _place(result, tile, core)
                 report()
-            blurred = result
-        assert blurred is not None
-        return blurred
+        return result
+
+    @staticmethod
+    def _radius(disparity: Array, lens: Lens, pyramid: Pyramid, level: int) -> Array:
+        """Defocus at a level, `[H_level, W_level]` in pixels of that level."""
+        return defocus(map_at_level(disparity, pyramid, level), lens.focus, lens.aperture, pyramid.long_side(level))
 
     def _tile_count(self, pyramid: Pyramid) -> int:
         plans = [self._plan.lens_blur.over(pyramid.size(0))]
         plans += [self._plan.guided_upsampling.over(pyramid.size(level)) for level in range(pyramid.levels)]
         return sum(plan.count for plan in plans)
 
-    def _is_sharp(self, tile_defocus: NDArray[np.generic]) -> bool:
-        return float(np.abs(tile_defocus).max()) * NETWORK_RADIUS < self._plan.copy_below
+    def _is_sharp(self, radius: NDArray[np.generic]) -> bool:
+        return float(np.abs(radius).max()) < self._plan.copy_below
 
     def _blur(self, image: NDArray[np.generic], radius: Array) -> Iterator[tuple[Tile, Array]]:
         """Level 0, tile by tile."""
         plan = self._plan.lens_blur.over(radius.shape)
-        c = network_defocus(radius)
         for tile in plan:
-            tile_image, tile_c = plan.extract(image, tile), plan.extract(c, tile)
-            if self._is_sharp(tile_c):
+            tile_image, tile_radius = plan.extract(image, tile), plan.extract(radius, tile)
+            if self._is_sharp(tile_radius):
                 yield tile, as_float(plan.core(tile_image, tile))
             else:
-                inputs = {"image": to_network(tile_image), "defocus": to_network(tile_c)}
+                inputs = {"image": to_network(tile_image), "defocus": to_network(network_defocus(tile_radius))}
                 yield tile, plan.core(from_network(self._sessions[Stage.LENS_BLUR].run(inputs)), tile)
 
     def _upsample(
-        self, high: NDArray[np.generic], low: NDArray[np.generic], blurred_low: Array, radius_low: Array
+        self, high: NDArray[np.generic], low: NDArray[np.generic], blurred_low: NDArray[np.generic], radius_low: Array
     ) -> Iterator[tuple[Tile, Array]]:
         """One level up, tile by tile; the tiles that come out are those of the higher level."""
         plan_low = self._plan.guided_upsampling.over(radius_low.shape)
         plan_high: TilePlan = plan_low.scaled(2)
-        c = network_defocus(radius_low)
         for tile_low, tile_high in zip(plan_low, plan_high, strict=True):
-            tile_image, tile_c = plan_high.extract(high, tile_high), plan_low.extract(c, tile_low)
-            if self._is_sharp(tile_c):
+            tile_image, tile_radius = plan_high.extract(high, tile_high), plan_low.extract(radius_low, tile_low)
+            if self._is_sharp(tile_radius):
                 yield tile_high, as_float(plan_high.core(tile_image, tile_high))
                 continue
             inputs = {
                 "image_high": to_network(tile_image),
                 "image_low": to_network(plan_low.extract(low, tile_low)),
                 "blurred_low": to_network(plan_low.extract(blurred_low, tile_low)),
-                "defocus_low": to_network(tile_c),
+                "defocus_low": to_network(network_defocus(tile_radius)),
             }
             output = self._sessions[Stage.GUIDED_UPSAMPLING].run(inputs)
             yield tile_high, plan_high.core(from_network(output), tile_high)
+
+
+def _canvas(
+    pixels: NDArray[np.generic], pyramid: Pyramid, level: int, dtype: type[np.uint8] | type[np.float32]
+) -> NDArray[np.generic]:
+    """Where a level's result goes: the photo's size and `dtype` at the top, padded float32 below."""
+    if level == pyramid.levels:
+        return np.empty(pixels.shape, dtype)
+    return np.empty((*pyramid.size(level), 3), np.float32)
 
 
 def _place(result: NDArray[np.generic], tile: Tile, core: Array) -> None:

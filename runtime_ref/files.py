@@ -1,0 +1,58 @@
+"""Whole files in and out, with errors that a user can mend. What the bytes mean is not known here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from .errors import DofkitError
+
+
+def read_file(path: Path) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        DofkitError: the file is missing, a folder, empty, or may not be read.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DofkitError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise DofkitError(f"{path}: is a folder; name a file in it") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        raise DofkitError(f"{path}: cannot be read ({_reason(error)}); check its permissions") from error
+    if not data:
+        raise DofkitError(f"{path}: is empty (0 bytes); copy it again from where it came")
+    return data
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside the goal is renamed over it at the end.
+
+    Raises:
+        DofkitError: the folder is missing or not writable, the goal is a folder, or the disk is full.
+    """
+    # Not tempfile: its files are readable by their owner only, and the goal would inherit that.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        raise DofkitError(f"{path}: cannot be written, there is no folder {path.parent}; create it first") from None
+    except IsADirectoryError:
+        raise DofkitError(f"{path}: cannot be written, it is a folder; name a file in it") from None
+    except OSError as error:
+        raise DofkitError(
+            f"{path}: cannot be written ({_reason(error)}); choose a folder that is writable and has space"
+        ) from error
+    finally:
+        with suppress(OSError):  # it is gone after a success, and was never there where the folder is none
+            temporary.unlink()
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

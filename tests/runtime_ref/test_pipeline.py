@@ -1,0 +1,163 @@
+"""The pipeline: tiled equals untiled, sharp tiles are copied, levels and orientation are right, memory is bounded."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from scipy.ndimage import uniform_filter
+
+from dofkit.runtime_ref.pipeline import Lens, PortraitPipeline, depth_input
+from dofkit.runtime_ref.plan import PipelinePlan, TileSpec
+from dofkit.runtime_ref.pyramid import Pyramid, resize
+from dofkit.runtime_ref.stage import Stage
+
+PLAN = PipelinePlan(
+    depth_size=128,
+    lens_blur=TileSpec(tile=48, halo=4, align=1),
+    guided_upsampling=TileSpec(tile=40, halo=3, align=1),
+)
+
+
+class FakeDepth:
+    runtime = "fake"
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        return inputs["image"].mean(axis=1, keepdims=True)
+
+
+class FakeBlur:
+    """Blurs where the defocus says so, with a known receptive radius of 4."""
+
+    runtime = "fake"
+    calls = 0
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        self.calls += 1
+        image, weight = inputs["image"], np.abs(inputs["defocus"])
+        return image * (1 - weight) + uniform_filter(image, (1, 1, 9, 9), mode="constant") * weight
+
+
+class FakeUpsampling:
+    """Mixes the sharp and the bilinearly enlarged blurred picture; receptive radius 1 on the low side."""
+
+    runtime = "fake"
+
+    def __init__(self) -> None:
+        self.defocus: list[np.ndarray] = []
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        self.defocus.append(inputs["defocus_low"])
+        blurred, weight = (
+            np.stack([resize(channel, (2 * channel.shape[0], 2 * channel.shape[1])) for channel in inputs[name][0]])[
+                None
+            ]
+            for name in ("blurred_low", "defocus_low")
+        )
+        weight = np.abs(weight)
+        return inputs["image_high"] * (1 - weight) + blurred * weight
+
+
+def fake_sessions() -> dict:
+    return {Stage.DEPTH: FakeDepth(), Stage.LENS_BLUR: FakeBlur(), Stage.GUIDED_UPSAMPLING: FakeUpsampling()}
+
+
+@pytest.fixture
+def disparity() -> np.ndarray:
+    rows, columns = np.mgrid[:60, :80] / 80
+    return (0.5 + 0.5 * np.sin(6 * rows + 9 * columns)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 53), (320, 240), (333, 641), (700, 650), (3, 900)])
+def test_tiled_equals_untiled_at_every_size(size: tuple[int, int], disparity: np.ndarray) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    plan = PLAN.model_copy(update={"copy_below": 0.0})
+    lens = Lens(0.4, 1.0)
+    tiled = PortraitPipeline(fake_sessions(), plan).render(pixels, disparity, lens, np.float32)
+    whole = PortraitPipeline(fake_sessions(), plan.untiled()).render(pixels, disparity, lens, np.float32)
+    assert tiled.shape == pixels.shape
+    np.testing.assert_allclose(tiled, whole, atol=2e-6)
+
+
+def test_the_networks_themselves_render_the_same_tiled_and_untiled(weights, photo: np.ndarray) -> None:
+    from dofkit.train.session import default_plan, load_networks, torch_sessions
+
+    sessions = torch_sessions(load_networks(weights))
+    pixels = np.tile(photo, (3, 2, 1))  # two upsamplings
+    disparity = np.random.default_rng(1).random((40, 50), np.float32)
+    plan = default_plan(tile=64, depth_size=128).model_copy(update={"copy_below": 0.0})
+    tiled = PortraitPipeline(sessions, plan).render(pixels, disparity, Lens(0.5, 1.0), np.float32)
+    whole = PortraitPipeline(sessions, plan.untiled()).render(pixels, disparity, Lens(0.5, 1.0), np.float32)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_a_picture_in_focus_everywhere_is_copied_and_no_network_runs(disparity: np.ndarray) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 500, 3)).astype(np.uint8)
+    pipeline = PortraitPipeline({}, PLAN)  # a network that ran would raise a KeyError
+    np.testing.assert_array_equal(pipeline.render(pixels, disparity, Lens(0.5, aperture=0.0)), pixels)
+
+
+def test_only_tiles_with_defocus_are_computed() -> None:
+    pixels = np.zeros((120, 120, 3), np.uint8)  # 3×3 cores of 40 pixels at level 0
+    disparity = np.zeros((120, 120), np.float32)
+    disparity[:20, :20] = 1.0
+    sessions = fake_sessions()
+    PortraitPipeline(sessions, PLAN).render(pixels, disparity, Lens(0.0, 1.0))
+    assert sessions[Stage.LENS_BLUR].calls == 1
+
+
+def test_each_level_gets_the_defocus_of_its_own_pixels() -> None:
+    pixels = np.zeros((640, 640, 3), np.uint8)
+    sessions = fake_sessions()
+    plan = PLAN.untiled()
+    PortraitPipeline(sessions, plan).render(pixels, np.full((4, 4), 1.0, np.float32), Lens(0.5, 0.5))
+    (low,) = sessions[Stage.GUIDED_UPSAMPLING].defocus
+    # c = α(d − d_f)·320/40 = 0.5·0.5·8 = 2 pixels at level 0; networks get c / 8
+    np.testing.assert_allclose(low, 0.25, rtol=1e-6)
+
+
+def test_rounding_to_bytes_is_the_only_difference_between_the_result_types(disparity: np.ndarray, photo) -> None:
+    pipeline = PortraitPipeline(fake_sessions(), PLAN)
+    exact = pipeline.render(photo, disparity, Lens(0.4, 1.0), np.float32)
+    rounded = pipeline.render(photo, disparity, Lens(0.4, 1.0), np.uint8)
+    np.testing.assert_array_equal(rounded, np.rint(exact * 255))
+
+
+def test_progress_counts_all_tiles(disparity: np.ndarray, photo: np.ndarray) -> None:
+    seen: list[tuple[int, int]] = []
+    pipeline = PortraitPipeline(fake_sessions(), PLAN)
+    pipeline.render(np.tile(photo, (3, 2, 1)), disparity, Lens(0.4, 1.0), progress=lambda *state: seen.append(state))
+    total = seen[0][1]
+    assert seen == [(done, total) for done in range(1, total + 1)]
+
+
+def test_the_depth_input_is_the_whole_photo_stretched_to_a_square() -> None:
+    ramp = np.tile(np.linspace(0, 255, 1000).astype(np.uint8)[None, :, None], (600, 1, 3))
+    image = depth_input(ramp, 128)
+    assert image.shape == (1, 3, 128, 128)
+    np.testing.assert_allclose(image[0, 0, 64], (np.arange(128) + 0.5) / 128, atol=0.01)
+
+
+def test_disparity_comes_from_the_depth_session(photo: np.ndarray) -> None:
+    disparity = PortraitPipeline(fake_sessions(), PLAN).disparity(photo)
+    assert disparity.shape == (128, 128)
+    assert disparity.mean() == pytest.approx(photo.mean() / 255, abs=0.01)
+
+
+def test_no_float_copy_of_the_photo_is_ever_made(disparity: np.ndarray) -> None:
+    pixels = np.zeros((1500, 2000, 3), np.uint8)
+    sessions = fake_sessions()
+    sessions[Stage.GUIDED_UPSAMPLING].defocus = deque(maxlen=1)  # the fake's own memory is not what is measured
+    tracemalloc.start()
+    PortraitPipeline(sessions, PLAN).render(pixels, disparity, Lens(0.4, 1.0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    float_copy = pixels.size * 4
+    assert peak < float_copy, f"peak {peak / 1e6:.0f} MB; a float copy of the photo is {float_copy / 1e6:.0f} MB"
+
+
+def test_levels_of_a_portrait_photo() -> None:
+    assert Pyramid.of(4032, 3024).levels == 4

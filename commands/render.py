@@ -94,10 +94,15 @@ def command(
         dofkit render photo.jpg --focus 0.5,0.4 --aperture 0.8 --save-disparity disparity.png
         dofkit render photo.jpg --bundle portrait.dofbundle --target tflite
     """
-    from ..runtime_ref.disparity import read_disparity, write_disparity
-    from ..runtime_ref.embedded_depth import embedded_disparity
     from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.imageio import check_writable, read_photo, write_photo
+    from ..runtime_ref.imageio import (
+        check_goal,
+        embedded_disparity,
+        read_disparity,
+        read_photo,
+        write_disparity,
+        write_photo,
+    )
     from ..runtime_ref.optics import auto_focus, focus_at, widen_focus
     from ..runtime_ref.pipeline import Lens, PortraitPipeline
     from . import _console
@@ -109,7 +114,9 @@ def command(
     started = time.perf_counter()
     photo = read_photo(image)
     goal = out or Path(f"{image.stem}_portrait{image.suffix}")
-    check_writable(goal)
+    check_goal(goal, *photo.pixels.shape[:2])
+    if save_disparity is not None:
+        check_goal(save_disparity, *photo.pixels.shape[:2])
     disparity, source = None, "file"
     if disparity_file is not None:
         disparity = read_disparity(disparity_file)

@@ -80,7 +80,7 @@ def hard_picture(height: int, width: int) -> NDArray[np.uint8]:
     """A picture of what networks and runtimes get wrong, uint8 `[height, width, 3]`.
 
     Quadrants: a flat grey beside pure black and white; clipped lights of 1 to 9 pixels on black; horizontal, vertical
-    and diagonal one-pixel lines; saturated colours meeting at hard edges over a ramp.
+    and diagonal one-pixel lines; saturated colours meeting at hard edges and over a ramp.
     """
     picture = np.zeros((height, width, 3), np.uint8)
     rows, columns = np.mgrid[:height, :width]
@@ -94,8 +94,9 @@ def hard_picture(height: int, width: int) -> NDArray[np.uint8]:
     picture[top:, :left][lines[top:, :left]] = (255, 240, 200)
     ramp = (255 * (columns - left) / max(width - left - 1, 1)).clip(0, 255)
     for channel in range(3):
-        stripe = (rows // 24 + channel) % 3 == 0
-        picture[top:, left:, channel] = np.where(stripe, 255, ramp * (channel + 1) / 3)[top:, left:]
+        stripe = (rows // 24) % 3 == channel
+        beside = np.where(columns % 48 < 24, 0, ramp)
+        picture[top:, left:, channel] = np.where(stripe, 255, beside)[top:, left:]
     return picture
 
 

@@ -45,7 +45,7 @@ def _export(graph: StageGraph, network: torch.nn.Module) -> bytes:
             verbose=False,
         )
         assert program is not None
-        program.save(buffer)
+        program.save(buffer)  # pyright: ignore[reportArgumentType]  # onnx writes to streams too
     model = onnx.load_from_string(buffer.getvalue())
     _strip(model)
     onnx.checker.check_model(model, full_check=True)

@@ -21,6 +21,7 @@ import torch
 from ..runtime_ref.errors import require
 from ..runtime_ref.quiet import silence
 from ..runtime_ref.target import Precision
+from ..train.networks import GuidedUpsamplingNet
 from .stages import StageGraph
 
 DEPLOYMENT = "LiteRT 1.0 (TFLite schema 3)"
@@ -31,13 +32,23 @@ class _ChannelLast(torch.nn.Module):
 
     def __init__(self, graph: StageGraph) -> None:
         super().__init__()
-        self._names = [signal.name for signal in graph.inputs]
-        self._output = graph.output.name
+        self._graph = graph
         self.network = graph.network
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        output = self.network(*(inputs[name].permute(0, 3, 1, 2) for name in self._names))
-        return {self._output: output.permute(0, 2, 3, 1)}
+        return {self._graph.output.name: self._compute(inputs).permute(0, 2, 3, 1)}
+
+    def _compute(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        if isinstance(self.network, GuidedUpsamplingNet):
+            # Joined while still channel-last; otherwise the converter transposes each of the three inputs.
+            scene = torch.cat([inputs["image_low"], inputs["blurred_low"], inputs["defocus_low"]], dim=3)
+            return self.network.blend(_channel_first(inputs["image_high"]), _channel_first(scene))
+        return self.network(*(_channel_first(inputs[signal.name]) for signal in self._graph.inputs))
+
+
+def _channel_first(picture: torch.Tensor) -> torch.Tensor:
+    """`[N, H, W, C]` → `[N, C, H, W]`."""
+    return picture.permute(0, 3, 1, 2)
 
 
 def convert(graph: StageGraph, paths: Mapping[Precision, Path]) -> None:

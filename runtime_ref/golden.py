@@ -1,10 +1,11 @@
-"""Golden vectors: inputs and PyTorch fp32 outputs of every stage and the whole pipeline; one safetensors file a case."""
+"""Golden vectors: inputs and PyTorch fp32 outputs of every stage and the whole pipeline; a safetensors file a case."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from .errors import DofkitError
 from .stage import INPUTS, OUTPUTS, Stage
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 _PHOTO, _RENDERED = "pipeline.photo", "pipeline.rendered"
 
 
@@ -22,7 +23,7 @@ _PHOTO, _RENDERED = "pipeline.photo", "pipeline.rendered"
 class GoldenArrays:
     """One case. Tensors are named `STAGE.SIGNAL`, and `pipeline.photo` and `pipeline.rendered`."""
 
-    tensors: Mapping[str, NDArray[np.generic]]
+    tensors: Mapping[str, NDArray[Any]]
 
     @property
     def photo(self) -> NDArray[np.uint8]:
@@ -47,7 +48,7 @@ def golden_arrays(
     photo: NDArray[np.uint8], rendered: Array, stages: Mapping[Stage, tuple[Mapping[str, Array], Array]]
 ) -> GoldenArrays:
     """Collect a case from the photo, its rendering, and (inputs, output) of every stage."""
-    tensors: dict[str, NDArray[np.generic]] = {_PHOTO: photo, _RENDERED: rendered}
+    tensors: dict[str, NDArray[Any]] = {_PHOTO: photo, _RENDERED: rendered}
     for stage, (inputs, output) in stages.items():
         tensors |= {f"{stage}.{name}": values for name, values in inputs.items()}
         tensors[f"{stage}.{OUTPUTS[stage].name}"] = output

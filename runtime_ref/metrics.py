@@ -5,12 +5,14 @@ All pictures are float32 in [0, 1]; `reference` comes first. Maps are `[H, W]`, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import require
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 EQUAL_PSNR = 200.0  # what equal pictures get: finite, so that JSON can hold it, and beyond float32's own noise
@@ -55,7 +57,7 @@ def in_focus(radius: Array) -> Mask:
     Args:
         radius: `[H, W]` signed radius in pixels.
     """
-    return np.abs(radius) <= 0.5
+    return np.asarray(np.abs(radius) <= 0.5)
 
 
 def depth_edge_band(disparity: Array, width: int) -> Mask:
@@ -82,4 +84,4 @@ def _dilated(mask: Mask, width: int, axis: int) -> Mask:
 
 def highlights(picture: Array) -> Mask:
     """Pixels whose brightest colour exceeds 0.9, where bokeh shows."""
-    return picture.max(axis=2) > 0.9
+    return np.asarray(picture.max(axis=2) > 0.9)

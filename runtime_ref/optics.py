@@ -5,12 +5,14 @@ The conventions (design: disparity 1 = nearest, defocus > 0 nearer than the foca
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DofkitError
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 # A 65-pixel kernel (radius 32) at a long side of 1280 (Wang et al. 2018, Sec. 5.2): r_max = long_side / 40.
 LONG_SIDE_PER_RADIUS = 40.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from .sessions import Session
 from .stage import Stage
 from .tiling import Tile, TilePlan
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
 
 
@@ -35,7 +36,7 @@ class Lens:
     aperture: float
 
 
-def to_network(picture: NDArray[np.generic]) -> Array:
+def to_network(picture: NDArray[Any]) -> Array:
     """`[H, W]` or `[H, W, C]`, uint8 or float32, as a network input `[1, C, H, W]` float32."""
     values = as_float(picture)
     if values.ndim == 2:
@@ -48,7 +49,7 @@ def from_network(output: Array) -> Array:
     return output[0].transpose(1, 2, 0)
 
 
-def depth_input(pixels: NDArray[np.generic], size: int) -> Array:
+def depth_input(pixels: NDArray[Any], size: int) -> Array:
     """The whole photo resized (and stretched) to the depth network's square input, `[1, 3, size, size]`."""
     pyramid = Pyramid.of(*pixels.shape[:2])
     images = build_levels(pixels, pyramid)
@@ -66,7 +67,7 @@ class PortraitPipeline:
         self._sessions = sessions
         self._plan = plan
 
-    def disparity(self, pixels: NDArray[np.generic]) -> Array:
+    def disparity(self, pixels: NDArray[Any]) -> Array:
         """Disparity of a photo, at the depth network's own resolution.
 
         Args:
@@ -80,12 +81,12 @@ class PortraitPipeline:
 
     def render(
         self,
-        pixels: NDArray[np.generic],
+        pixels: NDArray[Any],
         disparity: Array,
         lens: Lens,
         dtype: type[np.uint8] | type[np.float32] = np.uint8,
         progress: Progress | None = None,
-    ) -> NDArray[np.generic]:
+    ) -> NDArray[Any]:
         """Render a photo with a shallow depth of field.
 
         Args:
@@ -126,10 +127,10 @@ class PortraitPipeline:
         plans += [self._plan.guided_upsampling.over(pyramid.size(level)) for level in range(pyramid.levels)]
         return sum(plan.count for plan in plans)
 
-    def _is_sharp(self, radius: NDArray[np.generic]) -> bool:
+    def _is_sharp(self, radius: NDArray[Any]) -> bool:
         return float(np.abs(radius).max()) < self._plan.copy_below
 
-    def _blur(self, image: NDArray[np.generic], radius: Array) -> Iterator[tuple[Tile, Array]]:
+    def _blur(self, image: NDArray[Any], radius: Array) -> Iterator[tuple[Tile, Array]]:
         """Level 0, tile by tile."""
         plan = self._plan.lens_blur.over(radius.shape)
         for tile in plan:
@@ -141,7 +142,7 @@ class PortraitPipeline:
                 yield tile, plan.core(from_network(self._sessions[Stage.LENS_BLUR].run(inputs)), tile)
 
     def _upsample(
-        self, high: NDArray[np.generic], low: NDArray[np.generic], blurred_low: NDArray[np.generic], radius_low: Array
+        self, high: NDArray[Any], low: NDArray[Any], blurred_low: NDArray[Any], radius_low: Array
     ) -> Iterator[tuple[Tile, Array]]:
         """One level up, tile by tile; the tiles that come out are those of the higher level."""
         plan_low = self._plan.guided_upsampling.over(radius_low.shape)
@@ -162,15 +163,15 @@ class PortraitPipeline:
 
 
 def _canvas(
-    pixels: NDArray[np.generic], pyramid: Pyramid, level: int, dtype: type[np.uint8] | type[np.float32]
-) -> NDArray[np.generic]:
+    pixels: NDArray[Any], pyramid: Pyramid, level: int, dtype: type[np.uint8] | type[np.float32]
+) -> NDArray[Any]:
     """Where a level's result goes: the photo's size and `dtype` at the top, padded float32 below."""
     if level == pyramid.levels:
         return np.empty(pixels.shape, dtype)
     return np.empty((*pyramid.size(level), 3), np.float32)
 
 
-def _place(result: NDArray[np.generic], tile: Tile, core: Array) -> None:
+def _place(result: NDArray[Any], tile: Tile, core: Array) -> None:
     """Write a core into the result, cut at the photo's border (the result of the top level is not padded)."""
     target = result[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
     values = np.clip(core[: target.shape[0], : target.shape[1]], 0.0, 1.0)

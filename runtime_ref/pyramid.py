@@ -6,11 +6,12 @@ Level 0 is the lowest, each level doubles, level n is the photo (edge-padded to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 LOWEST_LONG_SIDE = 320  # keeps |c| <= 8 pixels at level 0
 _STRIP_ROWS = 256  # rows of a level that are averaged at a time: bounds the float copy of an 8-bit photo
@@ -52,14 +53,14 @@ class Pyramid:
         return max(self.height, self.width) / self.factor(level)
 
 
-def as_float(pixels: NDArray[np.generic]) -> Array:
+def as_float(pixels: NDArray[Any]) -> Array:
     """An 8-bit or float image as float32 in [0, 1]."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32) / np.float32(255)
     return pixels.astype(np.float32, copy=False)
 
 
-def halve(pixels: NDArray[np.generic], size: tuple[int, int]) -> Array:
+def halve(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
     """One level down: the mean of each 2×2 block, the picture edge-padded where it is smaller than 2·size.
 
     Args:
@@ -80,19 +81,19 @@ def halve(pixels: NDArray[np.generic], size: tuple[int, int]) -> Array:
     return result
 
 
-def build_levels(pixels: NDArray[np.generic], pyramid: Pyramid) -> list[NDArray[np.generic]]:
+def build_levels(pixels: NDArray[Any], pyramid: Pyramid) -> list[NDArray[Any]]:
     """The images of levels 0 … n; level n is `pixels` itself, neither padded nor converted.
 
     Args:
         pixels: `[H, W, 3]`, uint8 or float32 in [0, 1].
     """
-    images: list[NDArray[np.generic]] = [pixels]
+    images: list[NDArray[Any]] = [pixels]
     for level in reversed(range(pyramid.levels)):
         images.append(halve(images[-1], pyramid.size(level)))
     return images[::-1]
 
 
-def _lerp_axis(values: Array, positions: NDArray[np.float64], axis: int) -> Array:
+def _lerp_axis(values: Array, positions: Array, axis: int) -> Array:
     """Linear interpolation along one axis at fractional indices, clamped at the ends."""
     last = values.shape[axis] - 1
     clamped = np.clip(positions, 0, last)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class TilePlan:
                 height = min(self.core_height, self.height - top)
                 yield Tile(top, left, height, min(self.core_width, self.width - left))
 
-    def extract(self, picture: NDArray[np.generic], tile: Tile) -> NDArray[np.generic]:
+    def extract(self, picture: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """The tile with its halo, the picture's edge repeated beyond its border.
 
         Args:
@@ -93,6 +94,6 @@ class TilePlan:
         columns = np.clip(np.arange(left, left + width), 0, picture.shape[1] - 1)
         return picture[rows[:, None], columns]
 
-    def core(self, result: NDArray[np.generic], tile: Tile) -> NDArray[np.generic]:
+    def core(self, result: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """The part of a computed tile `[core + 2·halo, ...]` that belongs to the picture."""
         return result[self.halo : self.halo + tile.height, self.halo : self.halo + tile.width]

@@ -32,7 +32,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle_path(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of all stages, targets and precisions, with small tiles so that it is quick to write and check."""
     folder = tmp_path_factory.mktemp("bundle") / "small.dofbundle"
-    arguments = ["export", "--target", "all", "--precision", "fp32", "--precision", "fp16", "--tile", "64"]
+    arguments = ["export", "--target", "all", "--precision", "fp32", "--precision", "fp16", "--tile", "96"]
     result = run_cli(*arguments, "--depth-size", "128", "--weights", str(weights), "--out", str(folder))
     assert result.exit_code == 0, result.output
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from ..runtime_ref.stage import INPUTS, Stage
 from .networks import GuidedUpsamplingNet, LensBlurNet
 from .weights import SHIPPED, has_weights, load_weights
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 DEPTH_SIZE = 384  # a multiple of 128, so that the stride-16 maps divide into the pyramid pooling's 8 bins
 # Tiles of 192: a 160-pixel core covers a 320×240 level in 2×2 tiles, and one upsampling tile needs about 30 MB.

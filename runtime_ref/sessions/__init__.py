@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..stage import Stage
 from ..target import Target
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 class Session(Protocol):

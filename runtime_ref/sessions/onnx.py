@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import DofkitError, require
 from ..stage import OUTPUTS, Stage
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 class OnnxSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from ..errors import DofkitError, require
 from ..quiet import silence
 from ..stage import OUTPUTS, Stage
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 class TFLiteSession:

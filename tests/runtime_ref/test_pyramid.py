@@ -85,7 +85,7 @@ def test_resampling_a_ramp_reads_it_at_pixel_centres() -> None:
 def test_a_map_lies_over_the_photo_at_every_level_whatever_its_resolution(map_size: tuple[int, int]) -> None:
     pyramid = Pyramid.of(750, 1000)
     height, width = map_size
-    positions = (np.arange(width, dtype=np.float32) + 0.5) / width  # value = fraction of the photo's width
+    positions = ((np.arange(width) + 0.5) / width).astype(np.float32)  # value = fraction of the photo's width
     ramp = np.tile(positions, (height, 1))
     for level in range(pyramid.levels + 1):
         sampled = map_at_level(ramp, pyramid, level)

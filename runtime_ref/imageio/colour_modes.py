@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from .errors import DofkitError
+from ..errors import DofkitError
 
 # ICC.1:2022, 7.2.8: the colour space signature of a profile's header.
 _SPACE = slice(16, 20)

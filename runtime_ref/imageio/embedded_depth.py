@@ -17,12 +17,12 @@ import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
 
+from ..errors import DofkitError
 from . import jpeg
 from .disparity import grey_values
-from .errors import DofkitError
 from .exif import orientation_of, oriented
 from .files import read_file
-from .imageio import decode
+from .photo import decode
 from .xmp import xmp_property
 
 _APPLE = "http://ns.apple.com/pixeldatainfo/1.0/"

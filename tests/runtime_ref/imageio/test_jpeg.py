@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dofkit.runtime_ref.jpeg import jpeg_pictures
+from dofkit.runtime_ref.imageio.jpeg import jpeg_pictures
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.exif import oriented
 from dofkit.runtime_ref.imageio import Photo, read_photo, write_photo
+from dofkit.runtime_ref.imageio.exif import oriented
 
 ORIENTATION, EXIF_IFD, WIDTH, HEIGHT, MAKE = 0x0112, 0x8769, 0xA002, 0xA003, 0x010F
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..errors import DofkitError
 from .colour_modes import sixteen_bit_grey
-from .errors import DofkitError
 from .exif import orientation_of, oriented
 from .files import write_file
-from .imageio import load_image
+from .photo import load_image
 
 # Grey maps that phone apps store as colour JPEGs differ by up to 9 between channels; false colours differ by 100.
 _CHROMA_ROUNDING = 16

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dofkit.runtime_ref.embedded_depth import embedded_disparity, heif_disparity
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.exif import oriented
 from dofkit.runtime_ref.imageio import read_photo, write_photo
+from dofkit.runtime_ref.imageio.embedded_depth import embedded_disparity, heif_disparity
+from dofkit.runtime_ref.imageio.exif import oriented
 
 GUID = "0123456789ABCDEF0123456789ABCDEF"
 JPEG_STEP = 3 / 255

@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import DofkitError
+from ..errors import DofkitError
 
 
 def read_file(path: Path) -> bytes:
@@ -29,22 +29,33 @@ def read_file(path: Path) -> bytes:
     return data
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a goal that `write_file` could not write.
+
+    Raises:
+        DofkitError: the folder is missing or not writable, or the goal is a folder.
+    """
+    if not path.parent.is_dir():
+        raise DofkitError(f"{path}: cannot be written, there is no folder {path.parent}; create it first")
+    if path.is_dir():
+        raise DofkitError(f"{path}: cannot be written, it is a folder; name a file in it")
+    if not os.access(path.parent, os.W_OK):
+        raise DofkitError(f"{path}: cannot be written, {path.parent} is not writable; choose another folder")
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside the goal is renamed over it at the end.
 
     Raises:
         DofkitError: the folder is missing or not writable, the goal is a folder, or the disk is full.
     """
+    check_folder(path)
     # Not tempfile: its files are readable by their owner only, and the goal would inherit that.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
             file.write(data)
         os.replace(temporary, path)
-    except FileNotFoundError:
-        raise DofkitError(f"{path}: cannot be written, there is no folder {path.parent}; create it first") from None
-    except IsADirectoryError:
-        raise DofkitError(f"{path}: cannot be written, it is a folder; name a file in it") from None
     except OSError as error:
         raise DofkitError(
             f"{path}: cannot be written ({_reason(error)}); choose a folder that is writable and has space"

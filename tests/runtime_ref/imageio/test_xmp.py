@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dofkit.runtime_ref.xmp import xmp_for_reencoded, xmp_property
+from dofkit.runtime_ref.imageio.xmp import xmp_for_reencoded, xmp_property
 
 GDEPTH = "http://ns.google.com/photos/1.0/depthmap/"
 

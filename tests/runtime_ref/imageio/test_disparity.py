@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from dofkit.runtime_ref.disparity import read_disparity, write_disparity
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.imageio.disparity import read_disparity, write_disparity
 
 
 def stored(path: Path, values: np.ndarray, **options) -> Path:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from ..errors import DofkitError
 from .colour_modes import rgb_pixels
-from .errors import DofkitError
 from .exif import HEADER, exif_for, orientation_of, oriented
-from .files import read_file, write_file
+from .files import check_folder, read_file, write_file
 from .xmp import xmp_for_reencoded
 
 pillow_heif.register_heif_opener()
@@ -117,6 +117,21 @@ def write_photo(path: str | Path, pixels: NDArray[np.uint8], like: Photo | None 
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise DofkitError(f"{path}: cannot be written as {form.name} ({_line(error)}); write a .png instead") from error
     write_file(path, buffer.getvalue())
+
+
+def check_goal(path: str | Path, height: int, width: int) -> None:
+    """Refuse before a long computation what `write_photo` would refuse after it.
+
+    Args:
+        path: where the photo is to go.
+        height, width: its size in pixels.
+
+    Raises:
+        DofkitError: as `write_photo`.
+    """
+    path = Path(path)
+    _format_for(path, height, width)
+    check_folder(path)
 
 
 def load_image(path: Path) -> Image.Image:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dofkit.runtime_ref.exif import HEADER, exif_for, orientation_of, oriented
+from dofkit.runtime_ref.imageio.exif import HEADER, exif_for, orientation_of, oriented
 
 # EXIF 2.32, tag 0x0112: where the stored row 0 and the stored column 0 are to be seen.
 ROW_0_COLUMN_0 = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from dofkit.runtime_ref.colour_modes import rgb_pixels
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.imageio.colour_modes import rgb_pixels
 
 
 def icc(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:

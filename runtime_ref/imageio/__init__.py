@@ -1,0 +1,15 @@
+"""Photos and disparity maps in files, as phones write and read them. Pixels in, pixels out; nothing is rendered."""
+
+from .disparity import read_disparity, write_disparity
+from .embedded_depth import embedded_disparity
+from .photo import Photo, check_goal, read_photo, write_photo
+
+__all__ = [
+    "Photo",
+    "check_goal",
+    "embedded_disparity",
+    "read_disparity",
+    "read_photo",
+    "write_disparity",
+    "write_photo",
+]

@@ -1,0 +1,175 @@
+"""`export`, `check`, `inspect`, `bench` and `doctor` as users and CI jobs call them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dofkit.runtime_ref.bundle import Bundle
+from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.target import Precision, Target
+
+
+def test_check_passes_what_runs_here(cli: Callable, bundle_path: Path) -> None:
+    result = cli("check", str(bundle_path), "--target", "onnx", "--target", "tflite")
+    assert result.exit_code == 0, result.output
+    assert "PASS" in result.stdout
+
+
+def test_check_exits_with_3_when_something_could_not_run(cli: Callable, bundle_path: Path) -> None:
+    assert cli("check", str(bundle_path), "--target", "coreml").exit_code == 3
+    assert cli("check", str(bundle_path), "--target", "coreml", "--allow-not-run").exit_code == 0
+
+
+def test_check_refuses_a_flipped_byte_with_the_files_name(cli: Callable, bundle_path: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle_path, tmp_path / "copy.dofbundle")
+    model = next(copy.rglob("lens_blur.fp32.onnx"))
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    result = cli("check", str(copy))
+    assert result.exit_code == 2
+    assert "models/onnx/lens_blur.fp32.onnx" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_check_writes_json_and_nothing_else(cli: Callable, bundle_path: Path) -> None:
+    report = json.loads(cli("check", str(bundle_path), "--target", "onnx", "--precision", "fp32", "--json").stdout)
+    assert report["verdict"] == "PASS"
+    assert {row["scope"] for row in report["results"]} == {*(stage.value for stage in Stage), "pipeline"}
+
+
+def test_check_needs_no_pytorch(bundle_path: Path) -> None:
+    program = (
+        "import sys\nfrom dofkit.cli import main\n"
+        "try: main(['check', sys.argv[1], '--target', 'onnx', '--precision', 'fp32'])\n"
+        "except SystemExit as done: code = done.code\n"
+        "sys.exit(code or ('torch' in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(bundle_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_inspect_shows_models_and_plan(cli: Callable, bundle_path: Path) -> None:
+    text = cli("inspect", str(bundle_path)).stdout
+    for word in ("guided_upsampling", "Core ML", "iOS 17", "halo", "astronaut", "litert-torch"):
+        assert word in text
+    manifest = json.loads(cli("inspect", str(bundle_path), "--json").stdout)
+    assert manifest["schema_version"] == 1
+
+
+def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_path: Path, weights: Path) -> None:
+    options = ["--precision", "fp32", "--pytorch", "--weights", str(weights), "--runs", "5", "--photo", "400", "--json"]
+    rows = json.loads(cli("bench", str(bundle_path), *options).stdout)["results"]
+    assert [row["title"] for row in rows] == ["TFLite (LiteRT) fp32", "ONNX fp32", "PyTorch fp32"]
+    for row in rows:
+        assert row["error"] == ""
+        assert {figures["stage"] for figures in row["stages"]} == {stage.value for stage in Stage}
+        assert all(0 < figures["p50"] <= figures["p90"] for figures in row["stages"])
+        assert row["photo"]["width"] == 400
+        assert row["peak_mb"] > 20
+
+
+def test_doctor_says_what_works(cli: Callable) -> None:
+    findings = json.loads(cli("doctor", "--json").stdout)["findings"]
+    works = {finding["ability"]: finding["works"] for finding in findings}
+    assert works["inspect bundles"]
+    assert works["export to ONNX"]
+    assert "ability" in cli("doctor").stdout
+
+
+def test_a_missing_extra_is_one_line_that_names_the_pip_command(
+    cli: Callable, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    find = importlib.util.find_spec
+    hidden = {"litert_torch"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in hidden else find(name, *a))
+    result = cli("export", "--target", "tflite", "--weights", str(weights), "--out", str(tmp_path / "x.dofbundle"))
+    assert result.exit_code == 2
+    assert "pip install 'dofkit[tflite]'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--weights", "nowhere"], "no weights for depth"),
+        (["--tile", "32"], "no core inside a halo"),
+        (["--tile", "99"], "multiples of 2"),
+        (["--depth-size", "200"], "multiple of 128"),
+        (["--out", "nowhere/x.dofbundle"], "does not exist"),
+    ],
+)
+def test_export_refuses_bad_input_in_one_line(
+    cli: Callable, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = cli("export", "--target", "onnx", "--weights", str(weights), *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_export_gives_the_same_bytes(cli: Callable, weights: Path, tmp_path: Path) -> None:
+    digests = []
+    for name in ("a", "b"):
+        out = tmp_path / name / "same.dofbundle"
+        out.parent.mkdir()
+        arguments = ["export", "--target", "all", "--stage", "guided_upsampling", "--tile", "96", "--depth-size", "128"]
+        arguments += ["--weights", str(weights), "--out", str(out)]
+        if name == "a":
+            assert cli(*arguments).exit_code == 0
+        else:  # another process, with another seed of Python's hashes
+            subprocess.run([sys.executable, "-m", "dofkit", *arguments], check=True, capture_output=True, cwd=tmp_path)
+        digests.append(Bundle.open(out).manifest.files)
+    assert digests[0] == digests[1]
+
+
+def test_kill_9_during_export_leaves_no_bundle(weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.dofbundle"
+    command = [sys.executable, "-m", "dofkit", "export", "--target", "onnx", "--tile", "96", "--depth-size", "128"]
+    process = subprocess.Popen([*command, "--weights", str(weights), "--out", str(out)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".x.dofbundle.partial-*/models/onnx/*.onnx")):
+        assert process.poll() is None, "the export ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    assert not any(path.suffix == ".dofbundle" for path in tmp_path.iterdir() if not path.name.startswith("."))
+
+
+def test_one_stage_alone_can_be_exported(cli: Callable, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.dofbundle"
+    arguments = ["export", "--target", "onnx", "--stage", "lens_blur", "--tile", "96", "--depth-size", "128", "--json"]
+    result = cli(*arguments, "--weights", str(weights), "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert [row["scope"] for row in json.loads(result.stdout)["parity"]["results"]] == ["lens_blur"]
+    assert [model.stage for model in Bundle.open(out).manifest.models] == [Stage.LENS_BLUR]
+
+
+def test_the_bundle_is_complete(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    assert set(bundle.variants()) == {(target, precision) for target in Target for precision in Precision}
+    for name in ("README.md", "report.html", "parity.json", "golden/0.safetensors", "golden/1.safetensors"):
+        assert name in bundle.manifest.files
+    page = (bundle_path / "report.html").read_text()
+    assert page.count("data:image/png") >= 6
+    assert "NOT RUN" in page
+    readme = (bundle_path / "README.md").read_text()
+    for model in bundle.manifest.models:
+        assert model.path in readme

@@ -1,0 +1,54 @@
+"""Golden vectors come from real and hard inputs, with every kind of defocus in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dofkit.export.golden import HARD_SIZE, golden_case, golden_pictures, hard_picture
+from dofkit.runtime_ref.pyramid import Pyramid
+from dofkit.runtime_ref.stage import Stage
+from dofkit.train.session import TorchSession, default_plan, load_networks
+
+
+def test_there_is_a_photo_and_a_hard_case() -> None:
+    assert [picture.kind for picture in golden_pictures(())] == ["photo", "synthetic"]
+
+
+def test_the_hard_picture_has_flat_areas_clipped_lights_lines_and_saturated_edges() -> None:
+    picture = hard_picture(*HARD_SIZE)
+    height, width = HARD_SIZE
+    assert (picture[: height // 2, : width // 4] == 119).all()
+    lights = picture[: height // 2, width // 2 :]
+    assert 0 < (lights == 255).mean() < 0.01
+    saturated = (picture.max(axis=2) == 255) & (picture.min(axis=2) == 0)
+    assert saturated.mean() > 0.05
+    assert Pyramid.of(*HARD_SIZE).levels == 2
+
+
+@pytest.fixture(scope="module")
+def cases(weights):
+    networks, plan = load_networks(weights), default_plan(tile=96, depth_size=128)
+    return networks, [golden_case(picture, networks, plan) for picture in golden_pictures(())]
+
+
+def test_outputs_are_what_pytorch_computes_from_the_inputs(cases) -> None:
+    networks, computed = cases
+    for arrays, _ in computed:
+        for stage in Stage:
+            expected = TorchSession(stage, networks[stage]).run(arrays.inputs(stage))
+            np.testing.assert_array_equal(arrays.output(stage), expected)
+
+
+def test_the_hard_case_holds_defocus_of_minus_one_zero_and_one(cases) -> None:
+    arrays, _ = cases[1][1]
+    for stage, name in ((Stage.LENS_BLUR, "defocus"), (Stage.GUIDED_UPSAMPLING, "defocus_low")):
+        values = arrays.inputs(stage)[name]
+        assert {-1.0, 0.0, 1.0} <= set(np.unique(values).tolist())
+
+
+def test_the_photo_and_its_rendering_have_one_size(cases) -> None:
+    for arrays, lens in cases[1]:
+        assert arrays.photo.shape == arrays.rendered.shape
+        assert 0 <= arrays.rendered.min() <= arrays.rendered.max() <= 1
+        assert 0 <= lens.focus <= 1

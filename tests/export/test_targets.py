@@ -1,0 +1,95 @@
+"""Every target gets native operations, the names of the design, and its own layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dofkit.runtime_ref.bundle import Bundle, ModelEntry
+from dofkit.runtime_ref.sessions.coreml import read_structure
+from dofkit.runtime_ref.stage import INPUTS, OUTPUTS, Stage
+from dofkit.runtime_ref.target import Precision, Target
+
+# What each target's phone runtimes have kernels for, as far as the three networks need it. An operation beyond these
+# lists (GATHER_ND, a 5-D RESHAPE, a custom op) falls off the GPU or the Neural Engine.
+NATIVE = {
+    Target.COREML: {
+        "add", "avg_pool", "cast", "clip", "concat", "conv", "mul", "real_div", "reduce_max", "reduce_mean",
+        "reduce_min", "reduce_sum", "relu", "relu6", "sigmoid", "slice_by_index", "sqrt", "sub", "upsample_bilinear",
+        "max_pool",
+    },
+    Target.TFLITE: {
+        "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV", "LOGISTIC",
+        "MAXIMUM", "MEAN", "MINIMUM", "MUL", "PAD", "REDUCE_MAX", "REDUCE_MIN", "RELU6", "RESHAPE", "RESIZE_BILINEAR",
+        "SLICE", "SQRT", "SUB", "SUM", "TRANSPOSE",
+    },
+    Target.ONNX: {
+        "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Max", "Min", "Mul", "ReduceMax", "ReduceMean",
+        "ReduceMin", "ReduceSum", "Relu", "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "GlobalAveragePool",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def models(bundle_path: Path) -> list[ModelEntry]:
+    return list(Bundle.open(bundle_path).manifest.models)
+
+
+def test_only_native_operations_are_exported(models: list[ModelEntry]) -> None:
+    for model in models:
+        foreign = set(model.operators) - NATIVE[model.target]
+        assert not foreign, f"{model.path}: {foreign}"
+
+
+def test_tflite_graphs_have_no_transposes(models: list[ModelEntry]) -> None:
+    for model in models:
+        if model.target is Target.TFLITE:
+            assert model.operators.get("TRANSPOSE", 0) == 0, model.path
+
+
+def test_names_and_shapes_are_the_designs(models: list[ModelEntry]) -> None:
+    for model in models:
+        assert [tensor.name for tensor in model.inputs] == [signal.name for signal in INPUTS[model.stage]]
+        assert [tensor.name for tensor in model.outputs] == [OUTPUTS[model.stage].name]
+        for tensor in (*model.inputs, *model.outputs):
+            channels = tensor.shape[3] if tensor.layout == "NHWC" else tensor.shape[1]
+            assert channels in (1, 3)
+
+
+def test_onnx_files_declare_what_the_manifest_says(models: list[ModelEntry], bundle_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    for model in models:
+        if model.target is Target.ONNX:
+            graph = onnx.load(str(bundle_path / model.path)).graph
+            declared = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in graph.input}
+            assert declared == {tensor.name: tensor.shape for tensor in model.inputs}
+            assert all(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for v in (*graph.input, *graph.output))
+
+
+def test_tflite_files_have_one_signature_named_after_the_stage(models: list[ModelEntry], bundle_path: Path) -> None:
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    for model in models:
+        if model.target is Target.TFLITE:
+            signatures = interpreter.Interpreter(str(bundle_path / model.path)).get_signature_list()
+            assert list(signatures) == [model.stage.value]
+            assert sorted(signatures[model.stage.value]["inputs"]) == sorted(tensor.name for tensor in model.inputs)
+
+
+def test_core_ml_packages_are_ios_17_programs_with_float32_tensors(models: list[ModelEntry], bundle_path: Path) -> None:
+    for model in models:
+        if model.target is Target.COREML:
+            structure = read_structure(bundle_path / model.path)
+            assert structure.specification_version == 8
+            assert structure.inputs == {tensor.name: tensor.shape for tensor in model.inputs}
+            assert set(structure.dtypes.values()) == {"float32"}
+
+
+def test_fp16_halves_the_weights(models: list[ModelEntry], bundle_path: Path) -> None:
+    def size(model: ModelEntry) -> int:
+        path = bundle_path / model.path
+        return sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
+
+    for target in Target:
+        depth = {m.precision: size(m) for m in models if (m.target, m.stage) == (target, Stage.DEPTH)}
+        assert depth[Precision.FP16] < 0.6 * depth[Precision.FP32], target

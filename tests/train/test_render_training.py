@@ -1,0 +1,55 @@
+"""Joint training of the rendering networks: the loss, the recurrence, and a run of two steps by the command."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from dofkit.cli import main
+from dofkit.runtime_ref.stage import Stage
+from dofkit.train.networks.guided_upsampling import GuidedUpsamplingNet
+from dofkit.train.networks.lens_blur import LensBlurNet
+from dofkit.train.systems.render import RenderSystem, lens_loss
+from dofkit.train.weights import load_weights
+
+TINY = ["--size", "32", "--levels", "1", "--batch", "2", "--held-out", "1", "--workers", "0", "--threads", "1"]
+
+
+def test_the_loss_is_zero_for_the_truth_and_weighs_blurred_regions_less() -> None:
+    truth = torch.full((1, 3, 8, 8), 0.5)
+    assert lens_loss(truth, truth, truth) == 0
+    wrong = truth + 0.1
+    assert lens_loss(wrong, truth, truth) == pytest.approx(0.1)
+    assert lens_loss(wrong, truth, truth - 0.25) == pytest.approx(0.1 / 3)
+
+
+def test_every_level_is_upsampled_from_the_networks_own_output() -> None:
+    system = RenderSystem(LensBlurNet(), GuidedUpsamplingNet(), steps=1)
+    images = [torch.rand(1, 3, side, side) for side in (16, 32, 64)]
+    defocus = [torch.rand(1, 1, side, side) for side in (16, 32, 64)]
+    levels = system.render(images, defocus)
+    assert [level.shape for level in levels] == [image.shape for image in images]
+    assert levels[2].equal(system.upsample(images[2], images[1], levels[1], defocus[1]))
+
+
+def test_the_command_trains_resumes_and_writes_weights_that_load(tmp_path: Path) -> None:
+    arguments = ["train", "render", "--out", str(tmp_path), *TINY, "--json"]
+    first = CliRunner().invoke(main, [*arguments, "--steps", "2"])
+    assert first.exit_code == 0, first.output
+    result = json.loads(first.stdout.splitlines()[-1])
+    assert {"psnr", "psnr_unblurred", "psnr_bilinear", "psnr_level2"} <= set(result["figures"])
+    for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING):
+        load_weights(stage, tmp_path)
+    refused = CliRunner().invoke(main, [*arguments, "--steps", "3"])
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+    resumed = CliRunner().invoke(main, [*arguments, "--steps", "3", "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+
+
+def test_a_size_that_cannot_be_halved_is_refused_in_one_line(tmp_path: Path) -> None:
+    run = CliRunner().invoke(main, ["train", "render", "--out", str(tmp_path), "--size", "100", "--levels", "3"])
+    assert run.exit_code == 2
+    assert "16 · 2^levels or a higher multiple" in run.stderr

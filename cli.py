@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
 import click
 
 from . import __version__
+from .commands._lazy import LazyGroup
 from .runtime_ref.errors import DofkitError
 
 # name -> (module below dofkit.commands, the line that `dofkit --help` shows); kept here so that --help imports nothing.
@@ -23,23 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands by name and loads each one's module on first use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return importlib.import_module(f".commands.{COMMANDS[cmd_name][0]}", __package__).command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+class ErrorsInOneLine(LazyGroup):
+    """The top group: an error that the user can mend becomes one line and exit code 2 (`--debug`: the traceback)."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Turn an error that the user can mend into one line and exit code 2 (`--debug` shows the traceback)."""
         try:
             return super().invoke(ctx)
         except DofkitError as error:
@@ -49,7 +36,7 @@ class LazyGroup(click.Group):
             sys.exit(2)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ErrorsInOneLine, lines=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dofkit")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:

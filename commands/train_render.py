@@ -12,10 +12,15 @@ FOLDER = click.Path(path_type=Path)
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, scenes, weights.")
-@click.option("--photos", type=FOLDER, multiple=True, help="Folder of photos, searched with all below it. May be given "
-              "again.")
-@click.option("--masks", type=FOLDER, multiple=True, help="Folder with images/ and masks/ (white is the subject) to "
-              "cut foregrounds out of. May be given again.")
+@click.option(
+    "--photos", type=FOLDER, multiple=True, help="Folder of photos, searched with all below it. May be given again."
+)
+@click.option(
+    "--masks",
+    type=FOLDER,
+    multiple=True,
+    help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
+)
 @click.option("--steps", default=20000, show_default=True, help="Optimiser steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step and device.")
 @click.option("--size", default=640, show_default=True, help="Side of a scene at full resolution in pixels.")
@@ -26,16 +31,36 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--seed", default=0, show_default=True, help="Of initialisation and data.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after an interruption.")
 @click.option("--devices", default=1, show_default=True, help="GPUs (or CPU processes); more than 1 trains with DDP.")
-@click.option("--precision", type=click.Choice(["32-true", "bf16-mixed", "16-mixed"]), default="32-true",
-              show_default=True, help="bf16-mixed is the one to take on a recent GPU.")
+@click.option(
+    "--precision",
+    type=click.Choice(["32-true", "bf16-mixed", "16-mixed"]),
+    default="32-true",
+    show_default=True,
+    help="bf16-mixed is the one to take on a recent GPU.",
+)
 @click.option("--workers", default=1, show_default=True, help="Processes that render scenes and cut samples.")
 @click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default.")
 @click.option("--checkpoint-every", default=500, show_default=True, help="Steps between checkpoints and validations.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    out: Path, photos: tuple[Path, ...], masks: tuple[Path, ...], steps: int, batch: int, size: int, levels: int,
-    rate: float, reuse: int, held_out: int, seed: int, resume: bool, devices: int, precision: str, workers: int,
-    threads: int, checkpoint_every: int, as_json: bool,
+    out: Path,
+    photos: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    steps: int,
+    batch: int,
+    size: int,
+    levels: int,
+    rate: float,
+    reuse: int,
+    held_out: int,
+    seed: int,
+    resume: bool,
+    devices: int,
+    precision: str,
+    workers: int,
+    threads: int,
+    checkpoint_every: int,
+    as_json: bool,
 ) -> None:
     """Train lens blur and guided upsampling together.
 
@@ -53,9 +78,12 @@ def command(
     ten that training never sees, at twice the size with one more upsampling than was trained: errors that build up
     over the levels show there.
     """
+    from ..runtime_ref.errors import DofkitError, ensure_installed
+
+    ensure_installed("lightning", "train", "training")
+    import torch
     from torch.utils.data import DataLoader
 
-    from ..runtime_ref.errors import DofkitError
     from ..runtime_ref.stage import Stage
     from ..train.data.render_samples import SceneStore, TrainingWindows, WholeScenes
     from ..train.data.scenes import SceneSettings
@@ -63,22 +91,32 @@ def command(
     from ..train.networks.guided_upsampling import GuidedUpsamplingNet
     from ..train.networks.lens_blur import LensBlurNet
     from ..train.systems.render import RenderSystem
-    from ..train.trainer import RunSettings, endless_loader, fit
+    from ..train.trainer import RunSettings, endless_loader, fit, is_main_process
     from ..train.weights import save_weights
 
     if levels < 1 or size % 2**levels or size // 2**levels < 16:
         raise DofkitError(f"--size {size} with --levels {levels}: the size must be 16 · 2^levels or a higher multiple")
     settings = RunSettings(
-        out, steps, checkpoint_every, precision=precision, devices=devices, seed=seed, resume=resume, threads=threads  # pyright: ignore[reportArgumentType]
+        out,
+        steps,
+        checkpoint_every,
+        precision=precision,
+        devices=devices,
+        seed=seed,
+        resume=resume,
+        threads=threads,  # pyright: ignore[reportArgumentType]
     )
     scenes = SceneStore(out / "scenes", seed, SceneSettings(size, levels), find_sources(photos, masks, held_out=False))
     judged = SceneStore(
         out / "held_out", seed + 1, SceneSettings(2 * size, levels + 1), find_sources(photos, masks, held_out=True)
     )
+    torch.manual_seed(seed)  # the networks are made here, before `fit` seeds the rest
     system = RenderSystem(LensBlurNet(), GuidedUpsamplingNet(), steps, rate)
     windows = TrainingWindows(scenes, seed, system.blur.halo, reuse)
     loader = endless_loader(windows, batch, settings, workers)
     figures = fit(system, loader, DataLoader(WholeScenes(judged, held_out), batch_size=1), settings)
+    if not is_main_process():
+        return
     files = [
         save_weights(system.blur, Stage.LENS_BLUR, out),
         save_weights(system.upsampling, Stage.GUIDED_UPSAMPLING, out),

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from .errors import DofkitError
+from .files import write_file
 from .stage import INPUTS, OUTPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
@@ -57,7 +58,7 @@ def golden_arrays(
 
 def write_golden(path: Path, arrays: GoldenArrays) -> None:
     """Write a case."""
-    save_file({name: np.ascontiguousarray(values) for name, values in sorted(arrays.tensors.items())}, path)
+    write_file(path, save({name: np.ascontiguousarray(values) for name, values in sorted(arrays.tensors.items())}))
 
 
 def read_golden(path: Path) -> GoldenArrays:

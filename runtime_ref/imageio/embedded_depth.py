@@ -18,10 +18,10 @@ import pillow_heif
 from numpy.typing import NDArray
 
 from ..errors import DofkitError
+from ..files import read_file
 from . import jpeg
 from .disparity import grey_values
 from .exif import orientation_of, oriented
-from .files import read_file
 from .photo import decode
 from .xmp import xmp_property
 

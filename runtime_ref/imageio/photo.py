@@ -17,9 +17,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import DofkitError
+from ..files import check_folder, read_file, write_file
 from .colour_modes import rgb_pixels
 from .exif import HEADER, exif_for, orientation_of, oriented
-from .files import check_folder, read_file, write_file
 from .xmp import xmp_for_reencoded
 
 pillow_heif.register_heif_opener()

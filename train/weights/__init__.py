@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.files import write_file
 from ...runtime_ref.stage import Stage
 from ..networks import CONFIGS, NETWORKS
 
@@ -34,11 +35,9 @@ def save_weights(network: torch.nn.Module, stage: Stage, directory: Path) -> Pat
     """Write a network's parameters and configuration to `directory`; the file appears whole or not at all."""
     path = weights_file(stage, directory)
     directory.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     config = json.dumps(dataclasses.asdict(network.config), sort_keys=True)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    save_file(tensors, partial, metadata={"stage": stage.value, "config": config})
-    partial.replace(path)
+    write_file(path, save(tensors, metadata={"stage": stage.value, "config": config}))
     return path
 
 

@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import DofkitError
+from .errors import DofkitError
 
 
 def read_file(path: Path) -> bytes:

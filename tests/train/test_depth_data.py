@@ -1,0 +1,203 @@
+"""What the depth loaders promise: 1 is nearest, places are held out whole, samples repeat, errors help."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dofkit.runtime_ref.errors import DofkitError
+from dofkit.train.data.depth import Folder, Scene, hold_out, inverse_depth, read_masks, read_rgbd, to_sample
+from dofkit.train.data.depth_augment import DepthMix, Share, portrait_box, random_box
+from dofkit.train.data.depth_composites import Composites, Drawn
+
+WHOLE = (0, 0, 48, 32)
+
+
+def grey(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(values.astype(np.uint8))
+
+
+def photo(seed: int = 0, width: int = 48, height: int = 32) -> Image.Image:
+    return grey(np.random.default_rng(seed).integers(0, 255, (height, width, 3)))
+
+
+@pytest.fixture
+def kinect(tmp_path):
+    """Depth grows from left to right, 1 to 4 m, in the layout of 8-bit depth with a scale table."""
+    (tmp_path / "rgb").mkdir()
+    (tmp_path / "depth").mkdir()
+    with (tmp_path / "scale.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["index", "depth_max_m"])
+        for index in range(3):
+            photo(index).save(tmp_path / "rgb" / f"{index:05d}.jpg")
+            grey(np.tile(np.linspace(63, 255, 48), (32, 1))).save(tmp_path / "depth" / f"{index:05d}.png")
+            table.writerow([index, 4.0])
+    return tmp_path
+
+
+@pytest.fixture
+def masked(tmp_path):
+    """Photos whose subject is the middle third."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for index in range(3):
+        photo(index).save(tmp_path / "images" / f"{index}.jpg")
+        mask = np.zeros((32, 48))
+        mask[8:, 16:32] = 255
+        grey(mask).save(tmp_path / "masks" / f"{index}.png")
+    return tmp_path
+
+
+def test_depth_becomes_disparity_with_one_nearest(kinect):
+    training, _ = read_rgbd(kinect, 256)
+    sample = to_sample(training.scenes[0], WHOLE, 32)
+    assert sample.disparity[0, :, 0].mean() == pytest.approx(1, abs=1e-3)
+    assert sample.disparity[0, :, -1].mean() == pytest.approx(0.25, abs=0.01)  # four times as far
+    assert sample.known.all()
+    assert not sample.has_subject
+
+
+def test_inverse_depth_is_proportional_and_leaves_holes_unknown():
+    disparity = inverse_depth(np.array([[0.5, 1.0], [2.0, 0.0]], np.float32))
+    np.testing.assert_allclose(disparity, [[1, 0.5], [0.25, np.nan]])
+
+
+@pytest.mark.parametrize(("kind", "full"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_plain_disparity_files_are_read_at_full_scale(tmp_path, kind, full):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "disparity").mkdir()
+    photo().save(tmp_path / "images" / "a.png")
+    values = np.full((32, 48), full, kind)
+    values[:, :24] = full // 2
+    Image.fromarray(values).save(tmp_path / "disparity" / "a.png")
+    sample = to_sample(read_rgbd(tmp_path, 256)[0].scenes[0], WHOLE, 32)
+    assert sample.disparity[0, 0, -1] == pytest.approx(1, abs=1e-5)
+    assert sample.disparity[0, 0, 0] == pytest.approx(0.5, abs=0.01)
+
+
+def test_masks_are_read_as_coverage_and_say_nothing_about_depth(masked):
+    sample = to_sample(read_masks(masked, 256)[0].scenes[0], WHOLE, 48)
+    assert sample.has_subject == 1
+    assert sample.subject[0, 30, 24] == 1
+    assert sample.subject[0, 2, 24] == 0
+    assert not sample.known.any()
+
+
+def test_pictures_are_kept_no_larger_than_asked(masked):
+    assert max(read_masks(masked, 24)[0].scenes[0].image.size) == 24
+
+
+def test_held_out_places_are_disjoint_blocks_with_a_guard_around():
+    names = [f"{i:05d}" for i in range(400)]
+    training, held = hold_out(names, block=25, every=8, guard=3)
+    assert not set(training) & set(held)
+    assert held == names[25:50] + names[225:250]
+    assert set(names) - set(training) - set(held) == set(names[22:25] + names[50:53] + names[222:225] + names[250:253])
+
+
+def test_a_handful_of_pictures_is_all_for_training():
+    assert hold_out(["b", "a"]) == (["a", "b"], [])
+
+
+def test_samples_depend_on_seed_and_index_alone():
+    first, again, other = (DepthMix([Share(Drawn(side=64), 1)], 128, seed) for seed in (3, 3, 4))
+    first[7]
+    assert torch.equal(first[11].image, again[11].image)
+    assert not torch.equal(first[11].image, other[11].image)
+    assert not torch.equal(first[11].image, first[12].image)
+
+
+def test_samples_are_in_range_whatever_their_source(kinect, masked):
+    depth, subjects = read_rgbd(kinect, 256)[0], read_masks(masked, 256)[0]
+    sources = [depth, subjects, Composites(subjects, depth), Drawn(side=64)]
+    mix = DepthMix([Share(source, 1) for source in sources], 128)
+    for index in range(24):
+        for part in mix[index]:
+            assert torch.isfinite(part).all()
+            assert part.min() >= 0
+            assert part.max() <= 1
+
+
+def test_a_pasted_subject_is_nearer_than_what_it_hides_and_crisp(kinect, masked):
+    source = Composites(read_masks(masked, 256)[0], read_rgbd(kinect, 256)[0])
+    checked = 0
+    for seed in range(10):
+        scene = source.scene(np.random.default_rng(seed))
+        if scene.subject is None:
+            continue
+        inside, disparity = np.asarray(scene.subject) > 127, np.asarray(scene.disparity)
+        background = np.asarray(source.backgrounds.scenes[0].disparity)
+        if not inside.any() or inside.all():
+            continue
+        # both up to the common scale that keeps the nearest point at 1
+        scale = np.median(background[~inside] / disparity[~inside])
+        assert (disparity[inside] * scale >= background[inside] - 1e-4).all()
+        assert np.quantile(disparity[inside] * scale / background[inside], 0.5) > 1.1
+        checked += 1
+    assert checked >= 5
+
+
+def test_drawn_scenes_have_their_subject_in_front():
+    for seed in range(5):
+        scene = Drawn(side=64).scene(np.random.default_rng(seed))
+        inside, disparity = np.asarray(scene.subject) > 127, np.asarray(scene.disparity)
+        assert disparity.max() == 1
+        assert disparity[inside].mean() >= disparity[~inside].mean()
+
+
+def test_crops_lie_within_the_picture():
+    mask = np.zeros((300, 200))
+    mask[40:280, 20:90] = 255
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        for box in (random_box((200, 300), rng), portrait_box(grey(mask), rng)):
+            assert box is not None
+            left, top, right, bottom = box
+            assert 0 <= left < right <= 200 + 1e-6
+            assert 0 <= top < bottom <= 300 + 1e-6
+
+
+def test_a_portrait_crop_shows_the_subjects_top():
+    mask = np.zeros((300, 200))
+    mask[40:280, 80:120] = 255
+    for seed in range(20):
+        box = portrait_box(grey(mask), np.random.default_rng(seed))
+        assert box is not None
+        assert box[1] <= 40 < box[3]
+    assert portrait_box(grey(0 * mask), np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: None, "is not a folder"),
+        (lambda root: root.mkdir(), "has no images/ or rgb/"),
+        (lambda root: [(root / name).mkdir(parents=True) for name in ("images", "masks")], "name pairs alike"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_explained_in_one_line(tmp_path, make, message):
+    make(tmp_path / "data")
+    with pytest.raises(DofkitError, match=message) as caught:
+        read_masks(tmp_path / "data", 256)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_scale_table_is_explained(kinect):
+    (kinect / "scale.csv").unlink()
+    with pytest.raises(DofkitError, match=r"scale\.csv is missing"):
+        read_rgbd(kinect, 256)
+
+
+def test_an_image_that_is_no_image_is_named(masked):
+    (masked / "images" / "1.jpg").write_bytes(b"not a photo")
+    with pytest.raises(DofkitError, match=r"1\.jpg cannot be read"):
+        read_masks(masked, 256)
+
+
+def test_a_folder_draws_from_all_its_scenes():
+    scenes = [Scene(photo(i)) for i in range(3)]
+    rng = np.random.default_rng(0)
+    assert {id(Folder(scenes).scene(rng)) for _ in range(40)} == {id(scene) for scene in scenes}

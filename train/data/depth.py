@@ -1,0 +1,243 @@
+"""What the depth network learns from: samples, the folders they come from, and what is held out.
+
+Pictures are read once and kept small in memory. How they are cropped and disturbed lives in `depth_augment`, pasted
+and drawn scenes in `depth_composites`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+
+from ...runtime_ref.errors import DofkitError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+NEAREST_DEPTH_M = 0.1  # nearer readings of a depth camera are noise
+
+
+class DepthSample(NamedTuple):
+    """One training sample; batched, each tensor gains a leading N.
+
+    Attributes:
+        image: [3, S, S] in [0,1], sRGB-encoded.
+        disparity: [1, S, S] in [0,1], 1 is nearest; 0 where unknown.
+        known: [1, S, S], 1 where the disparity is known, else 0.
+        subject: [1, S, S] in [0,1], the subject's coverage; 0 where unknown.
+        has_subject: [] 1 where `subject` is known, else 0.
+    """
+
+    image: torch.Tensor
+    disparity: torch.Tensor
+    known: torch.Tensor
+    subject: torch.Tensor
+    has_subject: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture in memory with what is known of it.
+
+    Attributes:
+        image: RGB, sRGB-encoded, as read.
+        disparity: mode F, in [0,1], 1 is nearest, NaN where unknown; None without depth.
+        subject: mode L, 0 to 255; None without a mask.
+    """
+
+    image: Image.Image
+    disparity: Image.Image | None = None
+    subject: Image.Image | None = None
+
+
+class SceneSource(Protocol):
+    """Whatever can make up a training scene from random numbers: a folder, a compositor, a drawing."""
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        """A scene, its content drawn with `rng` alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Scenes read from a folder; the training part and the held-out part are two Folders."""
+
+    scenes: Sequence[Scene]
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        """One of the scenes."""
+        return self.scenes[int(rng.integers(len(self.scenes)))]
+
+
+class HeldOut(Dataset[DepthSample]):
+    """Whole pictures, resized to the square input as the app does, in order and undisturbed."""
+
+    def __init__(self, scenes: Sequence[Scene], size: int) -> None:
+        self.scenes = scenes
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> DepthSample:
+        scene = self.scenes[index]
+        return to_sample(scene, (0, 0, *scene.image.size), self.size)
+
+
+def hold_out(names: Sequence[str], block: int = 25, every: int = 8, guard: int = 3) -> tuple[list[str], list[str]]:
+    """Split sorted names by place: (training, held out), nearly one part in `every` held out.
+
+    Neighbouring names often show the same room or person, so whole blocks of neighbours are held out, and the `guard`
+    names at both sides of a block go to neither part. Fewer than two blocks hold nothing out.
+    """
+    ordered = sorted(names)
+    held = {i for i in range(len(ordered)) if i // block % every == 1}
+    guarded = {i + step for i in held for step in range(-guard, guard + 1)}
+    return [ordered[i] for i in range(len(ordered)) if i not in guarded], [ordered[i] for i in sorted(held)]
+
+
+def read_rgbd(folder: Path, side: int) -> tuple[Folder, Folder]:
+    """Image + depth: (training, held out) of a folder in one of two layouts.
+
+    `rgb/` + `depth/` 8-bit PNG + `scale.csv` (index, depth_max_m): metres = depth_max_m · (v + 0.5) / 255.
+    `rgb/` or `images/` + `disparity/` PNG of 8 or 16 bits: white is nearest, 0 is unknown in 16 bits.
+
+    Pictures are kept with their longer side at most `side` pixels.
+
+    Raises:
+        DofkitError: when the folder is missing, has neither layout or no pairs.
+    """
+    images = _subfolder(folder, "rgb", "images")
+    if (folder / "disparity").is_dir():
+        maps, scales = folder / "disparity", None
+    else:
+        maps, scales = _subfolder(folder, "depth"), _read_scales(folder / "scale.csv")
+    pairs = _pairs(folder, images, maps)
+
+    def load(name: str) -> Scene:
+        photo, values = _read_image(pairs[name][0], side), _read_map(pairs[name][1])
+        disparity = _plain_disparity(values) if scales is None else _scaled_depth(values, scales, name, folder)
+        return Scene(photo, Image.fromarray(disparity).resize(photo.size, Image.Resampling.NEAREST))
+
+    return _split(pairs, load)
+
+
+def read_masks(folder: Path, side: int) -> tuple[Folder, Folder]:
+    """Image + mask of the subject: (training, held out) of a folder with `images/` and `masks/`,
+    kept with their longer side at most `side` pixels.
+
+    Raises:
+        DofkitError: when the folder is missing, lacks one of the two or has no pairs.
+    """
+    pairs = _pairs(folder, _subfolder(folder, "images", "rgb"), _subfolder(folder, "masks"))
+
+    def load(name: str) -> Scene:
+        photo = _read_image(pairs[name][0], side)
+        mask = Image.open(pairs[name][1]).convert("L").resize(photo.size, Image.Resampling.BILINEAR)
+        return Scene(photo, subject=mask)
+
+    return _split(pairs, load)
+
+
+def inverse_depth(metres: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Depth [H, W] in metres -> disparity in [0,1]: 1 at the picture's nearest point, 0 at infinity, NaN where there
+    is no reading. Kept proportional to 1/depth: that is what lens blur needs."""
+    valid = np.isfinite(metres) & (metres >= NEAREST_DEPTH_M)
+    if not valid.any():
+        return np.full_like(metres, np.nan)
+    return np.where(valid, metres[valid].min() / np.where(valid, metres, 1), np.nan).astype(np.float32)
+
+
+def to_sample(scene: Scene, box: tuple[float, float, float, float], size: int, mirror: bool = False) -> DepthSample:
+    """Cut `box` (left, top, right, bottom in pixels) out of a scene, resize it to `size` × `size`, perhaps mirrored."""
+    blank = np.zeros((1, size, size), np.float32)
+    image = scene.image.resize((size, size), Image.Resampling.BILINEAR, box)
+    disparity, known, subject = blank, blank, blank
+    if scene.disparity is not None:
+        # nearest: a mean across an edge would be a depth that exists nowhere
+        values = np.asarray(scene.disparity.resize((size, size), Image.Resampling.NEAREST, box))[None]
+        known = np.isfinite(values).astype(np.float32)
+        disparity = np.nan_to_num(values)
+    if scene.subject is not None:
+        subject = np.asarray(scene.subject.resize((size, size), Image.Resampling.BILINEAR, box), np.float32)[None] / 255
+    pixels = np.asarray(image, np.float32).transpose(2, 0, 1) / 255
+
+    def tensor(array: NDArray[np.floating]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array[..., ::-1] if mirror else array))
+
+    has_subject = torch.tensor(float(scene.subject is not None))
+    return DepthSample(tensor(pixels), tensor(disparity), tensor(known), tensor(subject), has_subject)
+
+
+def _split(pairs: dict[str, tuple[Path, Path]], load: Callable[[str], Scene]) -> tuple[Folder, Folder]:
+    training, held = hold_out(list(pairs))
+    return Folder([load(name) for name in training]), Folder([load(name) for name in held])
+
+
+def _subfolder(folder: Path, *names: str) -> Path:
+    if not folder.is_dir():
+        raise DofkitError(f"{folder} is not a folder; give the folder that holds {names[0]}/")
+    for name in names:
+        if (folder / name).is_dir():
+            return folder / name
+    raise DofkitError(f"{folder} has no {' or '.join(f'{name}/' for name in names)}; see `dofkit train depth --help`")
+
+
+def _pairs(folder: Path, images: Path, maps: Path) -> dict[str, tuple[Path, Path]]:
+    """Files of the two folders with the same stem."""
+    found = {path.stem: path for path in maps.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
+    photos = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    pairs = {path.stem: (path, found[path.stem]) for path in photos if path.stem in found}
+    if not pairs:
+        raise DofkitError(f"{folder} has no file in {images.name}/ with a namesake in {maps.name}/; name pairs alike")
+    return pairs
+
+
+def _read_image(path: Path, side: int) -> Image.Image:
+    try:
+        photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    except OSError as error:
+        raise DofkitError(f"{path} cannot be read as an image ({error}); mend or remove it") from error
+    photo.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return photo
+
+
+def _read_map(path: Path) -> NDArray[np.float32]:
+    try:
+        with Image.open(path) as file:
+            values = np.asarray(file)
+    except OSError as error:
+        raise DofkitError(f"{path} cannot be read as an image ({error}); mend or remove it") from error
+    if values.ndim != 2:
+        raise DofkitError(f"{path} has {values.shape[-1]} channels; depth and disparity are grey PNG files")
+    # the full scale of the file: 16-bit files carry "no reading" as 0
+    return values.astype(np.float32) if values.dtype == np.uint8 else np.where(values > 0, values / 257.0, np.nan)
+
+
+def _plain_disparity(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (values / 255).astype(np.float32)
+
+
+def _scaled_depth(
+    values: NDArray[np.float32], scales: dict[int, float], name: str, folder: Path
+) -> NDArray[np.float32]:
+    if not name.isdigit() or int(name) not in scales:
+        raise DofkitError(f"{folder / 'scale.csv'} has no line for {name}; add its greatest depth in metres")
+    return inverse_depth((scales[int(name)] * (values + 0.5) / 255).astype(np.float32))
+
+
+def _read_scales(path: Path) -> dict[int, float]:
+    try:
+        with path.open(newline="") as file:
+            return {int(row["index"]): float(row["depth_max_m"]) for row in csv.DictReader(file)}
+    except FileNotFoundError:
+        raise DofkitError(f"{path} is missing; it gives each depth file its greatest depth in metres") from None
+    except (KeyError, ValueError) as error:
+        raise DofkitError(f"{path} is no table of index, depth_max_m ({error})") from error

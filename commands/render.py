@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from ..runtime_ref.sessions import Session
     from ..runtime_ref.stage import Stage
 
-# Half of the disparity range held in focus. A predicted disparity wavers by about this much inside one subject; a
-# measured one does not, so it is taken as it is.
-PREDICTED_FOCUS_RANGE = 0.1
-
 
 class Point(click.ParamType):
     """Two fractions `X,Y` of the picture's width and height."""
@@ -60,7 +56,7 @@ class Point(click.ParamType):
 @click.option("--focus-disparity", type=click.FloatRange(0, 1), help="Disparity in focus; 1 is nearest.")
 @click.option(
     "--focus-range", type=click.FloatRange(0, 1),
-    help=f"Disparities this close to the focus stay sharp.  [default: {PREDICTED_FOCUS_RANGE} if predicted, else 0]",
+    help="Disparities this close to the focus stay sharp.  [default: 0.1 if the depth network predicts them, else 0]",
 )  # fmt: skip
 @click.option(
     "--aperture", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="0 blurs nothing, 1 the most."
@@ -130,7 +126,7 @@ def command(
     if focus is None:
         focus = focus_at(disparity, *point) if point is not None else auto_focus(disparity)
     if focus_range is None:
-        focus_range = PREDICTED_FOCUS_RANGE if source == "predicted" else 0.0
+        focus_range = plan.focus_range if source == "predicted" else 0.0
     with _console.progress() as display:
         bar = display.add_task("render", total=None)
         pixels = pipeline.render(

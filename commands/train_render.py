@@ -100,11 +100,11 @@ def command(
         out,
         steps,
         checkpoint_every,
-        precision=precision,
+        precision=precision,  # pyright: ignore[reportArgumentType]  # click offers these names only
         devices=devices,
         seed=seed,
         resume=resume,
-        threads=threads,  # pyright: ignore[reportArgumentType]
+        threads=threads,
     )
     scenes = SceneStore(out / "scenes", seed, SceneSettings(size, levels), find_sources(photos, masks, held_out=False))
     judged = SceneStore(

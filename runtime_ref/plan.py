@@ -44,6 +44,7 @@ class PipelinePlan(BaseModel):
         depth_size: side of the square that the photo is resized to for the depth network.
         lens_blur: tiles at level 0.
         guided_upsampling: tiles of the low-resolution side at every level.
+        focus_range: disparities this close to the focus are held in focus when the disparity is predicted.
         copy_below: tiles whose |c| stays below this many pixels are copied from the sharp picture.
     """
 
@@ -52,6 +53,8 @@ class PipelinePlan(BaseModel):
     depth_size: int = Field(ge=128, multiple_of=128)
     lens_blur: TileSpec
     guided_upsampling: TileSpec
+    # A predicted disparity wavers by about this much inside one subject; a measured one does not.
+    focus_range: float = Field(default=0.1, ge=0, le=1)
     # A disc of radius 0.2 pixels lies inside one pixel: blurring by it changes nothing that sampling can show.
     copy_below: float = Field(default=0.2, ge=0)
 

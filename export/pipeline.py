@@ -43,7 +43,7 @@ CONVENTIONS = {
     "image": "RGB, sRGB-encoded, in [0, 1]; apply the EXIF orientation first",
     "disparity": "normalised inverse depth in [0, 1]; 1 is nearest, 0 farthest; it is not depth",
     "focus": "the disparity in focus; from a touched point: the median of the disparity over a small window at it",
-    "focus range": "a predicted disparity may be brought closer to the focus first, so that the whole subject is sharp: "
+    "focus range": "a predicted disparity may be brought closer to the focus first, to hold the whole subject sharp: "
     "d' = focus + sign(d - focus) * max(|d - focus| - plan.focus_range, 0). The golden vectors do without",
     "aperture": "0 (everything sharp) to 1 (largest blur)",
     "defocus": "c = aperture * (disparity - focus) * long_side / 40: signed radius of the circle of confusion in "

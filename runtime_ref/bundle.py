@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -111,12 +111,21 @@ class Manifest(_Frozen):
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""
-        blank = self.model_copy(update={"digest": ""})
-        return self.model_copy(update={"digest": hashlib.sha256(blank.encoded()).hexdigest()})
+        return self.model_copy(update={"digest": _digest(self.model_dump(mode="json"))})
 
     def encoded(self) -> bytes:
-        """The bytes of `manifest.json`: sorted keys, so that equal manifests have equal bytes."""
-        return (json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        """The bytes of `manifest.json`."""
+        return _canonical(self.model_dump(mode="json"))
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    """JSON with sorted keys: equal documents have equal bytes."""
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """SHA-256 of a manifest as it stands, its digest left empty."""
+    return hashlib.sha256(_canonical({**document, "digest": ""})).hexdigest()
 
 
 class Bundle:
@@ -175,14 +184,23 @@ def _read_manifest(root: Path) -> Manifest:
         raise DofkitError(f"{root} is not a bundle: it has no {MANIFEST}; write one with `dofkit export`")
     try:
         data = path.read_bytes()
-        manifest = Manifest.model_validate_json(data)
+        document = json.loads(data)
+        # Judged as it stands in the file, before defaults fill in what an older dofkit did not write.
+        whole = (
+            isinstance(document, dict) and _canonical(document) == data and document.get("digest") == _digest(document)
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DofkitError(f"{path}: is not a JSON object ({error}); copy or export the bundle again") from error
+    if not whole:
+        raise DofkitError(f"{path} was changed after the export (its digest does not match); export the bundle again")
+    try:
+        return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DofkitError(f"{path}: {where}: {first['msg']}; export the bundle again") from error
-    if manifest.sealed().encoded() != data:
-        raise DofkitError(f"{path} was changed after the export (its digest does not match); export the bundle again")
-    return manifest
+        raise DofkitError(
+            f"{path}: {where}: {first['msg']}; it was written by another version, export again"
+        ) from error
 
 
 def _files(root: Path) -> Iterator[Path]:

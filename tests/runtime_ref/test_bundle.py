@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from dofkit.runtime_ref import bundle
 from dofkit.runtime_ref.bundle import MANIFEST, Bundle, BundlePath, new_bundle
 from dofkit.runtime_ref.errors import DofkitError
 
@@ -27,11 +29,11 @@ def _all_files(root: Path) -> list[Path]:
 
 
 def test_a_bundle_opens_and_its_manifest_is_canonical(bundle_path: Path) -> None:
-    bundle = Bundle.open(bundle_path)
-    assert bundle.manifest.encoded() == (bundle_path / MANIFEST).read_bytes()
+    opened = Bundle.open(bundle_path)
+    assert opened.manifest.encoded() == (bundle_path / MANIFEST).read_bytes()
     assert {file.relative_to(bundle_path).as_posix() for file in _all_files(bundle_path)} == {
         MANIFEST,
-        *bundle.manifest.files,
+        *opened.manifest.files,
     }
 
 
@@ -59,6 +61,31 @@ def test_no_flipped_bit_of_the_manifest_goes_unseen(copy: Path, data: st.DataObj
     with pytest.raises(DofkitError, match=MANIFEST):
         Bundle.open(copy)
     path.write_bytes(original)
+
+
+def _rewrite(copy: Path, change: Callable[[dict], None]) -> None:
+    """Change a manifest and seal it again, as another version of dofkit would have written it."""
+    document = json.loads((copy / MANIFEST).read_text())
+    change(document)
+    sealed = {**document, "digest": bundle._digest(document)}
+    (copy / MANIFEST).write_bytes(bundle._canonical(sealed))
+
+
+def test_a_bundle_from_before_a_field_had_a_default_still_opens(copy: Path) -> None:
+    _rewrite(copy, lambda document: document["plan"].pop("focus_range"))
+    assert Bundle.open(copy).manifest.plan.focus_range == 0.1
+
+
+def test_a_bundle_of_another_schema_is_refused_with_the_field(copy: Path) -> None:
+    _rewrite(copy, lambda document: document.update(schema_version=2))
+    with pytest.raises(DofkitError, match="schema_version"):
+        Bundle.open(copy)
+
+
+def test_a_path_that_leaves_the_bundle_is_refused_even_in_a_sealed_manifest(copy: Path) -> None:
+    _rewrite(copy, lambda document: document["models"][0].update(path="../../etc/passwd"))
+    with pytest.raises(DofkitError, match="leaves the bundle"):
+        Bundle.open(copy)
 
 
 def test_a_missing_and_an_extra_file_are_named(copy: Path) -> None:

@@ -140,8 +140,9 @@ class _VariantCheck:
             measured = list(self._pipeline() if scope == PIPELINE else self._stage(Stage(scope)))
         except MissingExtraError as error:
             return self._result(scope, Verdict.NOT_RUN, reason=str(error))
-        except (DofkitError, RuntimeError, ValueError) as error:
-            return self._result(scope, Verdict.FAIL, reason=str(error).splitlines()[0])
+        except Exception as error:  # every runtime raises classes of its own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            return self._result(scope, Verdict.FAIL, reason=reason)
         limits = tolerance(scope, self._precision, self._target)
         worst = {
             name: _worst(name, [values[name] for _, values in measured if name in values]) for name in _names(measured)

@@ -16,6 +16,7 @@ from .bundle import Manifest
 from .errors import require
 from .golden import GoldenArrays
 from .parity import ParityReport, ParityResult, Rendering, Verdict
+from .pyramid import resize
 from .stage import Stage
 from .target import Target
 from .tolerances import tolerance
@@ -93,12 +94,13 @@ def _row(result: ParityResult) -> dict[str, Any]:
 
 
 def _case_pictures(name: str, note: str, arrays: GoldenArrays, parity: ParityReport) -> dict[str, Any]:
+    disparity = resize(arrays.output(Stage.DEPTH)[0, 0], arrays.photo.shape[:2])
     renderings = [rendering for rendering in parity.renderings if rendering.case == name]
     return {
         "name": name,
         "note": note,
         "input": _data_uri(arrays.photo),
-        "disparity": _data_uri(_to_bytes(arrays.output(Stage.DEPTH)[0, 0])),
+        "disparity": _data_uri(_to_bytes(disparity)),
         "reference": _data_uri(_to_bytes(arrays.rendered)),
         "outputs": [_output_pictures(rendering, arrays) for rendering in renderings],
     }

@@ -69,10 +69,10 @@ def print_bench(rows: list[BenchFigures], threads: int) -> None:
     """The tables of latencies: one line a stage, then one line a whole photo."""
     console = stdout()
     stages = Table(title=f"Latency in ms, {threads} threads", title_justify="left")
-    photos = Table(title="Whole photo", title_justify="left")
+    photos = Table(title="Whole photo (depth, blur, all upsamplings), ms", title_justify="left")
     for table, names in (
         (stages, ("runtime", "stage", "load", "first run", "p50", "p90", "runs")),
-        (photos, ("runtime", "photo", "depth ms", "render ms", "total ms", "peak MB")),
+        (photos, ("runtime", "photo", "depth p50", "render p50", "first", "p50", "p90", "runs", "peak MB")),
     ):
         for number, name in enumerate(names):
             table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
@@ -82,8 +82,9 @@ def print_bench(rows: list[BenchFigures], threads: int) -> None:
             stages.add_row(f"{row.title} ({row.runtime})", figures.stage.value, *times, str(figures.runs))
         if row.photo is not None:
             photo = row.photo
-            times = (f"{value:.0f}" for value in (photo.depth, photo.render, photo.depth + photo.render))
-            photos.add_row(row.title, f"{photo.width}×{photo.height}", *times, f"{row.peak_mb:.0f}")
+            values = (photo.depth_p50, photo.render_p50, photo.first, photo.p50, photo.p90)
+            times = (f"{value:.0f}" for value in values)
+            photos.add_row(row.title, f"{photo.width}×{photo.height}", *times, str(photo.runs), f"{row.peak_mb:.0f}")
     for table in (stages, photos):
         if table.row_count:
             console.print(table)

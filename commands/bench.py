@@ -17,10 +17,12 @@ from ._options import PRECISION, TARGET, json_option
 @click.option("--pytorch", is_flag=True, help="Also measure PyTorch fp32 (the shipped weights, or --weights).")
 @click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help="Weights for --pytorch.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
-@click.option("--runs", type=click.IntRange(min=5), default=30, show_default=True, help="Steady runs per stage.")
+@click.option(
+    "--runs", type=click.IntRange(min=5), default=30, show_default=True, help="Steady runs of a stage and of the photo."
+)
 @click.option(
     "--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
-    help="Stop the steady runs of a stage after this time (but not before 5 runs).",
+    help="Stop the steady runs after this time (but not before 5 runs).",
 )  # fmt: skip
 @click.option(
     "--photo", "photo_side", type=click.IntRange(min=0), default=2048, show_default=True,

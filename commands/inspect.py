@@ -17,6 +17,7 @@ def command(bundle: Path, as_json: bool) -> None:
     from rich.table import Table
 
     from ..runtime_ref.bundle import Bundle
+    from ..runtime_ref.stage import Stage
     from . import _console
 
     opened = Bundle.open(bundle)
@@ -45,7 +46,8 @@ def command(bundle: Path, as_json: bool) -> None:
     networks = Table(title="Networks", title_justify="left")
     for name in ("stage", "parameters", "receptive radius", "weights"):
         networks.add_column(name)
-    for stage, network in manifest.networks.items():
+    for stage in (stage for stage in Stage if stage in manifest.networks):
+        network = manifest.networks[stage]
         radius = "the whole photo" if network.receptive_radius is None else f"{network.receptive_radius} px"
         networks.add_row(stage.value, f"{network.parameters:,}", radius, network.weights_sha256[:12])
     console.print(networks)

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..runtime_ref.bundle import Bundle
 from ..runtime_ref.golden import read_golden
-from ..runtime_ref.latency import Latency, measure, timed
+from ..runtime_ref.latency import Latency, measure, steady, timed
 from ..runtime_ref.pipeline import Lens, PortraitPipeline
 from ..runtime_ref.sessions import Session
 from ..runtime_ref.stage import Stage
@@ -39,7 +39,7 @@ class BenchRequest(BaseModel):
         precision: of the files.
         weights: folder of weights for PyTorch.
         threads: CPU threads of the runtime.
-        runs, seconds: steady runs per stage, at most, and the time after which they stop.
+        runs, seconds: steady runs of a stage and of the photo, at most, and the time after which they stop.
         photo_side: long side of the photo for the whole pipeline, in pixels; 0 leaves it out.
     """
 
@@ -72,12 +72,24 @@ class StageFigures(BaseModel):
 
 
 class PhotoFigures(BaseModel):
-    """A whole photo: depth once, then blur and upsampling of all tiles, nothing copied. Milliseconds, pixels."""
+    """A whole photo: depth once, then blur and upsampling of all tiles, nothing copied.
+
+    Attributes:
+        width, height: in pixels.
+        depth_p50, render_p50: medians of the two parts, in milliseconds.
+        first: the first photo, depth and rendering together, in milliseconds.
+        p50, p90: of the photos after it.
+        runs: how many those were.
+    """
 
     width: int
     height: int
-    depth: float
-    render: float
+    depth_p50: float
+    render_p50: float
+    first: float
+    p50: float
+    p90: float
+    runs: int
 
 
 class BenchFigures(BaseModel):
@@ -121,7 +133,7 @@ def measure_bundle(request: BenchRequest, open_stage: Callable[[Bundle, Stage], 
     golden = read_golden(bundle.path(bundle.manifest.golden[0].path))
     sessions: dict[Stage, Session] = {}
     figures = []
-    for stage in bundle.manifest.networks:
+    for stage in (stage for stage in Stage if stage in bundle.manifest.networks):
         inputs = golden.inputs(stage)
 
         def open_it(stage: Stage = stage, inputs: dict[str, Any] = inputs) -> Callable[[], object]:
@@ -132,7 +144,8 @@ def measure_bundle(request: BenchRequest, open_stage: Callable[[Bundle, Stage], 
         figures.append(StageFigures(stage=stage, **vars(latency)))
     photo = None
     if request.photo_side and len(sessions) == len(Stage):
-        photo = _whole_photo(bundle, sessions, _enlarged(golden.photo, request.photo_side))
+        pixels = _enlarged(golden.photo, request.photo_side)
+        photo = _whole_photo(bundle, sessions, pixels, request.runs, request.seconds)
     return BenchFigures(
         title=request.title,
         runtime=", ".join(dict.fromkeys(session.runtime for session in sessions.values())),
@@ -142,13 +155,33 @@ def measure_bundle(request: BenchRequest, open_stage: Callable[[Bundle, Stage], 
     )
 
 
-def _whole_photo(bundle: Bundle, sessions: dict[Stage, Session], pixels: NDArray[np.uint8]) -> PhotoFigures:
+def _whole_photo(
+    bundle: Bundle, sessions: dict[Stage, Session], pixels: NDArray[np.uint8], runs: int, seconds: float
+) -> PhotoFigures:
     # Nothing is copied: the time then depends on the photo's size only, not on what it shows.
     pipeline = PortraitPipeline(sessions, bundle.manifest.plan.model_copy(update={"copy_below": 0.0}))
     lens = Lens(bundle.manifest.golden[0].focus, aperture=1.0)
-    disparity, depth_ms = timed(lambda: pipeline.disparity(pixels))
-    _, render_ms = timed(lambda: pipeline.render(pixels, disparity, lens))
-    return PhotoFigures(width=pixels.shape[1], height=pixels.shape[0], depth=depth_ms, render=render_ms)
+    parts: list[tuple[float, float]] = []
+
+    def whole() -> None:
+        disparity, depth_ms = timed(lambda: pipeline.disparity(pixels))
+        parts.append((depth_ms, timed(lambda: pipeline.render(pixels, disparity, lens))[1]))
+
+    _, first = timed(whole)
+    parts.clear()
+    times = steady(whole, runs, seconds)
+    depth, render = np.median(parts, axis=0)
+    p50, p90 = np.percentile(times, [50, 90])
+    return PhotoFigures(
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        depth_p50=float(depth),
+        render_p50=float(render),
+        first=first,
+        p50=float(p50),
+        p90=float(p90),
+        runs=len(times),
+    )
 
 
 def _enlarged(pixels: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:

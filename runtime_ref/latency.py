@@ -39,19 +39,24 @@ def timed(call: Callable[[], Result]) -> tuple[Result, float]:
     return result, (time.perf_counter() - started) * 1e3
 
 
+def steady(run: Callable[[], object], runs: int, seconds: float) -> list[float]:
+    """Times of repeated runs in milliseconds: at most `runs`, ended by `seconds`, but at least `MIN_RUNS`."""
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < runs and (len(times) < MIN_RUNS or time.perf_counter() - started < seconds):
+        times.append(timed(run)[1])
+    return times
+
+
 def measure(open_it: Callable[[], Callable[[], object]], runs: int, seconds: float) -> Latency:
     """Measure a callable that `open_it` loads.
 
     Args:
         open_it: loads the model and returns what runs it once.
-        runs: steady runs at most.
-        seconds: steady runs stop after this time, but not before `MIN_RUNS`.
+        runs, seconds: of the steady runs, see `steady`.
     """
     run, load = timed(open_it)
     _, first = timed(run)
-    steady: list[float] = []
-    started = time.perf_counter()
-    while len(steady) < runs and (len(steady) < MIN_RUNS or time.perf_counter() - started < seconds):
-        steady.append(timed(run)[1])
-    p50, p90 = np.percentile(steady, [50, 90])
-    return Latency(load, first, float(p50), float(p90), len(steady))
+    times = steady(run, runs, seconds)
+    p50, p90 = np.percentile(times, [50, 90])
+    return Latency(load, first, float(p50), float(p90), len(times))

@@ -23,8 +23,6 @@ class OnnxSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only
-        # Tiles have one size, but the arena would keep the largest of all stages; memory is bounded without it.
-        options.enable_cpu_mem_arena = False
         try:
             self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own error classes share no public base

@@ -44,11 +44,11 @@ def command(bundle: Path, as_json: bool) -> None:
         )  # fmt: skip
     console.print(models)
     networks = Table(title="Networks", title_justify="left")
-    for name in ("stage", "parameters", "receptive radius", "weights"):
+    for name in ("stage", "parameters", "halo", "weights"):
         networks.add_column(name)
     for stage in (stage for stage in Stage if stage in manifest.networks):
         network = manifest.networks[stage]
-        radius = "the whole photo" if network.receptive_radius is None else f"{network.receptive_radius} px"
+        radius = "the whole photo" if network.halo is None else f"{network.halo} px"
         networks.add_row(stage.value, f"{network.parameters:,}", radius, network.weights_sha256[:12])
     console.print(networks)
     plan = manifest.plan

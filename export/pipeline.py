@@ -249,7 +249,7 @@ def _describe(stage: Stage, graph: StageGraph, weights: Path) -> NetworkEntry:
     network = graph.network
     return NetworkEntry(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        receptive_radius=getattr(network, "halo", None),
+        halo=getattr(network, "halo", None),
         configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
         weights_sha256=file_sha256(weights_file(stage, weights)),
     )

@@ -79,7 +79,7 @@ class NetworkEntry(_Frozen):
     """The PyTorch network that a stage was exported from."""
 
     parameters: int
-    receptive_radius: int | None = Field(description="pixels of the low-resolution side; null: the whole photo")
+    halo: int | None = Field(description="pixels of the low-resolution side that an output sees; null: the whole photo")
     configuration: dict[str, str | int | float | bool | tuple[int, ...]]
     weights_sha256: Sha256
 

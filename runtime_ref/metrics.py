@@ -57,7 +57,7 @@ def in_focus(radius: Array) -> Mask:
     Args:
         radius: `[H, W]` signed radius in pixels.
     """
-    return np.less_equal(np.abs(radius), 0.5)
+    return np.asarray(np.abs(radius) <= 0.5, dtype=bool)
 
 
 def depth_edge_band(disparity: Array, width: int) -> Mask:
@@ -84,4 +84,4 @@ def _dilated(mask: Mask, width: int, axis: int) -> Mask:
 
 def highlights(picture: Array) -> Mask:
     """Pixels whose brightest colour exceeds 0.9, where bokeh shows."""
-    return np.greater(picture.max(axis=2), 0.9)
+    return np.asarray(picture.max(axis=2) > 0.9, dtype=bool)

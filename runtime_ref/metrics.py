@@ -57,7 +57,7 @@ def in_focus(radius: Array) -> Mask:
     Args:
         radius: `[H, W]` signed radius in pixels.
     """
-    return np.asarray(np.abs(radius) <= 0.5, dtype=bool)
+    return np.abs(radius) <= 0.5
 
 
 def depth_edge_band(disparity: Array, width: int) -> Mask:
@@ -79,9 +79,9 @@ def _dilated(mask: Mask, width: int, axis: int) -> Mask:
     padding = [(0, 0), (0, 0)]
     padding[axis] = (width, width)
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(mask, padding), 2 * width + 1, axis)
-    return windows.any(axis=-1)
+    return np.asarray(windows.any(axis=-1), dtype=bool)
 
 
 def highlights(picture: Array) -> Mask:
     """Pixels whose brightest colour exceeds 0.9, where bokeh shows."""
-    return np.asarray(picture.max(axis=2) > 0.9, dtype=bool)
+    return picture.max(axis=2) > 0.9

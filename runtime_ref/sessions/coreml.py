@@ -15,7 +15,10 @@ from typing import Any, NoReturn
 from ..errors import DofkitError, require
 from ..quiet import silence
 
-NO_RUNTIME = "Core ML's runtime exists on macOS only; the package's structure was checked, its numbers were not"
+NO_RUNTIME = (
+    "Core ML's runtime exists on macOS only and is not called by this version; the package's structure was checked, "
+    "its numbers were not"
+)
 
 
 def no_runtime() -> NoReturn:

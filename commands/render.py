@@ -56,7 +56,7 @@ class Point(click.ParamType):
 @click.option("--focus-disparity", type=click.FloatRange(0, 1), help="Disparity in focus; 1 is nearest.")
 @click.option(
     "--focus-range", type=click.FloatRange(0, 1),
-    help="Disparities this close to the focus stay sharp.  [default: 0.1 if the depth network predicts them, else 0]",
+    help="Disparities this close to the focus stay sharp.  [default: 0.25 if the depth network predicts them, else 0]",
 )  # fmt: skip
 @click.option(
     "--aperture", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="0 blurs nothing, 1 the most."

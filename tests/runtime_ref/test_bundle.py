@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from dofkit.runtime_ref import bundle
 from dofkit.runtime_ref.bundle import MANIFEST, Bundle, BundlePath, new_bundle
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.plan import PipelinePlan
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def _rewrite(copy: Path, change: Callable[[dict], None]) -> None:
 
 def test_a_bundle_from_before_a_field_had_a_default_still_opens(copy: Path) -> None:
     _rewrite(copy, lambda document: document["plan"].pop("focus_range"))
-    assert Bundle.open(copy).manifest.plan.focus_range == 0.1
+    assert Bundle.open(copy).manifest.plan.focus_range == PipelinePlan.model_fields["focus_range"].default
 
 
 def test_a_bundle_of_another_schema_is_refused_with_the_field(copy: Path) -> None:

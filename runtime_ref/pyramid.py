@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 
 LOWEST_LONG_SIDE = 320  # keeps |c| <= 8 pixels at level 0
-_STRIP_ROWS = 256  # rows of a level that are averaged at a time: bounds the float copy of an 8-bit photo
+_STRIP_ROWS = 64  # rows of a level that are averaged at a time: bounds the float copy of an 8-bit photo
 
 
 @dataclass(frozen=True)

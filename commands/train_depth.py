@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._training import FOLDER, RunOptions, run_options
+
 if TYPE_CHECKING:
     from ..train.data.depth import Scene
     from ..train.data.depth_augment import Share
     from ..train.networks.depth import DepthNet
-    from ..train.trainer import Precision
-
-FOLDER = click.Path(path_type=Path)
 
 
 @click.command()
@@ -45,24 +44,10 @@ FOLDER = click.Path(path_type=Path)
     type=FOLDER,
     help="Folder whose depth.safetensors to start from, for instance of a run at a smaller --size.",
 )
-@click.option("--steps", default=20000, show_default=True, help="Optimiser steps.")
 @click.option("--batch", default=16, show_default=True, help="Samples a step and device.")
 @click.option("--size", default=256, show_default=True, help="Side of the training input; a multiple of 128.")
 @click.option("--lr", "learning_rate", default=2e-3, show_default=True, help="Peak learning rate.")
-@click.option("--seed", default=0, show_default=True, help="Of initialisation and data.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out after an interruption.")
-@click.option("--devices", default=1, show_default=True, help="GPUs (or CPU processes); more than 1 trains with DDP.")
-@click.option(
-    "--precision",
-    type=click.Choice(["32-true", "bf16-mixed", "16-mixed"]),
-    default="32-true",
-    show_default=True,
-    help="bf16-mixed is the one to take on a recent GPU.",
-)
-@click.option("--workers", default=1, show_default=True, help="Processes that prepare samples.")
-@click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default.")
-@click.option("--checkpoint-every", default=500, show_default=True, help="Steps between checkpoints and validations.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@run_options
 def command(
     out: Path,
     rgbd: tuple[Path, ...],
@@ -70,18 +55,10 @@ def command(
     encoder: str,
     imagenet: Path | None,
     weights: Path | None,
-    steps: int,
     batch: int,
     size: int,
     learning_rate: float,
-    seed: int,
-    resume: bool,
-    devices: int,
-    precision: Precision,
-    workers: int,
-    threads: int,
-    checkpoint_every: int,
-    as_json: bool,
+    run: RunOptions,
 ) -> None:
     """Train the depth network.
 
@@ -109,29 +86,20 @@ def command(
     from ..train.data.depth import HeldOut
     from ..train.data.depth_augment import DepthMix
     from ..train.systems.depth import DepthRecipe, DepthSystem
-    from ..train.trainer import RunSettings, endless_loader, fit, is_main_process, resume_step
+    from ..train.trainer import endless_loader, fit, is_main_process, resume_step
     from ..train.weights import save_weights
 
-    settings = RunSettings(
-        out,
-        steps,
-        checkpoint_every,
-        precision=precision,
-        devices=devices,
-        seed=seed,
-        resume=resume,
-        threads=threads,
-    )
+    settings = run.settings(out)
     resume_step(settings)  # refuses a folder in use before minutes go into reading
-    torch.manual_seed(seed)  # the network is made here, before `fit` seeds the rest
+    torch.manual_seed(run.seed)  # the network is made here, before `fit` seeds the rest
     network = _network(encoder, imagenet, weights, size)
     shares, held_out = _read(rgbd, masks, size)
-    loader = endless_loader(DepthMix(shares, size, seed), batch, settings, workers)
+    loader = endless_loader(DepthMix(shares, size, run.seed), batch, settings, run.workers)
     val_loader = DataLoader(HeldOut(held_out, size), batch) if held_out else None
-    recipe = DepthRecipe(steps, learning_rate=learning_rate)
+    recipe = DepthRecipe(run.steps, learning_rate=learning_rate)
     figures = fit(DepthSystem(network, recipe), loader, val_loader, settings)
     if is_main_process():
-        _report(save_weights(network, Stage.DEPTH, out), figures, len(held_out), as_json)
+        _report(save_weights(network, Stage.DEPTH, out), figures, len(held_out), run.as_json)
 
 
 def _network(encoder: str, imagenet: Path | None, weights: Path | None, size: int) -> DepthNet:

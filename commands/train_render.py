@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-FOLDER = click.Path(path_type=Path)
+from ._training import FOLDER, RunOptions, run_options
 
 
 @click.command()
@@ -21,46 +21,24 @@ FOLDER = click.Path(path_type=Path)
     multiple=True,
     help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
 )
-@click.option("--steps", default=20000, show_default=True, help="Optimiser steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step and device.")
 @click.option("--size", default=640, show_default=True, help="Side of a scene at full resolution in pixels.")
 @click.option("--levels", default=3, show_default=True, help="Upsamplings from the lowest level to the full size.")
 @click.option("--lr", "rate", default=2e-3, show_default=True, help="Peak learning rate.")
 @click.option("--reuse", default=24, show_default=True, help="Samples drawn from a scene for each new one rendered.")
 @click.option("--held-out", default=8, show_default=True, help="Scenes of the validation.")
-@click.option("--seed", default=0, show_default=True, help="Of initialisation and data.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out after an interruption.")
-@click.option("--devices", default=1, show_default=True, help="GPUs (or CPU processes); more than 1 trains with DDP.")
-@click.option(
-    "--precision",
-    type=click.Choice(["32-true", "bf16-mixed", "16-mixed"]),
-    default="32-true",
-    show_default=True,
-    help="bf16-mixed is the one to take on a recent GPU.",
-)
-@click.option("--workers", default=1, show_default=True, help="Processes that render scenes and cut samples.")
-@click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default.")
-@click.option("--checkpoint-every", default=500, show_default=True, help="Steps between checkpoints and validations.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@run_options
 def command(
     out: Path,
     photos: tuple[Path, ...],
     masks: tuple[Path, ...],
-    steps: int,
     batch: int,
     size: int,
     levels: int,
     rate: float,
     reuse: int,
     held_out: int,
-    seed: int,
-    resume: bool,
-    devices: int,
-    precision: str,
-    workers: int,
-    threads: int,
-    checkpoint_every: int,
-    as_json: bool,
+    run: RunOptions,
 ) -> None:
     """Train lens blur and guided upsampling together.
 
@@ -91,29 +69,22 @@ def command(
     from ..train.networks.guided_upsampling import GuidedUpsamplingNet
     from ..train.networks.lens_blur import LensBlurNet
     from ..train.systems.render import RenderSystem
-    from ..train.trainer import RunSettings, endless_loader, fit, is_main_process
+    from ..train.trainer import endless_loader, fit, is_main_process
     from ..train.weights import save_weights
 
     if levels < 1 or size % 2**levels or size // 2**levels < 16:
         raise DofkitError(f"--size {size} with --levels {levels}: the size must be 16 · 2^levels or a higher multiple")
-    settings = RunSettings(
-        out,
-        steps,
-        checkpoint_every,
-        precision=precision,  # pyright: ignore[reportArgumentType]  # click offers these names only
-        devices=devices,
-        seed=seed,
-        resume=resume,
-        threads=threads,
+    settings = run.settings(out)
+    scenes = SceneStore(
+        out / "scenes", run.seed, SceneSettings(size, levels), find_sources(photos, masks, held_out=False)
     )
-    scenes = SceneStore(out / "scenes", seed, SceneSettings(size, levels), find_sources(photos, masks, held_out=False))
     judged = SceneStore(
-        out / "held_out", seed + 1, SceneSettings(2 * size, levels + 1), find_sources(photos, masks, held_out=True)
+        out / "held_out", run.seed + 1, SceneSettings(2 * size, levels + 1), find_sources(photos, masks, held_out=True)
     )
-    torch.manual_seed(seed)  # the networks are made here, before `fit` seeds the rest
-    system = RenderSystem(LensBlurNet(), GuidedUpsamplingNet(), steps, rate)
-    windows = TrainingWindows(scenes, seed, system.blur.halo, reuse)
-    loader = endless_loader(windows, batch, settings, workers)
+    torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
+    system = RenderSystem(LensBlurNet(), GuidedUpsamplingNet(), run.steps, rate)
+    windows = TrainingWindows(scenes, run.seed, system.blur.halo, reuse)
+    loader = endless_loader(windows, batch, settings, run.workers)
     figures = fit(system, loader, DataLoader(WholeScenes(judged, held_out), batch_size=1), settings)
     if not is_main_process():
         return
@@ -121,7 +92,7 @@ def command(
         save_weights(system.blur, Stage.LENS_BLUR, out),
         save_weights(system.upsampling, Stage.GUIDED_UPSAMPLING, out),
     ]
-    _report(files, figures, held_out, as_json)
+    _report(files, figures, held_out, run.as_json)
 
 
 def _report(files: list[Path], figures: dict[str, float], count: int, as_json: bool) -> None:

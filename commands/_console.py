@@ -35,7 +35,8 @@ def progress() -> Iterator[Progress]:
     """A progress display on a private copy of stderr, which goes on while libraries are silenced."""
     with os.fdopen(os.dup(2), "w") as stream:
         columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=stream), transient=True) as display:
+        quiet = not stream.isatty()  # a log has no use for a bar that moves
+        with Progress(*columns, console=Console(file=stream), transient=True, disable=quiet) as display:
             yield display
 
 

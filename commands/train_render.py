@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ._training import FOLDER, RunOptions, run_options
+
+if TYPE_CHECKING:
+    from ..train.networks import GuidedUpsamplingNet, LensBlurNet
 
 
 @click.command()
@@ -21,6 +25,9 @@ from ._training import FOLDER, RunOptions, run_options
     multiple=True,
     help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
 )
+@click.option(
+    "--weights", type=FOLDER, help="Folder whose lens_blur and guided_upsampling to start from instead of afresh."
+)
 @click.option("--batch", default=4, show_default=True, help="Samples a step and device.")
 @click.option("--size", default=640, show_default=True, help="Side of a scene at full resolution in pixels.")
 @click.option("--levels", default=3, show_default=True, help="Upsamplings from the lowest level to the full size.")
@@ -32,6 +39,7 @@ def command(
     out: Path,
     photos: tuple[Path, ...],
     masks: tuple[Path, ...],
+    weights: Path | None,
     batch: int,
     size: int,
     levels: int,
@@ -66,8 +74,6 @@ def command(
     from ..train.data.render_samples import SceneStore, TrainingWindows, WholeScenes
     from ..train.data.scenes import SceneSettings
     from ..train.data.sources import find_sources
-    from ..train.networks.guided_upsampling import GuidedUpsamplingNet
-    from ..train.networks.lens_blur import LensBlurNet
     from ..train.systems.render import RenderSystem
     from ..train.trainer import endless_loader, fit, is_main_process
     from ..train.weights import save_weights
@@ -82,7 +88,7 @@ def command(
         out / "held_out", run.seed + 1, SceneSettings(2 * size, levels + 1), find_sources(photos, masks, held_out=True)
     )
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
-    system = RenderSystem(LensBlurNet(), GuidedUpsamplingNet(), run.steps, rate)
+    system = RenderSystem(*_networks(weights), run.steps, rate)
     windows = TrainingWindows(scenes, run.seed, system.blur.halo, reuse)
     loader = endless_loader(windows, batch, settings, run.workers)
     figures = fit(system, loader, DataLoader(WholeScenes(judged, held_out), batch_size=1), settings)
@@ -93,6 +99,20 @@ def command(
         save_weights(system.upsampling, Stage.GUIDED_UPSAMPLING, out),
     ]
     _report(files, figures, held_out, run.as_json)
+
+
+def _networks(weights: Path | None) -> tuple[LensBlurNet, GuidedUpsamplingNet]:
+    """Both networks, fresh or from a folder of weights."""
+    from ..runtime_ref.stage import Stage
+    from ..train.networks import GuidedUpsamplingNet, LensBlurNet
+    from ..train.weights import load_weights
+
+    if weights is None:
+        return LensBlurNet(), GuidedUpsamplingNet()
+    blur, upsampling = load_weights(Stage.LENS_BLUR, weights), load_weights(Stage.GUIDED_UPSAMPLING, weights)
+    assert isinstance(blur, LensBlurNet)
+    assert isinstance(upsampling, GuidedUpsamplingNet)
+    return blur.train(), upsampling.train()
 
 
 def _report(files: list[Path], figures: dict[str, float], count: int, as_json: bool) -> None:

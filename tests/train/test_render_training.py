@@ -45,6 +45,8 @@ def test_the_command_trains_resumes_and_writes_weights_that_load(tmp_path: Path)
     refused = CliRunner().invoke(main, [*arguments, "--steps", "3"])
     assert refused.exit_code == 2
     assert "--resume" in refused.stderr
+    again = [*arguments[:3], str(tmp_path / "again"), *TINY, "--weights", str(tmp_path), "--steps", "1"]
+    assert CliRunner().invoke(main, again).exit_code == 0
     resumed = CliRunner().invoke(main, [*arguments, "--steps", "3", "--resume"])
     assert resumed.exit_code == 0, resumed.output
 

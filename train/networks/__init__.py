@@ -7,3 +7,14 @@ from .lens_blur import LensBlurConfig, LensBlurNet
 
 NETWORKS = {Stage.DEPTH: DepthNet, Stage.LENS_BLUR: LensBlurNet, Stage.GUIDED_UPSAMPLING: GuidedUpsamplingNet}
 CONFIGS = {Stage.DEPTH: DepthConfig, Stage.LENS_BLUR: LensBlurConfig, Stage.GUIDED_UPSAMPLING: GuidedUpsamplingConfig}
+
+__all__ = [
+    "CONFIGS",
+    "NETWORKS",
+    "DepthConfig",
+    "DepthNet",
+    "GuidedUpsamplingConfig",
+    "GuidedUpsamplingNet",
+    "LensBlurConfig",
+    "LensBlurNet",
+]

@@ -17,6 +17,7 @@ from typing_extensions import assert_never
 from .. import __version__
 from ..runtime_ref.bundle import (
     MANIFEST,
+    SUFFIX,
     Bundle,
     GoldenCase,
     Manifest,
@@ -132,7 +133,7 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
         # 4. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, request, networks, report)
         manifest = Manifest(
-            name=request.out.name.removesuffix(".dofbundle"),
+            name=request.out.name.removesuffix(SUFFIX),
             conventions=CONVENTIONS,
             plan=request.plan,
             networks={stage: _describe(stage, graphs[stage], request.weights) for stage in request.stages},

@@ -44,17 +44,3 @@ class Target(str, Enum):
     def extra(self) -> str:
         """The extra of dofkit that brings the target's packages."""
         return self.value
-
-    @property
-    def runs_on(self) -> str:
-        """Where the target's own runtime exists."""
-        return "macOS only" if self is Target.COREML else "anywhere"
-
-    @property
-    def fp16_meaning(self) -> str:
-        """What fp16 does in this target."""
-        return {
-            Target.COREML: "weights and computation in fp16",
-            Target.TFLITE: "weights in fp16, computation in fp32 on a CPU and fp16 on a GPU",
-            Target.ONNX: "weights and computation in fp16",
-        }[self]

@@ -87,6 +87,11 @@ def highlights(picture: Array) -> Mask:
     return picture.max(axis=2) > 0.9
 
 
+def colour_shift(reference: Array, output: Array) -> float:
+    """max over the channels of |mean(output − reference)|: a tint, in units of the value range."""
+    return float(np.abs((output - reference).mean(axis=(0, 1), dtype=np.float64)).max())
+
+
 def picture(reference: Array, output: Array) -> dict[str, float]:
     """max_abs, psnr and ssim of two pictures `[H, W, C]`.
 
@@ -104,6 +109,10 @@ def picture(reference: Array, output: Array) -> dict[str, float]:
     }
 
 
+ERRORS = ("max_abs", "colour_shift")
+"""The metrics of which less is better."""
+
+
 def worst(name: str, values: list[float]) -> float:
     """The worst of several values of a metric: the greatest of an error, the least of a likeness."""
-    return max(values) if name == "max_abs" else min(values)
+    return max(values) if name in ERRORS else min(values)

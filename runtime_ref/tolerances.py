@@ -7,10 +7,11 @@ shipped networks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .bundle import ModelEntry
 from .compression import Compression
+from .metrics import worst
 from .target import Precision, Target
 
 
@@ -22,11 +23,13 @@ class Tolerance:
         max_abs: greatest absolute difference allowed, in units of the value range [0, 1].
         psnr: least PSNR allowed, in dB.
         reason: why these numbers.
+        others: limits of further metrics by name: the greatest allowed of an error, the least of a likeness.
     """
 
     max_abs: float | None
     psnr: float | None
     reason: str
+    others: Mapping[str, float] = field(default_factory=dict)
 
     def violations(self, values: Mapping[str, float]) -> list[str]:
         """One line for each limit that the metrics break."""
@@ -35,6 +38,9 @@ class Tolerance:
             broken.append(f"max abs {values['max_abs']:.2e} > {self.max_abs:.0e}")
         if self.psnr is not None and values["psnr"] < self.psnr:
             broken.append(f"PSNR {values['psnr']:.1f} < {self.psnr:g} dB")
+        for name, limit in self.others.items():
+            if name in values and worst(name, [values[name], limit]) != limit:
+                broken.append(f"{name} {values[name]:.4g}, the limit is {limit:g}")
         return broken
 
 

@@ -33,6 +33,7 @@ class ParityResult:
         runtime: what computed the output.
         limits: what was promised; None where nothing was compared.
         decisive: whether the report's verdict counts it; what no machine but a Mac can run is not held against others.
+        causes: likely mistakes behind a failure, the likeliest first, one line each.
     """
 
     target: Target
@@ -44,6 +45,7 @@ class ParityResult:
     runtime: str = ""
     limits: Tolerance | None = None
     decisive: bool = True
+    causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render", "Render a photo with a shallow depth of field."),
     "check": ("check", "Check that a bundle computes what PyTorch computes (for CI)."),
     "inspect": ("inspect", "Show what is inside a bundle."),
+    "diff": ("diff", "Compare two bundles: sizes, operations, parity, latency."),
+    "sensitivity": ("sensitivity", "Find the layers that int8 hurts; write a recipe for mixed exports."),
     "bench": ("bench", "Measure a bundle's latency and memory on this machine."),
     "mil": ("mil", "Run, show and compare Core ML packages on any machine."),
     "train": ("train", "Train the depth network or the rendering networks."),

@@ -8,14 +8,12 @@ from typing import Any
 import click
 
 from ..export.coreml.options import CoreMLOptions, DeploymentTarget, Metadata
-from ..runtime_ref.compression import Compression
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.target import Target
 from ._groups import GroupedOption, given_in_group
 from ._options import EnumChoice
 
 GROUP = "Core ML only"
-COMPRESSIONS = [kind.value for kind in Compression if kind is not Compression.NONE]
 
 
 def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
@@ -32,19 +30,13 @@ _OPTIONS = (
         help="The oldest system that loads the packages (macOS of the same year too).",
     ),
     _option(
-        "--compress",
-        type=click.Choice(COMPRESSIONS),
-        help="Store weights in 8, 6 or 4 bits: linear (int8; int4 in blocks, from iOS18), as indices of a palette, or "
-        "w8a8: activations in 8 bits too, their ranges measured on the photos (from iOS17).",
-    ),
-    _option(
         "--keep-fp32",
         multiple=True,
         metavar="NAME",
         help="In fp16 models, compute these operations in fp32: a type (sqrt) or an output's name; * and ? match.",
     ),
     _option(
-        "--mixed-budget",
+        "--fp32-budget",
         type=click.FloatRange(min=1),
         metavar="DB",
         help="In fp16 models, keep the fewest operations in fp32 that reach this PSNR against PyTorch.",
@@ -91,9 +83,8 @@ def refuse_without_coreml(ctx: click.Context, targets: tuple[Target, ...]) -> No
 
 def read_options(
     deployment: DeploymentTarget,
-    compress: str | None,
     keep_fp32: tuple[str, ...],
-    mixed_budget: float | None,
+    fp32_budget: float | None,
     image_inputs: bool,
     image_outputs: bool,
     single_package: bool,
@@ -105,9 +96,8 @@ def read_options(
     """The options as the exporter takes them."""
     return CoreMLOptions(
         deployment=deployment,
-        compression=Compression(compress) if compress else Compression.NONE,
         keep_fp32=tuple(dict.fromkeys(keep_fp32)),
-        mixed_budget=mixed_budget,
+        fp32_budget=fp32_budget,
         image_inputs=image_inputs,
         image_outputs=image_outputs,
         single_package=single_package,

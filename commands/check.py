@@ -2,58 +2,194 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._options import PRECISION, TARGET, json_option
+from ._groups import GroupedCommand, GroupedOption
+from ._options import PRECISION, TARGET
+
+if TYPE_CHECKING:
+    from ..runtime_ref.bundle import Bundle
+    from ..runtime_ref.cases import Case
+    from ..runtime_ref.parity import ParityReport
+
+REPORTS = "Reports"
+STDOUT = "-"
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--target", "targets", type=TARGET, multiple=True, help="Check only this target.  [default: all]")
 @click.option("--precision", "precisions", type=PRECISION, multiple=True, help="Check only this precision.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Compare on the photos of this folder, too (reduced to 1280 pixels); needs PyTorch or --against BUNDLE.",
+)
+@click.option(
+    "--against",
+    metavar="golden|pytorch|BUNDLE",
+    help="What is right: the bundle's golden vectors, PyTorch computed now, or another bundle's most exact files.  "
+    "[default: golden; with --images pytorch]",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The weights that the bundle was exported from, for PyTorch.  [default: those shipped]",
+)
+@click.option(
+    "--tolerances",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Your team's own limits, a TOML file (see docs/ci.md).",
+)
+@click.option(
+    "--second-opinions",
+    is_flag=True,
+    help="Compute every stage with other runtimes, too: ONNX Runtime unoptimised and ONNX's reference evaluator; "
+    "LiteRT's and TensorFlow's reference kernels, fp16 arithmetic, the GPU.",
+)
 @click.option("--allow-not-run", is_flag=True, help="Exit with 0 when something could not run here (instead of 3).")
-@json_option
+@click.option(
+    "--json", "json_to", is_flag=False, flag_value=STDOUT, metavar="[FILE]", cls=GroupedOption, group=REPORTS,
+    help="JSON for machines; without a FILE on stdout, instead of the table.",
+)  # fmt: skip
+@click.option(
+    "--junit", "junit_to", type=click.Path(path_type=Path, dir_okay=False), cls=GroupedOption, group=REPORTS,
+    help="JUnit XML: a test case a row.",
+)  # fmt: skip
+@click.option(
+    "--markdown", "markdown_to", type=click.Path(path_type=Path, dir_okay=False), cls=GroupedOption, group=REPORTS,
+    help="Markdown for a job's summary or a pull request.",
+)  # fmt: skip
+@click.option(
+    "--html", "html_to", type=click.Path(path_type=Path, dir_okay=False), cls=GroupedOption, group=REPORTS,
+    help="A page with pictures: input, reference, output, amplified difference, with zoom.",
+)  # fmt: skip
 @click.pass_context
 def command(
     ctx: click.Context,
     bundle: Path,
     targets: tuple[Target, ...],
     precisions: tuple[Precision, ...],
+    images: Path | None,
+    against: str | None,
+    weights: Path | None,
+    tolerances: Path | None,
+    second_opinions: bool,
     allow_not_run: bool,
-    as_json: bool,
+    json_to: str | None,
+    junit_to: Path | None,
+    markdown_to: Path | None,
+    html_to: Path | None,
 ) -> None:
-    """Verify a BUNDLE's files and compare every model with its golden vectors.
+    """Verify a BUNDLE's files and compare every model with what PyTorch computes.
+
+    Each runtime computes in a process of its own: one that crashes FAILs. Where a file fails, the likely mistake is
+    named (swapped colours, a second normalisation, an ignored input …) and the first layer that differs.
 
     \b
     Exit codes: 0 all PASS, 1 something FAILs, 2 bad input (a missing or changed file is named),
-                3 something could not run here (Core ML off macOS, a runtime that is not installed).
-    """
-    from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.parity import Verdict, run_parity
-    from . import _console
+                3 something could not run here (a runtime that is not installed).
 
+    \b
+    Examples:
+        dofkit check portrait.dofbundle
+        dofkit check portrait.dofbundle --images photos --html parity.html
+        dofkit check new.dofbundle --against released.dofbundle --junit parity.xml --markdown parity.md
+    """
+    import tempfile
+
+    from ..runtime_ref.bundle import Bundle
+    from ..runtime_ref.files import check_folder
+    from ..runtime_ref.parity import Gate, Verdict, run_parity
+    from ..runtime_ref.tolerance_file import read_tolerances
+    from . import _console
+    from ._against import cases_against, reference_at_hand
+
+    files = [path for path in (junit_to, markdown_to, html_to) if path is not None]
+    if json_to not in (None, STDOUT):
+        files.append(Path(json_to))
+    for path in files:
+        check_folder(path)  # before the minutes of work
+    team = read_tolerances(tolerances) if tolerances else None
     opened = Bundle.open(bundle)
-    variants = [
-        (target, precision)
-        for target, precision in opened.variants()
-        if (not targets or target in targets) and (not precisions or precision in precisions)
-    ]
-    if not variants:
-        there = ", ".join(f"{target} {precision}" for target, precision in opened.variants())
-        raise DofkitError(f"{bundle} holds none of what was asked for; it holds {there}")
-    with _console.progress() as display:
+    variants = _chosen(opened, targets, precisions)
+    with _console.progress() as display, tempfile.TemporaryDirectory() as scratch:
         bar = display.add_task("open", total=None)
-        report = run_parity(
-            opened, variants, lambda t, p, scope: display.update(bar, description=f"{t.title} {p} {scope}")
+
+        def show(what: str) -> None:
+            display.update(bar, description=what)
+
+        cases = cases_against(opened, against, images, weights, Path(scratch), show)
+        gate = Gate(
+            tolerances=team,
+            opinions=second_opinions,
+            reference=reference_at_hand(opened, weights),
+            renderings=Path(scratch) if html_to else None,
         )
-    if as_json:
-        _console.print_json(report.as_json())
-    else:
+        report = run_parity(opened, variants, cases, gate, lambda t, p, scope: show(f"{t.title} {p} {scope}"))
+        right = against if against and Path(against).is_dir() else "PyTorch fp32"
+        _write(report, opened, cases, json_to, junit_to, markdown_to, html_to, right)
+    if json_to != STDOUT:
         _console.print_parity(report)
         _console.stdout().print(f"{bundle}: {report.verdict}", markup=False)
     codes = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.NOT_RUN: 0 if allow_not_run else 3}
     ctx.exit(codes[report.verdict])
+
+
+def _chosen(
+    bundle: Bundle, targets: tuple[Target, ...], precisions: tuple[Precision, ...]
+) -> list[tuple[Target, Precision]]:
+    """The bundle's variants that were asked for.
+
+    Raises:
+        DofkitError: there are none.
+    """
+    from ..runtime_ref.errors import DofkitError
+
+    variants = [
+        (target, precision)
+        for target, precision in bundle.variants()
+        if (not targets or target in targets) and (not precisions or precision in precisions)
+    ]
+    if not variants:
+        there = ", ".join(f"{target} {precision}" for target, precision in bundle.variants())
+        raise DofkitError(f"{bundle.root} holds none of what was asked for; it holds {there}")
+    return variants
+
+
+def _write(
+    report: ParityReport,
+    bundle: Bundle,
+    cases: list[Case],
+    json_to: str | None,
+    junit_to: Path | None,
+    markdown_to: Path | None,
+    html_to: Path | None,
+    reference: str,
+) -> None:
+    """The reports that were asked for."""
+    from ..runtime_ref.files import write_file
+    from . import _console
+
+    if json_to == STDOUT:
+        _console.print_json(report.as_json())
+    elif json_to is not None:
+        write_file(Path(json_to), (json.dumps(report.as_json(), indent=2) + "\n").encode())
+    if junit_to is not None:
+        from ..runtime_ref.junit import junit_xml
+
+        write_file(junit_to, junit_xml(report, bundle.manifest.name))
+    if markdown_to is not None:
+        from ..runtime_ref.markdown import parity_markdown
+
+        write_file(markdown_to, parity_markdown(report).encode())
+    if html_to is not None:
+        from ..runtime_ref.report import write_report
+
+        arrays = {case.name: case.arrays() for case in cases}
+        write_report(html_to, bundle.manifest, report, arrays, {case.name: case.note for case in cases}, reference)

@@ -14,10 +14,35 @@ from ._groups import GroupedCommand
 from ._options import PRECISION, EnumChoice, json_option
 
 if TYPE_CHECKING:
+    from ..export.precision import Support
+    from ..export.recipe import Recipe
     from ..runtime_ref.bundle import ModelEntry
     from ..runtime_ref.plan import PipelinePlan
 
 ALL = "all"
+
+
+def _show_precisions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print what every target can do with every precision, and leave."""
+    if not wanted:
+        return
+    from rich.table import Table
+
+    from ..export.precision import SUPPORT
+    from . import _console
+
+    table = Table(title="Precisions", title_justify="left", show_lines=True)
+    for name in ("precision", "", *(target.title for target in Target)):
+        table.add_column(name)
+    for precision, targets in SUPPORT.items():
+        notes = [_mark(targets[target]) + targets[target].note for target in Target]
+        table.add_row(precision.value, precision.title, *notes)
+    _console.stdout().print(table)
+    ctx.exit()
+
+
+def _mark(support: Support) -> str:
+    return "" if support.offered else "[yellow]with --force:[/yellow] " if support.possible else "[red]no:[/red] "
 
 
 @click.command(cls=GroupedCommand)
@@ -36,7 +61,8 @@ ALL = "all"
     multiple=True,
     default=[Precision.FP32.value],
     show_default=True,
-    help="How weights are stored and computed; may be given twice. Inputs and outputs stay float32.",
+    help="How weights are stored and computed; may be given several times (--precisions explains). Inputs and outputs "
+    "stay float32.",
 )
 @click.option(
     "--stage", "stages", type=EnumChoice(Stage), multiple=True, help="Export only this stage.  [default: all three]"
@@ -56,6 +82,30 @@ ALL = "all"
     help="Prove parity on this photo of yours (it becomes part of the bundle).  [default: a public-domain portrait]",
 )
 @click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="For w8a8 and mixed: measure the ranges of activations on the photos of this folder.  [default: the "
+    "portrait and further public-domain photos]",
+)
+@click.option(
+    "--recipe",
+    "recipes",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="For mixed: the layers to leave in floats, from `dofkit sensitivity`.  [default: measured on the shipped "
+    "weights]",
+)
+@click.option(
+    "--precisions",
+    "show_precisions",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_precisions,
+    help="Show what every target can do with every precision, and why not otherwise.",
+)
+@click.option("--force", is_flag=True, help="Write precisions, too, that were measured to be useless for a target.")
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default="portrait.dofbundle",
@@ -74,6 +124,9 @@ def command(
     depth_size: int | None,
     weights: Path | None,
     photos: tuple[Path, ...],
+    calibration: Path | None,
+    recipes: tuple[Path, ...],
+    force: bool,
     out: Path,
     as_json: bool,
     licence: str | None,
@@ -90,7 +143,8 @@ def command(
         dofkit export --target coreml
         dofkit export --target all --precision fp16 --out portrait.dofbundle
         dofkit export --target onnx --stage lens_blur --tile 256
-        dofkit export --target coreml --precision fp16 --compress palette6 --image-inputs
+        dofkit export --target coreml --precision palette6 --image-inputs
+        dofkit export --target tflite --precision w8a8 --calibration photos
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
     """
     from ..runtime_ref.errors import require
@@ -100,6 +154,7 @@ def command(
     refuse_without_coreml(ctx, chosen)
 
     require("torch", "train", "exporting")
+    from ..export.calibration import find_photos
     from ..export.pipeline import ExportRequest, export_bundle
     from ..runtime_ref.parity import Verdict
     from ..train.session import DEPTH_SIZE, TILE
@@ -119,6 +174,9 @@ def command(
         plan=plan,
         weights=weights or SHIPPED,
         photos=photos,
+        calibration=find_photos(calibration) if calibration else None,
+        recipes=_recipes(chosen, precisions, recipes, weights or SHIPPED, stages),
+        force=force,
         coreml=read_options(**coreml, tiles=other_tiles, licence=licence),
     )
     with _console.progress() as display:
@@ -132,7 +190,7 @@ def command(
                 "bundle": str(result.bundle),
                 "seconds": result.seconds,
                 "parity": result.parity.as_json(),
-                "compression": [_storage(model) for model in result.manifest.models if model.compressed],
+                "storage": [_storage(model) for model in result.manifest.models if model.compressed],
             }
         )
     else:
@@ -166,6 +224,30 @@ def _plan(tile: int, depth_size: int) -> PipelinePlan:
         raise DofkitError(f"--tile {tile}, --depth-size {depth_size}: {reason}") from error
 
 
+def _recipes(
+    targets: tuple[Target, ...],
+    precisions: tuple[Precision, ...],
+    given: tuple[Path, ...],
+    weights: Path,
+    stages: tuple[Stage, ...],
+) -> dict[Target, Recipe]:
+    """The recipes of mixed models.
+
+    Raises:
+        DofkitError: one is given that nothing would heed, or one is lacking.
+    """
+    from ..export.recipe import recipes_for
+    from ..runtime_ref.bundle import file_sha256
+    from ..runtime_ref.errors import DofkitError
+    from ..train.weights import weights_file
+
+    if Precision.MIXED not in precisions:
+        if given:
+            raise DofkitError(f"--recipe {given[0]} says what a mixed model leaves in floats; add --precision mixed")
+        return {}
+    return recipes_for(targets, given, {stage: file_sha256(weights_file(stage, weights)) for stage in stages or Stage})
+
+
 def _storage(model: ModelEntry) -> dict[str, Any]:
     """How many layers of a model are compressed, and which are not."""
     return {
@@ -181,7 +263,7 @@ def _notes(model: ModelEntry) -> list[str]:
     """What is worth knowing of a model beyond its verdict."""
     name = f"{model.function or model.stage} {model.precision}"
     notes = []
-    if model.compression.value != "none":
+    if model.precision.weight_bits is not None and model.layers:
         left = [layer.name for layer in model.layers if layer not in model.compressed]
         why = f"; left as they are: {', '.join(left)}" if left else ""
         notes.append(f"{name}: compressed {len(model.compressed)} of {len(model.layers)} layers{why}")

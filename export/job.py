@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.golden import GoldenArrays
@@ -16,9 +13,12 @@ from ..runtime_ref.plan import PipelinePlan
 from ..runtime_ref.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from .coreml.options import CoreMLOptions
+from .ranges import StageInputs as StageInputs  # TEMPORARY
+from .recipe import Recipe
 from .stages import StageGraph
 
-StageInputs = Mapping[str, NDArray[np.floating[Any]]]
+if TYPE_CHECKING:
+    from .calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Job:
         graphs: the networks, each at the plan's size.
         precisions: every one of them is written.
         golden: what PyTorch computes, for what must be measured while converting.
-        calibration: real inputs of a stage, as the pipeline computes them with the tiles of a given plan.
+        calibration: real inputs of the stages, for precisions that need the ranges of activations.
+        recipe: which layers mixed models leave in floats.
         coreml: options of one target.
         report: called with a line before each piece of work.
     """
@@ -43,9 +44,17 @@ class Job:
     graphs: Mapping[Stage, StageGraph]
     precisions: tuple[Precision, ...]
     golden: tuple[GoldenArrays, ...]
-    calibration: Callable[[Stage, PipelinePlan], Iterator[StageInputs]]
+    calibration: Calibration
+    recipe: Recipe | None
     coreml: CoreMLOptions
     report: Callable[[str], None]
+
+    def kept_float(self, stage: Stage, precision: Precision) -> frozenset[str]:
+        """The layers of a stage that a model leaves in floats, by their paths in the PyTorch network."""
+        if precision is not Precision.MIXED:
+            return frozenset()
+        assert self.recipe is not None, "refused before: mixed needs a recipe"
+        return self.recipe.kept(stage)
 
     def inside(self, name: str) -> str:
         """Where a model of this name goes, relative to the bundle; its folder exists then."""

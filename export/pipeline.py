@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,20 +28,23 @@ from ..runtime_ref.bundle import (
     new_bundle,
     refuse_foreign,
 )
+from ..runtime_ref.cases import Case, compute_case
 from ..runtime_ref.errors import ensure_installed
-from ..runtime_ref.golden import GoldenArrays, write_golden
-from ..runtime_ref.parity import ParityReport, run_parity
+from ..runtime_ref.parity import Gate, ParityReport, run_parity
 from ..runtime_ref.plan import PipelinePlan
 from ..runtime_ref.report import write_readme, write_report
 from ..runtime_ref.stage import Stage
 from ..runtime_ref.target import Precision, Target
-from ..train.session import load_networks
+from ..train.reference import PyTorchReference
+from ..train.session import load_networks, torch_sessions
 from ..train.weights import weights_file
-from .calibration import stage_inputs
+from .calibration import Calibration, CalibrationSet
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
-from .golden import golden_case, golden_pictures
+from .golden import golden_pictures
 from .job import Job
+from .precision import refuse_useless
+from .recipe import Recipe
 from .stages import stage_graphs
 
 # Packages whose versions decide the bytes of a bundle.
@@ -68,6 +72,9 @@ class ExportRequest:
         plan: tile sizes and halos.
         weights: folder with the stages' safetensors files.
         photos: real photos for the golden vectors; empty takes a public-domain one.
+        calibration: photos to measure ranges of activations on; None takes those that ship with scikit-image.
+        recipes: which layers mixed models leave in floats, for each target.
+        force: also write precisions that were measured to be useless for a target.
         coreml: how Core ML packages are written.
     """
 
@@ -78,6 +85,9 @@ class ExportRequest:
     plan: PipelinePlan
     weights: Path
     photos: tuple[Path, ...] = ()
+    calibration: tuple[Path, ...] | None = None
+    recipes: Mapping[Target, Recipe] = field(default_factory=dict)
+    force: bool = False
     coreml: CoreMLOptions = field(default_factory=CoreMLOptions)
 
     @property
@@ -118,18 +128,21 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     report = _Steps(watch, request.steps)
     # 1. Refuse early what would fail late: the goal and the packages that every export needs.
     refuse_foreign(request.out)
-    refuse_impossible(request.coreml, request.precisions)
+    refuse_useless(request.targets, request.precisions, request.force)
+    if Target.COREML in request.targets:
+        refuse_impossible(request.coreml, request.precisions)
     _ensure_packages(request.targets)
     # 2. Networks.
     networks = load_networks(request.weights, request.stages)
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, request, networks, report)
+        calibration = _calibration(request, networks)
         # 4. Convert: every stage for every target, in every precision.
         models = [
             model
             for target in request.targets
-            for model in _exporter(target)(_job(target, folder, request, networks, cases, report))
+            for model in _exporter(target)(_job(target, folder, request, networks, cases, calibration, report))
         ]
         manifest = Manifest(
             name=request.out.name.removesuffix(SUFFIX),
@@ -137,16 +150,20 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
             plan=request.plan,
             networks={stage: _describe(stage, networks[stage], request.weights) for stage in request.stages},
             models=tuple(models),
-            golden=tuple(case for case, _ in cases),
+            golden=tuple(_golden_entry(case, folder) for case in cases),
             tools=_tool_versions(),
             files={},
         )
         # 5. Parity of the files as they lie on disk.
         bundle = Bundle(folder, manifest)
-        parity = run_parity(bundle, watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}"))
-        # 6. What people read.
-        (folder / "parity.json").write_text(json.dumps(parity.as_json(), indent=2, sort_keys=True) + "\n")
-        write_report(folder / "report.html", manifest, parity, {case.name: arrays for case, arrays in cases})
+        with tempfile.TemporaryDirectory() as renderings:
+            gate = Gate(reference=PyTorchReference(lambda: networks), renderings=Path(renderings))
+            parity = run_parity(
+                bundle, gate=gate, watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}")
+            )
+            # 6. What people read.
+            (folder / "parity.json").write_text(json.dumps(parity.as_json(), indent=2, sort_keys=True) + "\n")
+            write_report(folder / "report.html", manifest, parity, {case.name: case.arrays() for case in cases})
         write_readme(folder / "README.md", manifest)
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
@@ -199,7 +216,8 @@ def _job(
     folder: Path,
     request: ExportRequest,
     networks: Mapping[Stage, torch.nn.Module],
-    cases: list[tuple[GoldenCase, GoldenArrays]],
+    cases: list[Case],
+    calibration: Calibration,
     report: _Steps,
 ) -> Job:
     return Job(
@@ -208,33 +226,41 @@ def _job(
         plan=request.plan,
         graphs=stage_graphs({stage: networks[stage] for stage in request.stages}, request.plan),
         precisions=request.precisions,
-        golden=tuple(arrays for _, arrays in cases),
-        calibration=lambda stage, plan: stage_inputs(stage, golden_pictures(request.photos), networks, plan),
+        golden=tuple(case.arrays() for case in cases),
+        calibration=calibration,
+        recipe=request.recipes.get(target),
         coreml=request.coreml,
         report=report,
     )
 
 
+def _calibration(request: ExportRequest, networks: Mapping[Stage, torch.nn.Module]) -> Calibration:
+    """Read when a precision needs it, not before."""
+    photos = CalibrationSet.shipped() if request.calibration is None else CalibrationSet.of(request.calibration)
+    return Calibration(photos, networks)
+
+
 def _write_golden(
     folder: Path, request: ExportRequest, networks: Mapping[Stage, torch.nn.Module], report: _Steps
-) -> list[tuple[GoldenCase, GoldenArrays]]:
+) -> list[Case]:
     (folder / "golden").mkdir()
+    sessions = torch_sessions(networks)
     cases = []
     for number, picture in enumerate(golden_pictures(request.photos)):
         report(f"golden vectors {picture.name}")
-        arrays, lens = golden_case(picture, networks, request.plan)
-        inside = f"golden/{number}.safetensors"
-        write_golden(folder / inside, arrays)
-        case = GoldenCase(
-            name=picture.name,
-            path=inside,
-            kind=picture.kind,
-            focus=lens.focus,
-            aperture=lens.aperture,
-            note=picture.note,
-        )
-        cases.append((case, arrays))
+        cases.append(compute_case(picture, sessions, request.plan, folder / f"golden/{number}.safetensors"))
     return cases
+
+
+def _golden_entry(case: Case, folder: Path) -> GoldenCase:
+    return GoldenCase(
+        name=case.name,
+        path=case.path.relative_to(folder).as_posix(),
+        kind=case.kind,
+        focus=case.lens.focus,
+        aperture=case.lens.aperture,
+        note=case.note,
+    )
 
 
 def _describe(stage: Stage, network: torch.nn.Module, weights: Path) -> NetworkEntry:

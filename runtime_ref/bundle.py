@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from .compression import Compression
 from .errors import DofkitError
 from .plan import PipelinePlan
 from .stage import Stage
@@ -93,10 +92,10 @@ class ModelEntry(_Frozen):
     outputs: tuple[TensorEntry, ...]
     operators: dict[str, int]
     deployment: str = Field(description="the least runtime that loads it, e.g. 'iOS 17'")
-    compression: Compression = Compression.NONE
     function: str | None = Field(default=None, description="its function in a package that several models share")
     tile: int | None = Field(default=None, description="its input size where it is not the plan's; null: the plan's")
     kept_fp32: tuple[str, ...] = Field(default=(), description="operations that an fp16 model computes in fp32")
+    kept_float: tuple[str, ...] = Field(default=(), description="layers that a mixed model leaves in floats")
     layers: tuple[LayerEntry, ...] = Field(default=(), description="its stored weights, where they were compared")
 
     @property
@@ -116,10 +115,10 @@ class ModelEntry(_Frozen):
 
     @property
     def storage(self) -> str:
-        """How it stores and computes numbers, for people: "fp16, palette6 in 44 of 47 layers"."""
+        """How it stores and computes numbers, for people: "palette6, 44 of 47 layers"."""
         parts = [self.precision.value]
-        if self.compression is not Compression.NONE:
-            parts.append(f"{self.compression} in {len(self.compressed)} of {len(self.layers)} layers")
+        if self.precision.weight_bits is not None and self.layers:
+            parts.append(f"{len(self.compressed)} of {len(self.layers)} layers")
         if self.kept_fp32:
             parts.append(f"{len(self.kept_fp32)} operations in fp32")
         return ", ".join(parts)
@@ -153,7 +152,7 @@ class GoldenCase(_Frozen):
 class Manifest(_Frozen):
     """Everything about a bundle, in JSON."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     conventions: dict[str, str]
     plan: PipelinePlan

@@ -12,7 +12,7 @@ from .pipeline import from_network
 from .sessions import open_session
 from .sessions.coreml import NO_RUNTIME, ComputeUnit, CoreMLSession, has_runtime
 from .target import Precision, Target
-from .tolerances import tolerance_of
+from .tolerances import tolerance
 from .verdict import ParityResult, Verdict
 
 
@@ -73,7 +73,7 @@ def _on_unit(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return ParityResult(Target.COREML, precision, scope, Verdict.FAIL, reason=reason)
     worst = {name: metrics.worst(name, [value[name] for value in values]) for name in values[0]}
-    limits = tolerance_of(model.stage.value, model)
+    limits = tolerance(model.stage.value, model.precision, model.target, model.has_buffers)
     broken = limits.violations(worst)
     verdict = Verdict.FAIL if broken else Verdict.PASS
     return ParityResult(Target.COREML, precision, scope, verdict, worst, "; ".join(broken), session.runtime, limits)

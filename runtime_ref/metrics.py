@@ -93,7 +93,7 @@ def colour_shift(reference: Array, output: Array) -> float:
 
 
 def picture(reference: Array, output: Array) -> dict[str, float]:
-    """max_abs, psnr and ssim of two pictures `[H, W, C]`.
+    """max_abs, psnr, ssim and colour_shift of two pictures `[H, W, C]`.
 
     Raises:
         DofkitError: the shapes differ, or the output is not finite.
@@ -106,6 +106,7 @@ def picture(reference: Array, output: Array) -> dict[str, float]:
         "max_abs": max_abs(reference, output),
         "psnr": psnr(reference, output),
         "ssim": ssim(reference, output),
+        "colour_shift": colour_shift(reference, output),
     }
 
 

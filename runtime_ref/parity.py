@@ -1,59 +1,110 @@
-"""Parity: the exported file, as it lies on disk, against PyTorch fp32 on the bundle's golden inputs.
+"""Parity: the exported file, as it lies on disk, against the reference's results on real and hard pictures.
 
-A verdict is PASS, FAIL or NOT RUN (with the reason); a comparison never stops at the first failure.
+A verdict is PASS, FAIL or NOT RUN (with the reason); a comparison never stops at the first failure, and a runtime that
+crashes is a failure of its file, not of the comparison.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from . import metrics
 from .bundle import Bundle, ModelEntry
+from .cases import Case, golden_cases
 from .core_ml import core_ml_problems, core_ml_rows
-from .errors import MissingExtraError
-from .golden import GoldenArrays, read_golden
+from .diagnosis.effects import input_effect
+from .diagnosis.explain import Reference, explain
+from .errors import DofkitError, MissingExtraError
+from .golden import GoldenArrays
 from .optics import defocus
 from .pipeline import Array, Lens, PortraitPipeline, from_network
 from .plan import PipelinePlan
 from .pyramid import resize
-from .sessions import Session, open_session
+from .sessions import Session
+from .sessions.isolated import IsolatedSessions
+from .sessions.opinions import Opinion, OpinionUnavailableError, opinions_for
 from .stage import Stage
 from .target import Precision, Target
-from .tolerances import Tolerance, tolerance_of
+from .tolerance_file import TeamTolerances
+from .tolerances import Tolerance, tolerance
 from .verdict import ParityReport, ParityResult, Rendering, Verdict
 
-__all__ = ["PIPELINE", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
+__all__ = ["PIPELINE", "Gate", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
 
 PIPELINE = "pipeline"
-
+# The cases on which every input of a stage is changed, and on which second opinions are asked: a photo and the hard one
+# suffice, and both cost several runs.
+PROBED = 2
+# An output that moves less than this when an input is mirrored and dimmed does not depend on it.
+LEAST_EFFECT = 1e-6
 
 Variant = tuple[Target, Precision]
 Watcher = Callable[[Target, Precision, str], None]
 
 
-def run_parity(bundle: Bundle, variants: list[Variant] | None = None, watch: Watcher | None = None) -> ParityReport:
-    """Compare every model of a bundle, and every complete pipeline, with the golden vectors.
+class SessionOpener(Protocol):
+    """Opens the sessions of a bundle's models."""
+
+    def session(self, model: ModelEntry, opinion: Opinion | None = None) -> Session:
+        """The session of a model, computed by its own runtime or by another one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How strict and how thorough a comparison is.
+
+    Attributes:
+        tolerances: a team's own limits; None takes the table's.
+        opinions: ask the second opinions on every stage, too.
+        reference: the reference itself where it is at hand, to find causes with.
+        renderings: a folder that keeps the renderings for a report; None keeps none.
+        sessions: what opens sessions; each runtime in a process of its own by default.
+    """
+
+    tolerances: TeamTolerances | None = None
+    opinions: bool = False
+    reference: Reference | None = None
+    renderings: Path | None = None
+    sessions: Callable[[Bundle], AbstractContextManager[SessionOpener]] = IsolatedSessions
+
+
+def run_parity(
+    bundle: Bundle,
+    variants: Sequence[Variant] | None = None,
+    cases: Sequence[Case] | None = None,
+    gate: Gate | None = None,
+    watch: Watcher | None = None,
+) -> ParityReport:
+    """Compare every model of a bundle, and every complete pipeline, with the reference's results.
 
     Args:
-        bundle: a bundle whose golden files are in place.
+        bundle: a bundle whose files are in place.
         variants: the (target, precision) pairs to compare; all by default.
+        cases: pictures and the reference's results; the bundle's golden ones by default.
+        gate: how strict and how thorough.
         watch: called with (target, precision, scope) before each comparison.
     """
-    golden = [(case, read_golden(bundle.path(case.path))) for case in bundle.manifest.golden]
+    gate = gate or Gate()
+    cases = golden_cases(bundle) if cases is None else cases
     results: list[ParityResult] = []
     renderings: list[Rendering] = []
     for target, precision in variants if variants is not None else bundle.variants():
-        check = _VariantCheck(bundle, target, precision, [(case.name, arrays) for case, arrays in golden])
-        for scope in check.scopes:
-            if watch is not None:
-                watch(target, precision, scope.name)
-            results.append(check.compare(scope))
-        renderings += check.renderings
+        with gate.sessions(bundle) as sessions:
+            check = _VariantCheck(bundle, target, precision, cases, gate, sessions)
+            for scope in check.scopes():
+                if watch is not None:
+                    watch(target, precision, scope.name)
+                results.append(check.compare(scope))
+            renderings += check.renderings
         if target is Target.COREML:
-            results += core_ml_rows(bundle, precision, [arrays for _, arrays in golden])
+            results += core_ml_rows(bundle, precision, [case.arrays() for case in cases[:PROBED]])
     return ParityReport(tuple(results), tuple(renderings))
 
 
@@ -66,44 +117,56 @@ class _Scope:
         models: what computes it.
         stage: None for the pipeline.
         plan: how tiles are cut.
+        opinion: who computes it instead of the target's own runtime.
     """
 
     name: str
     models: Mapping[Stage, ModelEntry]
     stage: Stage | None
     plan: PipelinePlan
+    opinion: Opinion | None = None
 
-    @property
-    def limits(self) -> Tolerance:
-        return tolerance_of(PIPELINE if self.stage is None else self.stage.value, next(iter(self.models.values())))
+    def limits(self, team: TeamTolerances | None) -> Tolerance:
+        """What is promised of it."""
+        model = next(iter(self.models.values()))
+        scope = PIPELINE if self.stage is None else self.stage.value
+        half = self.opinion is not None and self.opinion.half and model.precision is Precision.FP32
+        precision = Precision.FP16 if half else model.precision
+        limits = tolerance(scope, precision, model.target, model.has_buffers)
+        return limits if team is None else team.apply(scope, model.target, model.precision, limits)
 
 
 class _VariantCheck:
-    """All comparisons of one target in one precision; sessions are opened once."""
+    """All comparisons of one target in one precision."""
 
     def __init__(
-        self, bundle: Bundle, target: Target, precision: Precision, golden: list[tuple[str, GoldenArrays]]
+        self,
+        bundle: Bundle,
+        target: Target,
+        precision: Precision,
+        cases: Sequence[Case],
+        gate: Gate,
+        sessions: SessionOpener,
     ) -> None:
-        self._bundle = bundle
-        self._golden = golden
-        self._sessions: dict[str, Session] = {}
+        self._bundle, self._cases, self._gate, self._sessions = bundle, cases, gate, sessions
         self._target, self._precision = target, precision
         self.renderings: list[Rendering] = []
 
-    @property
     def scopes(self) -> Iterator[_Scope]:
-        """The stages in the bundle; the pipeline when all of them are, also at every further tile size."""
+        """The stages in the bundle, the pipeline when all of them are (at every tile size), then second opinions."""
         plan = self._bundle.manifest.plan
         models = {model.stage: model for model in self._bundle.models(self._target, self._precision)}
         for stage, model in models.items():
             yield _Scope(stage.value, {stage: model}, stage, plan)
-        if len(models) < len(Stage):
-            return
-        yield _Scope(PIPELINE, models, None, plan)
-        others = self._bundle.other_tiles(self._target, self._precision)
-        for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):
-            resized = models | {model.stage: model for model in others if model.tile == tile}
-            yield _Scope(f"{PIPELINE}, tiles of {tile}", resized, None, plan.with_tiles(tile))
+        if len(models) == len(Stage):
+            yield _Scope(PIPELINE, models, None, plan)
+            others = self._bundle.other_tiles(self._target, self._precision)
+            for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):
+                resized = models | {model.stage: model for model in others if model.tile == tile}
+                yield _Scope(f"{PIPELINE}, tiles of {tile}", resized, None, plan.with_tiles(tile))
+        for opinion in opinions_for(self._target) if self._gate.opinions else ():
+            for stage, model in models.items():
+                yield _Scope(f"{stage}, {opinion.title}", {stage: model}, stage, plan, opinion)
 
     def compare(self, scope: _Scope) -> ParityResult:
         """One row; what goes wrong in a runtime is that row's verdict, not the end of the check."""
@@ -111,45 +174,102 @@ class _VariantCheck:
             if problems := self._declared_problems(scope):
                 return self._result(scope, Verdict.FAIL, reason="; ".join(problems))
             measured = list(self._pipeline(scope) if scope.stage is None else self._stage(scope, scope.stage))
-        except MissingExtraError as error:
+        except (MissingExtraError, OpinionUnavailableError) as error:
             return self._result(scope, Verdict.NOT_RUN, reason=str(error))
         except Exception as error:  # every runtime raises classes of its own
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             return self._result(scope, Verdict.FAIL, reason=reason)
-        worst = {
-            name: metrics.worst(name, [values[name] for _, values in measured if name in values])
-            for name in _names(measured)
-        }
-        broken = [problem for case, values in measured for problem in _violations(case, values, scope.limits)]
-        verdict = Verdict.FAIL if broken else Verdict.PASS
-        return self._result(scope, verdict, worst, "; ".join(broken))
+        names = dict.fromkeys(name for _, values in measured for name in values)
+        worst = {n: metrics.worst(n, [values[n] for _, values in measured if n in values]) for n in names}
+        limits = scope.limits(self._gate.tolerances)
+        broken = [f"{case}: {problem}" for case, values in measured for problem in limits.violations(values)]
+        ignored: list[str] = []
+        if scope.stage is not None and scope.opinion is None:
+            effects = self._effects(scope, scope.stage)
+            worst["input_effect"] = min(effects.values())
+            ignored = [f"the output does not depend on {n}" for n, effect in effects.items() if effect < LEAST_EFFECT]
+        if not broken and not ignored:
+            return self._result(scope, Verdict.PASS, worst)
+        causes = self._causes(scope) if broken else ()
+        return self._result(scope, Verdict.FAIL, worst, "; ".join([*ignored, *broken]), causes)
 
     def _result(
-        self, scope: _Scope, verdict: Verdict, values: dict[str, float] | None = None, reason: str = ""
+        self,
+        scope: _Scope,
+        verdict: Verdict,
+        values: dict[str, float] | None = None,
+        reason: str = "",
+        causes: tuple[str, ...] = (),
     ) -> ParityResult:
-        runtimes = ", ".join(dict.fromkeys(session.runtime for session in self._sessions.values()))
         return ParityResult(
-            self._target, self._precision, scope.name, verdict, values or {}, reason, runtimes, scope.limits
+            self._target,
+            self._precision,
+            scope.name,
+            verdict,
+            values or {},
+            reason,
+            self._runtime(scope) if verdict is not Verdict.NOT_RUN else "",
+            scope.limits(self._gate.tolerances),
+            causes=causes,
         )
 
-    def _session(self, model: ModelEntry) -> Session:
-        if model.location not in self._sessions:
-            self._sessions[model.location] = open_session(self._bundle, model)
-        return self._sessions[model.location]
+    def _runtime(self, scope: _Scope) -> str:
+        """Who computes; empty where nothing does."""
+        names = []
+        for model in scope.models.values():
+            try:
+                names.append(self._session(scope, model).runtime)
+            except DofkitError:
+                continue
+        return ", ".join(dict.fromkeys(names))
+
+    def _session(self, scope: _Scope, model: ModelEntry) -> Session:
+        return self._sessions.session(model, scope.opinion)
 
     def _stage(self, scope: _Scope, stage: Stage) -> Iterator[tuple[str, dict[str, float]]]:
-        for name, arrays in self._golden:
-            output = from_network(self._session(scope.models[stage]).run(arrays.inputs(stage)))
-            yield name, metrics.picture(from_network(arrays.output(stage)), output)
+        session = self._session(scope, scope.models[stage])
+        for case in self._cases if scope.opinion is None else self._cases[:PROBED]:
+            arrays = case.arrays()
+            output = from_network(session.run(arrays.inputs(stage)))
+            yield case.name, metrics.picture(from_network(arrays.output(stage)), output)
+
+    def _effects(self, scope: _Scope, stage: Stage) -> dict[str, float]:
+        """How far each input moves the output; the greatest over the probed cases."""
+        session = self._session(scope, scope.models[stage])
+        effects: dict[str, float] = {}
+        for case in self._cases[:PROBED]:
+            for name, effect in input_effect(session, case.arrays().inputs(stage)).items():
+                effects[name] = max(effect, effects.get(name, 0.0))
+        return effects
 
     def _pipeline(self, scope: _Scope) -> Iterator[tuple[str, dict[str, float]]]:
-        pipeline = PortraitPipeline({s: self._session(model) for s, model in scope.models.items()}, scope.plan)
-        for case, (name, arrays) in zip(self._bundle.manifest.golden, self._golden, strict=True):
-            lens = Lens(case.focus, case.aperture)
-            output = pipeline.render(arrays.photo, pipeline.disparity(arrays.photo), lens, np.float32)
-            if scope.name == PIPELINE:
-                self.renderings.append(Rendering(self._target, self._precision, name, output))
-            yield name, metrics.picture(arrays.rendered, output) | _seen(arrays, output, lens)
+        pipeline = PortraitPipeline({s: self._session(scope, model) for s, model in scope.models.items()}, scope.plan)
+        for number, case in enumerate(self._cases):
+            arrays = case.arrays()
+            output = pipeline.render(arrays.photo, pipeline.disparity(arrays.photo), case.lens, np.float32)
+            if scope.name == PIPELINE and self._gate.renderings is not None:
+                path = self._gate.renderings / f"{self._target}-{self._precision}-{number}.npy"
+                np.save(path, output)
+                kept = np.load(path, mmap_mode="r")  # read when it is looked at: memory does not grow with the photos
+                self.renderings.append(Rendering(self._target, self._precision, case.name, kept))
+            yield case.name, metrics.picture(arrays.rendered, output) | _seen(arrays, output, case.lens)
+
+    def _causes(self, scope: _Scope) -> tuple[str, ...]:
+        """Why a stage's file fails, as far as can be told; a pipeline fails because of its stages."""
+        if scope.stage is None or scope.opinion is not None:
+            return ()
+        model = scope.models[scope.stage]
+        try:
+            return explain(
+                self._session(scope, model),
+                self._bundle,
+                model,
+                [case.arrays() for case in self._cases[:PROBED]],
+                scope.limits(self._gate.tolerances),
+                self._gate.reference,
+            )
+        except Exception as error:  # a diagnosis that fails must not hide the failure that it was to explain
+            return (f"the diagnosis itself stopped: {(str(error).splitlines() or [type(error).__name__])[0]}",)
 
     def _declared_problems(self, scope: _Scope) -> list[str]:
         """What is wrong before anything is computed: stored weights, and the declarations of a Core ML package."""
@@ -171,12 +291,3 @@ def _seen(arrays: GoldenArrays, output: Array, lens: Lens) -> dict[str, float]:
         "highlight_psnr": metrics.highlights(arrays.rendered),
     }
     return {name: metrics.psnr(arrays.rendered, output, where) for name, where in regions.items() if where.sum() >= 16}
-
-
-def _names(measured: list[tuple[str, dict[str, float]]]) -> list[str]:
-    return list(dict.fromkeys(name for _, values in measured for name in values))
-
-
-def _violations(case: str, values: dict[str, float], limits: Tolerance) -> Iterator[str]:
-    for broken in limits.violations(values):
-        yield f"{case}: {broken}"

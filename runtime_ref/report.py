@@ -1,68 +1,68 @@
-"""What people read in a bundle: report.html (verdicts and pictures) and README.md (for the app developer)."""
+"""What people read in a bundle: report.html (verdicts and pictures) and README.md (for the app developer).
+
+The pictures themselves are made in `report_pictures`.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from .bundle import Manifest
 from .errors import require
-from .golden import GoldenArrays
-from .parity import ParityReport, ParityResult, Rendering, Verdict
-from .pyramid import resize
+from .figures import counted, format_metric, measured_titles, promise, worst_first
+from .files import write_file
+from .report_pictures import DIFFERENCE_GAIN, CaseArrays, case_views
 from .stage import Stage
 from .target import Target
+from .verdict import ParityReport, ParityResult, Verdict
 
-DIFFERENCE_GAIN = 64  # at 64× one 8-bit step is a quarter of white: what is invisible becomes a picture
-_PREVIEW_SIDE = 640
+__all__ = ["format_metric", "measured_titles", "write_readme", "write_report"]
+
 _TEMPLATES = Path(__file__).parent
 
-METRIC_TITLES = {
-    "max_abs": "max abs",
-    "psnr": "PSNR dB",
-    "ssim": "SSIM",
-    "focus_psnr": "in focus dB",
-    "edge_psnr": "depth edges dB",
-    "highlight_psnr": "highlights dB",
-    "evaluator_psnr": "evaluator dB",
-}
 
+def write_report(
+    path: Path,
+    manifest: Manifest,
+    parity: ParityReport,
+    cases: Mapping[str, CaseArrays],
+    notes: Mapping[str, str] | None = None,
+    reference: str = "PyTorch fp32",
+) -> None:
+    """Write one self-contained page: the parity table and the pictures behind it, side by side, with zoom.
 
-def format_metric(name: str, value: float | None) -> str:
-    """A metric's value for a table; empty when it was not measured."""
-    if value is None:
-        return ""
-    return f"{value:.1e}" if name == "max_abs" else f"{value:.4f}" if name == "ssim" else f"{value:.1f}"
-
-
-def write_report(path: Path, manifest: Manifest, parity: ParityReport, golden: Mapping[str, GoldenArrays]) -> None:
-    """Write report.html: one self-contained page with the parity table and the pictures behind it.
+    Args:
+        path: the page's goal.
+        manifest: of the bundle that was compared.
+        parity: what was found.
+        cases: name -> pictures; they are read one at a time, a lazy mapping keeps memory small. They need not be the
+            bundle's own.
+        notes: a line about cases that are not the bundle's, by name.
+        reference: what the files were compared with.
 
     Raises:
         MissingExtraError: when Jinja2 is not installed.
     """
     titles = measured_titles(parity)
+    known = {case.name: case.note for case in manifest.golden}
     page = (
         _environment()
         .get_template("report.html.j2")
         .render(
             manifest=manifest,
             parity=parity,
-            rows=[_row(result, titles) for result in parity.results],
+            counted=counted(parity),
+            reference=reference,
+            rows=[_row(result, titles) for result in worst_first(parity.results)],
             titles=titles,
+            filters=_filters(parity),
             gain=DIFFERENCE_GAIN,
-            cases=[_case_pictures(case.name, case.note, golden[case.name], parity) for case in manifest.golden],
-            Verdict=Verdict,
+            cases=case_views(cases, {**known, **(notes or {})}, parity),
         )
     )
-    path.write_text(page, encoding="utf-8")
+    write_file(path, page.encode())
 
 
 def write_readme(path: Path, manifest: Manifest) -> None:
@@ -83,55 +83,19 @@ def _environment() -> Any:
     )
 
 
-def measured_titles(parity: ParityReport) -> dict[str, str]:
-    """The metrics that any comparison measured, and their titles."""
-    return {
-        name: title for name, title in METRIC_TITLES.items() if any(name in result.metrics for result in parity.results)
-    }
-
-
 def _row(result: ParityResult, titles: Mapping[str, str]) -> dict[str, Any]:
-    limits = result.limits
-    promised = [f"max abs ≤ {limits.max_abs:.0e}"] if limits and limits.max_abs is not None else []
-    promised += [f"PSNR ≥ {limits.psnr:g} dB"] if limits and limits.psnr is not None else []
     return {
         "result": result,
         "metrics": [format_metric(name, result.metrics.get(name)) for name in titles],
-        "promise": ", ".join(promised),
-        "why": limits.reason if limits else "",
+        "promise": promise(result.limits),
+        "why": result.limits.reason if result.limits else "",
     }
 
 
-def _case_pictures(name: str, note: str, arrays: GoldenArrays, parity: ParityReport) -> dict[str, Any]:
-    disparity = resize(arrays.output(Stage.DEPTH)[0, 0], arrays.photo.shape[:2])
-    renderings = [rendering for rendering in parity.renderings if rendering.case == name]
+def _filters(parity: ParityReport) -> dict[str, dict[str, str]]:
+    """What a reader may hide: the kind, its values as they stand in the page's attributes, and their titles."""
     return {
-        "name": name,
-        "note": note,
-        "input": _data_uri(arrays.photo),
-        "disparity": _data_uri(_to_bytes(disparity)),
-        "reference": _data_uri(_to_bytes(arrays.rendered)),
-        "outputs": [_output_pictures(rendering, arrays) for rendering in renderings],
+        "target": {result.target.value: result.target.title for result in parity.results},
+        "precision": {result.precision.value: result.precision.value for result in parity.results},
+        "verdict": {verdict.name: verdict.value for verdict in Verdict},
     }
-
-
-def _output_pictures(rendering: Rendering, arrays: GoldenArrays) -> dict[str, Any]:
-    difference = np.abs(rendering.output - arrays.rendered) * DIFFERENCE_GAIN
-    return {
-        "title": f"{rendering.target.title} {rendering.precision}",
-        "output": _data_uri(_to_bytes(rendering.output)),
-        "difference": _data_uri(_to_bytes(difference)),
-    }
-
-
-def _to_bytes(picture: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-
-
-def _data_uri(pixels: NDArray[np.uint8]) -> str:
-    """A picture as a data URI, reduced to what a page shows."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

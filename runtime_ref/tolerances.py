@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .bundle import ModelEntry
-from .compression import Compression
 from .metrics import worst
 from .target import Precision, Target
 
@@ -55,53 +53,55 @@ _PIPELINE = {
 _BUFFERS = Tolerance(None, 70.0, "defocus and disparity travel as 16-bit floats: 11 bits; measured 79 dB")
 
 
-# Least PSNR in dB of the depth stage, of the rendering stages, of the whole pipeline: 4 dB below the worst that the
-# shipped networks reached on 11 photos (at their default sizes; the hard case included for the rendering stages). They
-# catch a layer that was corrupted, and say what a smaller file costs. Depth pays most: it stretches its result to the
-# whole range, and small errors with it; its median over the photos is 7 to 12 dB above the worst.
-_COMPRESSED = {
-    Compression.INT8: (37, 46, 44, "int8 weights: measured depth 41.0, rendering 52.1, pipeline 48.2 dB"),
-    Compression.PALETTE8: (39, 60, 42, "256 weights a layer: measured depth 43.0, rendering 65.3, pipeline 45.8 dB"),
-    Compression.PALETTE6: (22, 42, 35, "64 weights a layer: measured depth 26.0, rendering 46.7, pipeline 40.8 dB"),
-    Compression.PALETTE4: (18, 31, 25, "16 weights a layer: measured depth 21.7, rendering 35.7, pipeline 29.5 dB"),
-    Compression.INT4: (16, 25, 24, "int4 weights: measured depth 19.9, rendering 29.5, pipeline 27.7 dB"),
-    Compression.W8A8: (
-        19,
-        28,
-        26,
-        "8-bit weights and activations: measured depth 22.9, rendering 32.3, pipeline 30.3 dB",
-    ),
+@dataclass(frozen=True)
+class _Floors:
+    """Least PSNR in dB of the depth stage, of the rendering stages, of the whole pipeline."""
+
+    depth: float
+    rendering: float
+    pipeline: float
+    reason: str
+
+    def tolerance(self, scope: str) -> Tolerance:
+        """The row of one scope."""
+        least = {"depth": self.depth, "pipeline": self.pipeline}.get(scope, self.rendering)
+        return Tolerance(None, least, self.reason)
+
+
+# 4 dB below the worst that the shipped networks reached on 11 photos (at their default sizes; the hard case included
+# for the rendering stages). They catch a layer that was corrupted, and say what a smaller file costs. Depth pays most: it
+# stretches its result to the whole range, and small errors with it; its median is 7 to 12 dB above the worst.
+_QUANTISED = {
+    (Precision.W8, Target.COREML): _Floors(37, 46, 44, "measured depth 41.0, rendering 52.1, pipeline 48.2 dB"),
+    (Precision.PALETTE8, Target.COREML): _Floors(39, 60, 42, "measured depth 43.0, rendering 65.3, pipeline 45.8 dB"),
+    (Precision.PALETTE6, Target.COREML): _Floors(22, 42, 35, "measured depth 26.0, rendering 46.7, pipeline 40.8 dB"),
+    (Precision.PALETTE4, Target.COREML): _Floors(18, 31, 25, "measured depth 21.7, rendering 35.7, pipeline 29.5 dB"),
+    (Precision.W4, Target.COREML): _Floors(16, 25, 24, "measured depth 19.9, rendering 29.5, pipeline 27.7 dB"),
+    (Precision.W8A8, Target.COREML): _Floors(19, 28, 26, "measured depth 22.9, rendering 32.3, pipeline 30.3 dB"),
+    (Precision.MIXED, Target.COREML): _Floors(19, 28, 26, "as w8a8"),
+    (Precision.W8, Target.TFLITE): _Floors(35, 44, 43, "provisional"),
+    (Precision.DYNAMIC, Target.TFLITE): _Floors(35, 44, 42, "provisional"),
+    (Precision.W8A8, Target.TFLITE): _Floors(18, 40, 30, "provisional"),
+    (Precision.MIXED, Target.TFLITE): _Floors(18, 40, 34, "provisional"),
+    (Precision.W4, Target.TFLITE): _Floors(14, 25, 22, "provisional"),
+    (Precision.W8, Target.ONNX): _Floors(35, 44, 43, "provisional"),
+    (Precision.DYNAMIC, Target.ONNX): _Floors(35, 44, 42, "provisional"),
+    (Precision.W8A8, Target.ONNX): _Floors(18, 40, 30, "provisional"),
+    (Precision.MIXED, Target.ONNX): _Floors(18, 40, 34, "provisional"),
 }
 
 
-def _compressed(scope: str, compression: Compression) -> Tolerance:
-    depth, rendering, pipeline, reason = _COMPRESSED[compression]
-    return Tolerance(None, {"depth": depth, "pipeline": pipeline}.get(scope, rendering), reason)
-
-
-def tolerance(
-    scope: str,
-    precision: Precision,
-    target: Target,
-    compression: Compression = Compression.NONE,
-    buffers: bool = False,
-) -> Tolerance:
+def tolerance(scope: str, precision: Precision, target: Target, buffers: bool = False) -> Tolerance:
     """The limits of a stage (by its name) or of the whole pipeline ("pipeline").
 
     Args:
         scope: what is compared.
-        precision, compression: of the models.
-        target: what for; the table has no row that depends on it yet.
+        precision, target: of the models.
         buffers: the models take or give camera buffers.
     """
-    del target
-    if compression is not Compression.NONE:
-        return _compressed(scope, compression)
+    floors = _QUANTISED.get((precision, target))
+    if floors is not None:
+        return floors.tolerance(scope)
     if buffers and precision is Precision.FP32:
         return _BUFFERS
     return (_PIPELINE if scope == "pipeline" else _STAGE)[precision]
-
-
-def tolerance_of(scope: str, model: ModelEntry) -> Tolerance:
-    """The limits of a model of a bundle, or of the pipeline that it belongs to."""
-    return tolerance(scope, model.precision, model.target, model.compression, model.has_buffers)

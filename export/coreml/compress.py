@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from math import prod
 from types import ModuleType
@@ -9,7 +10,7 @@ from typing import Any
 
 from typing_extensions import assert_never
 
-from ...runtime_ref.compression import Compression
+from ...runtime_ref.target import Precision
 from .palette import palettise
 from .stored import StoredConvolution
 from .tools import coremltools, quietly
@@ -20,19 +21,22 @@ LEAST_WEIGHTS = 512
 BLOCKS = (32, 16, 8)
 
 
-def compress(model: Any, layers: list[StoredConvolution], compression: Compression) -> Any:
+def compress(model: Any, layers: list[StoredConvolution], precision: Precision, kept: Collection[str] = ()) -> Any:
     """A coremltools model with its convolutions' weights compressed.
 
     Args:
         model: an uncompressed model.
         layers: its convolutions as they lie in its package.
-        compression: not NONE.
+        precision: one that stores weights in fewer than 16 bits.
+        kept: names of the convolutions that stay as they are.
     """
     optimise = _optimise()
-    configs = {layer.weight.name: _layer_config(optimise, layer, compression) for layer in layers}
+    configs = {
+        layer.weight.name: None if layer.name in kept else _layer_config(optimise, layer, precision) for layer in layers
+    }
     # No global rule: what is not a convolution's weight is not touched, and every choice stands in `configs`.
     config = optimise.OptimizationConfig(global_config=None, op_name_configs=configs)
-    apply = optimise.linear_quantize_weights if compression.palette_bits is None else optimise.palettize_weights
+    apply = optimise.linear_quantize_weights if precision.palette_bits is None else optimise.palettize_weights
     with quietly():
         return apply(model, config)
 
@@ -44,31 +48,31 @@ def _optimise() -> ModuleType:
     return coreml
 
 
-def _layer_config(optimise: ModuleType, layer: StoredConvolution, compression: Compression) -> Any:
+def _layer_config(optimise: ModuleType, layer: StoredConvolution, precision: Precision) -> Any:
     """coremltools' configuration of one layer; None leaves it as it is."""
     shape = layer.weight.shape
     if layer.weight.kind != "const" or prod(shape) < LEAST_WEIGHTS:
         return None
-    match compression:
-        case Compression.INT8 | Compression.W8A8:
+    match precision:
+        case Precision.W8 | Precision.W8A8 | Precision.MIXED:
             return optimise.OpLinearQuantizerConfig(
                 mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=0
             )
-        case Compression.INT4:
+        case Precision.W4:
             block = next((size for size in BLOCKS if shape[1] % size == 0), None)
             if block is None:
                 return None
             return optimise.OpLinearQuantizerConfig(
                 mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=block, weight_threshold=0
             )
-        case Compression.PALETTE4 | Compression.PALETTE6 | Compression.PALETTE8:
+        case Precision.PALETTE4 | Precision.PALETTE6 | Precision.PALETTE8:
             # Never enable_per_channel_scale: coremltools 9.0 leaves layers that it then skips divided by their scale.
-            lut = _PALETTES[compression]
+            lut = _PALETTES[precision]
             return optimise.OpPalettizerConfig(mode="custom", lut_function=lut, weight_threshold=0)
-        case Compression.NONE:
-            raise ValueError("nothing to compress")
+        case Precision.FP32 | Precision.FP16 | Precision.DYNAMIC:
+            raise ValueError(f"{precision} does not compress weights of Core ML packages")
         case _:
-            assert_never(compression)
+            assert_never(precision)
 
 
-_PALETTES = {kind: partial(palettise, bits=kind.palette_bits) for kind in Compression if kind.palette_bits is not None}
+_PALETTES = {kind: partial(palettise, bits=kind.palette_bits) for kind in Precision if kind.palette_bits is not None}

@@ -99,9 +99,10 @@ class TracedStage:
         """The coremltools model."""
         ct = coremltools()
         select = (keep or KeepFp32()).to_fp16
-        compute = ct.precision.FLOAT32
-        if precision is Precision.FP16:
-            compute = ct.transform.FP16ComputePrecision(op_selector=select)
+        # Whatever its weights are stored in, a package computes in fp16 unless fp32 was asked for.
+        compute = ct.transform.FP16ComputePrecision(op_selector=select)
+        if precision is Precision.FP32:
+            compute = ct.precision.FLOAT32
         with quietly(), torch.inference_mode():
             return ct.convert(
                 self._traced,

@@ -9,20 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
-from ...runtime_ref.compression import Compression
 from ...runtime_ref.plan import PipelinePlan
 from ...runtime_ref.stage import Stage
 from ...runtime_ref.target import Precision, Target
 from ..folded import FoldedLayer, folded_layers
 from ..job import Job
 from ..stages import StageGraph
-from .calibration import measure_ranges, quantise_activations
-from .compress import compress
 from .convert import KeepFp32, TracedStage, refuse_unmatched
 from .features import tensor_entry
+from .fp32_budget import reach_budget
 from .metadata import Description
-from .mixed import reach_budget
 from .multifunction import join_packages
+from .quantise import convolutions, quantise
 from .stored import StoredProgram
 from .tools import canonicalise
 from .weights import compare_weights
@@ -78,7 +76,7 @@ def export(job: Job) -> list[ModelEntry]:
             for precision in job.precisions:
                 keep = KeepFp32(keeps[unit.graph.stage] if precision is Precision.FP16 else ())
                 written[precision].append(_write(job, unit, precision, keep, Path(scratch)))
-        if job.coreml.mixed_budget is None and Precision.FP16 in job.precisions:
+        if job.coreml.fp32_budget is None and Precision.FP16 in job.precisions:
             refuse_unmatched(package.keep for package in written[Precision.FP16])
         collect = _join if job.coreml.single_package else _collect
         return [entry for precision, packages in written.items() for entry in collect(job, precision, packages)]
@@ -97,9 +95,9 @@ def _units(job: Job) -> Iterator[_Unit]:
 def _choose_fp32(job: Job, unit: _Unit, scratch: Path) -> tuple[str, ...]:
     """Patterns of the operations that fp16 models of a stage keep in fp32."""
     patterns = job.coreml.keep_fp32
-    if job.coreml.mixed_budget is None:
+    if job.coreml.fp32_budget is None:
         return patterns
-    return reach_budget(unit.traced, KeepFp32(patterns), job.coreml.mixed_budget, job.golden, scratch)
+    return reach_budget(unit.traced, KeepFp32(patterns), job.coreml.fp32_budget, job.golden, scratch)
 
 
 def _write(job: Job, unit: _Unit, precision: Precision, keep: KeepFp32, scratch: Path) -> _Written:
@@ -107,14 +105,17 @@ def _write(job: Job, unit: _Unit, precision: Precision, keep: KeepFp32, scratch:
     model = unit.traced.convert(precision, keep)
     path = scratch / f"{unit.name}.{precision}.mlpackage"
     model.save(str(path))
-    if job.coreml.compression is not Compression.NONE:
-        stored = StoredProgram(path).convolutions()
-        if job.coreml.compression is Compression.W8A8:
-            samples = job.calibration(unit.graph.stage, unit.plan)
-            model = quantise_activations(model, measure_ranges(path, samples, job.coreml.image_inputs))
-        path = scratch / f"{unit.name}.{precision}.compressed.mlpackage"
-        compress(model, stored, job.coreml.compression).save(str(path))
-    return _Written(unit, path, keep)
+    if precision.weight_bits is None:
+        return _Written(unit, path, keep)
+    kept = job.kept_float(unit.graph.stage, precision)
+    numbers = {number for number, layer in enumerate(unit.layers) if layer.name in kept}
+    left = {found.name for number, found in enumerate(convolutions(path)) if number in numbers}
+    ranges = None
+    if precision.needs_ranges:
+        ranges = job.calibration.ranges(unit.graph.stage, unit.plan, Target.COREML, path)
+    goal = scratch / f"{unit.name}.{precision}.compressed.mlpackage"
+    quantise(path, goal, precision, ranges, left)
+    return _Written(unit, goal, keep)
 
 
 def _collect(job: Job, precision: Precision, packages: list[_Written]) -> Iterator[ModelEntry]:
@@ -154,9 +155,9 @@ def _entry(job: Job, precision: Precision, package: _Written, inside: str, funct
         outputs=(tensor_entry(graph, graph.output, options),),
         operators=stored.operators(),
         deployment=options.deployment.title,
-        compression=options.compression,
         function=function,
         tile=package.unit.tile,
         kept_fp32=tuple(package.keep.kept),
+        kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),
         layers=compare_weights(package.unit.layers, stored.convolutions()),
     )

@@ -1,6 +1,6 @@
 """What a package says of itself: Xcode's fields, a line for every input and output, and machine-readable keys.
 
-Keys: `com.dofkit.version`, `.precision`, `.compression`, `.conventions` and `.plan` (JSON), `.functions` (JSON: which
+Keys: `com.dofkit.version`, `.precision`, `.conventions` and `.plan` (JSON), `.functions` (JSON: which
 stage and tile a function computes), all of them texts, as Core ML's user-defined metadata wants.
 """
 
@@ -47,7 +47,7 @@ class Description:
     def _describe_model(self, metadata: Any) -> None:
         wanted = self.options.metadata
         stages = ", ".join(dict.fromkeys(graph.stage.value for graph in self.functions.values()))
-        metadata.shortDescription = f"Portrait mode, {stages} ({self.precision}, {self.options.compression.title})"
+        metadata.shortDescription = f"Portrait mode, {stages} ({self.precision.title})"
         for field, text in (("author", wanted.author), ("license", wanted.licence), ("versionString", wanted.version)):
             if text:
                 setattr(metadata, field, text)
@@ -58,7 +58,6 @@ class Description:
         return {
             "version": __version__,
             "precision": self.precision.value,
-            "compression": self.options.compression.value,
             "conventions": _json(CONVENTIONS),
             "plan": _json(self.plan.model_dump(mode="json")),
             "functions": _json(functions),

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from ...runtime_ref.compression import Compression
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.target import Precision
 
@@ -54,9 +53,8 @@ class CoreMLOptions:
 
     Attributes:
         deployment: the least system that loads them.
-        compression: how weights are stored.
         keep_fp32: operations that an fp16 model computes in fp32: types or output names, `*` and `?` match.
-        mixed_budget: PSNR in dB against PyTorch that fp16 models must reach; the fewest operations stay in fp32 for it.
+        fp32_budget: PSNR in dB against PyTorch that fp16 models must reach; the fewest operations stay in fp32 for it.
         image_inputs, image_outputs: camera buffers instead of tensors.
         single_package: all stages are functions of one package and share weights.
         tiles: further tile sizes, each a function of the single package.
@@ -64,9 +62,8 @@ class CoreMLOptions:
     """
 
     deployment: DeploymentTarget = DeploymentTarget.IOS17
-    compression: Compression = Compression.NONE
     keep_fp32: tuple[str, ...] = ()
-    mixed_budget: float | None = None
+    fp32_budget: float | None = None
     image_inputs: bool = False
     image_outputs: bool = False
     single_package: bool = False
@@ -74,15 +71,12 @@ class CoreMLOptions:
     metadata: Metadata = Metadata()
 
 
-# What is more than plain fp16 or fp32 on iOS 16, and since when Core ML has it. (Operation sets in coremltools'
+# What iOS 16 lacks, and since when Core ML has it. (Operation sets in coremltools'
 # documentation: quantize and dequantize since CoreML7; blockwise int4 and several functions since CoreML8.)
-NEEDS: dict[Compression | str, DeploymentTarget] = {
-    Compression.INT8: DeploymentTarget.IOS16,
-    Compression.PALETTE4: DeploymentTarget.IOS16,
-    Compression.PALETTE6: DeploymentTarget.IOS16,
-    Compression.PALETTE8: DeploymentTarget.IOS16,
-    Compression.W8A8: DeploymentTarget.IOS17,
-    Compression.INT4: DeploymentTarget.IOS18,
+NEEDS: dict[Precision | str, DeploymentTarget] = {
+    Precision.W8A8: DeploymentTarget.IOS17,
+    Precision.MIXED: DeploymentTarget.IOS17,
+    Precision.W4: DeploymentTarget.IOS18,
     "single package": DeploymentTarget.IOS18,
 }
 
@@ -99,8 +93,7 @@ def refuse_impossible(options: CoreMLOptions, precisions: tuple[Precision, ...])
 
 def _problems(options: CoreMLOptions, precisions: tuple[Precision, ...]) -> Iterator[str]:
     wishes = [("--single-package", NEEDS["single package"])] if options.single_package else []
-    if options.compression is not Compression.NONE:
-        wishes.append((f"--compress {options.compression}", NEEDS[options.compression]))
+    wishes += [(f"--precision {precision}", NEEDS[precision]) for precision in precisions if precision in NEEDS]
     for wish, least in wishes:
         if options.deployment.specification < least.specification:
             yield f"{wish} needs {least.title} or newer; add --deployment-target {least} or leave it out"
@@ -108,10 +101,8 @@ def _problems(options: CoreMLOptions, precisions: tuple[Precision, ...]) -> Iter
         yield "--extra-tile makes functions of one package; add --single-package"
     mixed = [
         f"--{name}"
-        for name, wanted in (("keep-fp32", bool(options.keep_fp32)), ("mixed-budget", options.mixed_budget is not None))
+        for name, wanted in (("keep-fp32", bool(options.keep_fp32)), ("fp32-budget", options.fp32_budget is not None))
         if wanted
     ]
     if mixed and Precision.FP16 not in precisions:
         yield f"{mixed[0]} says what an fp16 model keeps in fp32; add --precision fp16"
-    if options.mixed_budget is not None and options.compression is not Compression.NONE:
-        yield "--mixed-budget measures rounding to fp16, which --compress drowns; leave one of them out"

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from ..diagnosis.matching import Layer, first_nearest, sampled
 from ..errors import DofkitError
 from .arrays import Array
 from .diff import Difference, computing, default_tolerance
@@ -22,26 +22,7 @@ from .model import MLProgram
 from .program import Operation
 from .trace import Trace
 
-# Values of a layer that are enough to find it among the program's; all of them are compared once it is found.
-_SAMPLES = 4096
 _PIXEL_MAX = np.float32(255)
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One call of a layer.
-
-    Attributes:
-        name: its path in the network, "(2)" added at its second call.
-        kind: its class.
-        value: what it gave, float32.
-        absorbed_by: name of the layer that converters merge it into, so that the program lacks its own output.
-    """
-
-    name: str
-    kind: str
-    value: Array
-    absorbed_by: str | None = None
 
 
 class Finding(Enum):
@@ -169,7 +150,7 @@ class _Place:
 def _find(program: MLProgram, inputs: Mapping[str, Any], layers: Sequence[Layer], limit: float) -> list[_Place | None]:
     with closing(Trace(program, inputs)) as trace:
         results = [
-            _Result(operation, number, value.shape, _sampled(value))
+            _Result(operation, number, value.shape, sampled(value))
             for operation, values in trace
             for number, value in enumerate(values)
             if isinstance(value, np.ndarray) and value.dtype.kind == "f"
@@ -185,13 +166,12 @@ def _find(program: MLProgram, inputs: Mapping[str, Any], layers: Sequence[Layer]
 
 
 def _nearest(layer: Layer, results: Sequence[_Result], limit: float) -> _Place | None:
-    sample = _sampled(layer.value)
+    sample = sampled(layer.value)
     candidates = [result for result in results if result.shape == layer.value.shape]
     if not candidates:
         return None
     errors = [Difference.between(sample, result.sample).max_abs for result in candidates]
-    # Of several that are as near (a picture without colour has three equal channels) the first.
-    chosen = next(i for i, error in enumerate(errors) if error <= 2 * min(errors))
+    chosen = first_nearest(errors)
     magnitude = Difference.between(layer.value, layer.value).magnitude
     return _Place(candidates[chosen], errors[chosen] <= limit * magnitude)
 
@@ -221,16 +201,6 @@ def _judged(layer: Layer, place: _Place | None, difference: Difference | None, l
         return LayerDiff(layer.name, layer.kind, shape, Finding.FUSED, absorbed_by=layer.absorbed_by)
     operation = place.result.operation if place is not None else None
     return LayerDiff(layer.name, layer.kind, shape, Finding.PARTS, operation, difference)
-
-
-def _sampled(values: Array) -> Array:
-    flat = values.reshape(-1)
-    return flat if flat.size <= _SAMPLES else flat[_positions(flat.size)]
-
-
-@cache
-def _positions(size: int) -> Array:
-    return np.random.default_rng(size).integers(0, size, _SAMPLES)
 
 
 def _as_network(feature: Feature, value: Array) -> Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..mil import MLProgram
+from ..mil import ColorSpace, MLProgram
+from ..mil.trace import Trace
 from ..quiet import silence
 from ..stage import Stage
 from ..target import Target
 
 Array = NDArray[Any]
+
+_PIXEL_MAX = np.float32(255)
 
 
 class Tracer(Protocol):
@@ -99,20 +103,20 @@ class _TFLiteTracer:
 
 
 class _MilTracer:
-    """The reference evaluator of ML Programs."""
+    """The reference evaluator of ML Programs; images go in and come out as in `MilSession`."""
 
     def __init__(self, path: Path, function: str | None) -> None:
         self._program = MLProgram.open(path, function)
+        features = (*self._program.inputs, *self._program.outputs)
+        self._pixels = {f.name for f in features if f.color not in (None, ColorSpace.GRAYSCALE_FLOAT16)}
 
     def trace(self, inputs: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
-        results: list[tuple[str, Array]] = []
-
-        def watch(_: Any, name: str, value: Any) -> None:
-            if isinstance(value, np.ndarray):
-                results.append((name, value))
-
-        self._program.run(dict(inputs), watch=watch)
-        yield from results
+        given = {name: x * _PIXEL_MAX if name in self._pixels else x for name, x in inputs.items()}
+        with closing(Trace(self._program, given)) as trace:
+            for operation, values in trace:
+                for (name, _), value in zip(operation.outputs, values, strict=True):
+                    if isinstance(value, np.ndarray):
+                        yield name, value / _PIXEL_MAX if name in self._pixels else value
 
 
 def _dequantised(values: Array, parameters: Mapping[str, Any]) -> Array:

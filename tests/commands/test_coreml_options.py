@@ -9,20 +9,23 @@ from pathlib import Path
 import pytest
 
 from dofkit.runtime_ref.bundle import Bundle
-from dofkit.runtime_ref.compression import Compression
+from dofkit.runtime_ref.target import Precision
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--target onnx --compress int8", "--compress concerns Core ML only"),
+        ("--target onnx --keep-fp32 sqrt", "--keep-fp32 concerns Core ML only"),
         ("--target tflite --target onnx --single-package", "the targets are tflite, onnx; add --target coreml"),
-        ("--target coreml --compress int4", "needs iOS 18, macOS 15 or newer; add --deployment-target iOS18"),
-        ("--target coreml --compress w8a8 --deployment-target iOS16", "--deployment-target iOS17"),
+        ("--target coreml --precision w4", "needs iOS 18, macOS 15 or newer; add --deployment-target iOS18"),
+        ("--target coreml --precision w8a8 --deployment-target iOS16", "--deployment-target iOS17"),
         ("--target coreml --single-package", "--deployment-target iOS18"),
         ("--target coreml --extra-tile 256", "add --single-package"),
         ("--target coreml --keep-fp32 sqrt", "add --precision fp16"),
-        ("--target coreml --precision fp16 --mixed-budget 80 --compress int8", "leave one of them out"),
+        ("--target coreml --precision dynamic", "fixed ranges only; take w8 or w8a8"),
+        ("--target onnx --precision palette6", "palettes exist in Core ML only"),
+        ("--target onnx --precision fp16 --recipe r.json", "add --precision mixed"),
+        ("--target onnx --precision mixed", "needs a recipe for these weights"),
         ("--target coreml --deployment-target iOS18 --single-package --extra-tile 33", "must be multiples of 2"),
     ],
 )
@@ -40,7 +43,7 @@ def test_the_help_has_a_section_for_core_ml(cli: Callable) -> None:
     text = cli("export", "--help").stdout
     general, own = text.split("Core ML only:")
     assert "--target" in general
-    for option in ("--deployment-target", "--compress", "--keep-fp32", "--single-package", "--licence"):
+    for option in ("--deployment-target", "--fp32-budget", "--keep-fp32", "--single-package", "--licence"):
         assert option in own
         assert option not in general.split("Options:")[1]
 
@@ -48,17 +51,17 @@ def test_the_help_has_a_section_for_core_ml(cli: Callable) -> None:
 def test_a_compressed_single_package_passes_its_check(cli: Callable, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "one.dofbundle"
     options = (
-        "--target coreml --precision fp16 --compress int8 --deployment-target iOS18 --single-package --image-inputs"
+        "--target coreml --precision w8 --deployment-target iOS18 --single-package --image-inputs"
     )
     sizes = "--stage lens_blur --stage guided_upsampling --tile 48 --depth-size 128 --extra-tile 64 --json"
     result = cli("export", *options.split(), *sizes.split(), "--weights", str(weights), "--out", str(out))
     assert result.exit_code == 0, result.output
-    storage = json.loads(result.stdout)["compression"]
+    storage = json.loads(result.stdout)["storage"]
     assert [(row["function"], row["compressed"] + len(row["left"])) for row in storage] == [
         ("lens_blur", 12), ("lens_blur_64", 12), ("guided_upsampling", 6), ("guided_upsampling_64", 6),
     ]  # fmt: skip
     bundle = Bundle.open(out)
-    assert {model.compression for model in bundle.manifest.models} == {Compression.INT8}
+    assert {model.precision for model in bundle.manifest.models} == {Precision.W8}
     assert len(bundle.models()) == len(bundle.other_tiles()) == 2
     assert cli("check", str(out)).exit_code == 0
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dofkit.export.golden import HARD_SIZE, golden_case, golden_pictures, hard_picture
+from dofkit.export.golden import HARD_SIZE, golden_pictures, hard_picture
+from dofkit.runtime_ref.cases import compute_case
 from dofkit.runtime_ref.pyramid import Pyramid
 from dofkit.runtime_ref.stage import Stage
-from dofkit.train.session import TorchSession, default_plan, load_networks
+from dofkit.train.session import TorchSession, default_plan, load_networks, torch_sessions
 
 
 def test_there_is_a_photo_and_a_hard_case() -> None:
@@ -27,9 +28,14 @@ def test_the_hard_picture_has_flat_areas_clipped_lights_lines_and_saturated_edge
 
 
 @pytest.fixture(scope="module")
-def cases(weights):
+def cases(weights, tmp_path_factory):
     networks, plan = load_networks(weights), default_plan(tile=96, depth_size=128)
-    return networks, [golden_case(picture, networks, plan) for picture in golden_pictures(())]
+    sessions, folder = torch_sessions(networks), tmp_path_factory.mktemp("cases")
+    computed = [
+        compute_case(picture, sessions, plan, folder / f"{number}.safetensors")
+        for number, picture in enumerate(golden_pictures(()))
+    ]
+    return networks, [(case.arrays(), case.lens) for case in computed]
 
 
 def test_outputs_are_what_pytorch_computes_from_the_inputs(cases) -> None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref import core_ml, parity
-from dofkit.runtime_ref.bundle import Bundle
+from dofkit.runtime_ref import core_ml
+from dofkit.runtime_ref.bundle import Bundle, ModelEntry
+from dofkit.runtime_ref.cases import Picture, compute_case, golden_cases
 from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
 from dofkit.runtime_ref.golden import GoldenArrays, read_golden, write_golden
-from dofkit.runtime_ref.parity import PIPELINE, ParityReport, ParityResult, Verdict, run_parity
+from dofkit.runtime_ref.parity import PIPELINE, Gate, ParityReport, ParityResult, Verdict, run_parity
+from dofkit.runtime_ref.sessions import Session, open_session
 from dofkit.runtime_ref.sessions.coreml import ComputeUnit
 from dofkit.runtime_ref.sessions.mil import MilSession
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.sessions.opinions import Opinion
+from dofkit.runtime_ref.stage import INPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
+from dofkit.runtime_ref.tolerance_file import TeamTolerance, TeamTolerances
 
 
 @pytest.fixture(scope="module")
@@ -103,22 +108,6 @@ def test_a_package_that_is_not_what_the_manifest_says_is_named(bundle_path: Path
     assert any("operations" in problem for problem in problems)
 
 
-def test_every_stage_depends_on_each_of_its_inputs(bundle_path: Path) -> None:
-    # A converter can fold an input away without a word; the golden vectors of one case would not show it.
-    from dofkit.runtime_ref.sessions import open_session
-
-    bundle = Bundle.open(bundle_path)
-    arrays = read_golden(bundle.path(bundle.manifest.golden[0].path))
-    for target in Target:
-        for model in bundle.models(target, Precision.FP32):
-            session = open_session(bundle, model)
-            inputs = arrays.inputs(model.stage)
-            output = session.run(inputs)
-            for name in inputs:
-                changed = {**inputs, name: np.ascontiguousarray(inputs[name][:, :, ::-1] * np.float32(0.5))}
-                assert np.abs(session.run(changed) - output).max() > 1e-6, (target, model.stage, name)
-
-
 @pytest.fixture
 def unsealed(bundle_path: Path, tmp_path: Path) -> Bundle:
     """A copy whose files a test may exchange; its hashes are not verified again."""
@@ -160,27 +149,101 @@ def test_a_file_that_no_runtime_reads_fails(unsealed: Bundle) -> None:
         assert "cannot open" in rows[model.stage.value].reason
 
 
-def test_a_missing_runtime_is_not_run_and_names_the_remedy(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object) -> None:
+def _with(open_it: Callable[[ModelEntry], Session]) -> Gate:
+    """A gate whose sessions are these, in this process."""
+
+    class Opener:
+        def session(self, model: ModelEntry, opinion: Opinion | None = None) -> Session:
+            del opinion
+            return open_it(model)
+
+    return Gate(sessions=lambda _: nullcontext(Opener()))
+
+
+def test_a_missing_runtime_is_not_run_and_names_the_remedy(bundle_path: Path) -> None:
+    def missing(_: ModelEntry) -> Session:
         raise MissingExtraError("running needs it; run: pip install 'dofkit[onnx]'")
 
-    monkeypatch.setattr(parity, "open_session", missing)
-    report = run_parity(Bundle.open(bundle_path), [(Target.ONNX, Precision.FP32)])
+    report = run_parity(Bundle.open(bundle_path), [(Target.ONNX, Precision.FP32)], gate=_with(missing))
     assert report.verdict is Verdict.NOT_RUN
     assert all("pip install" in result.reason for result in report.results)
 
 
-def test_an_output_that_is_not_finite_fails(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken:
-        runtime = "broken"
+class _Stub:
+    """A session that changes what the file computes."""
 
-        def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-            return np.full((1, 1, 128, 128), np.nan, np.float32)
+    runtime = "stub"
 
-    monkeypatch.setattr(parity, "open_session", lambda *_: Broken())
-    rows = _rows(run_parity(Bundle.open(bundle_path), [(Target.ONNX, Precision.FP32)]), Target.ONNX, Precision.FP32)
+    def __init__(self, session: Session, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._session, self._change = session, change
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self._change(self._session.run(inputs))
+
+
+def _rows_with(bundle_path: Path, change: Callable[[np.ndarray], np.ndarray]) -> dict[str, ParityResult]:
+    bundle = Bundle.open(bundle_path)
+    gate = _with(lambda model: _Stub(open_session(bundle, model), change))
+    return _rows(run_parity(bundle, [(Target.ONNX, Precision.FP32)], gate=gate), Target.ONNX, Precision.FP32)
+
+
+def test_an_output_that_is_not_finite_fails(bundle_path: Path) -> None:
+    rows = _rows_with(bundle_path, lambda output: np.full_like(output, np.nan))
     assert rows["depth"].verdict is Verdict.FAIL
     assert "NaN" in rows["depth"].reason
+
+
+def test_an_output_that_depends_on_no_input_fails_even_if_it_is_right(bundle_path: Path) -> None:
+    # A converter that folds a whole graph into a constant is right on the picture that it was traced with.
+    bundle = Bundle.open(bundle_path)
+    case = golden_cases(bundle)[0]
+
+    class Constant:
+        runtime = "constant"
+
+        def __init__(self, model: ModelEntry) -> None:
+            self._output = case.arrays().output(model.stage)
+
+        def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+            return self._output
+
+    report = run_parity(bundle, [(Target.ONNX, Precision.FP32)], [case], _with(Constant))
+    rows = _rows(report, Target.ONNX, Precision.FP32)
+    for stage in Stage:
+        assert rows[stage].metrics["max_abs"] == 0
+        assert rows[stage].verdict is Verdict.FAIL
+        for signal in INPUTS[stage]:
+            assert f"does not depend on {signal.name}" in rows[stage].reason
+
+
+def test_a_tint_is_measured(bundle_path: Path) -> None:
+    rows = _rows_with(bundle_path, lambda output: output + np.float32(0.01))
+    assert rows["lens_blur"].metrics["colour_shift"] == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_team_may_ask_for_more_or_less(bundle_path: Path) -> None:
+    bundle, variants = Bundle.open(bundle_path), [(Target.ONNX, Precision.FP16)]
+    limits = run_parity(bundle, variants).results[0].limits
+    assert limits is not None
+    entry = TeamTolerance(precision=Precision.FP16, scope="depth", psnr=190.0, reason="never enough")
+    strict = run_parity(bundle, variants, gate=Gate(tolerances=TeamTolerances("team.toml", (entry,))))
+    rows = _rows(strict, *variants[0])
+    assert rows["depth"].verdict is Verdict.FAIL
+    assert rows["lens_blur"].verdict is Verdict.PASS
+    assert rows["depth"].limits is not None
+    assert "never enough" in rows["depth"].limits.reason
+
+
+def test_cases_may_be_computed_by_any_sessions(bundle_path: Path, tmp_path: Path, photo: np.ndarray) -> None:
+    # Here ONNX is the reference that TFLite is held against, on a picture that the bundle has never seen.
+    bundle = Bundle.open(bundle_path)
+    sessions = {m.stage: open_session(bundle, m) for m in bundle.models(Target.ONNX, Precision.FP32)}
+    picture = Picture("mine", "photo", photo, "")
+    case = compute_case(picture, sessions, bundle.manifest.plan, tmp_path / "0.safetensors")
+    report = run_parity(bundle, [(Target.TFLITE, Precision.FP32)], [case], Gate(renderings=tmp_path))
+    assert report.verdict is Verdict.PASS, report
+    assert [rendering.case for rendering in report.renderings] == ["mine"]
+    assert report.renderings[0].output.shape == photo.shape
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,29 @@ import torch
 from dofkit.export.coreml.exporter import export
 from dofkit.export.coreml.options import CoreMLOptions
 from dofkit.export.job import Job
+from dofkit.export.ranges import Ranges, StageInputs, measure_ranges
 from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.bundle import ModelEntry
 from dofkit.runtime_ref.golden import GoldenArrays
+from dofkit.runtime_ref.plan import PipelinePlan
+from dofkit.runtime_ref.sessions.tracers import open_tracer
 from dofkit.runtime_ref.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
+
+
+class FixedCalibration:
+    """Ranges over one given sample of a stage."""
+
+    def __init__(self, sample: Callable[[Stage], StageInputs]) -> None:
+        self._sample = sample
+
+    def ranges(
+        self, stage: Stage, plan: PipelinePlan, target: Target, model: Path, function: str | None = None
+    ) -> Ranges:
+        del plan
+        return measure_ranges(open_tracer(stage, target, model, function), [self._sample(stage)])
+
 
 SMALL = default_plan(tile=48, depth_size=128)
 Export = Callable[..., tuple[Path, list[ModelEntry]]]
@@ -49,7 +66,9 @@ def golden(networks: dict[Stage, torch.nn.Module]) -> GoldenArrays:
 def export_stages(networks: dict[Stage, torch.nn.Module], golden: GoldenArrays, tmp_path: Path) -> Export:
     """`export_stages(stage, …, precisions=…, OPTION=…)` → the folder and the manifest's entries."""
 
-    def run(*stages: Stage, precisions: tuple[Precision, ...] = (Precision.FP16,), **options: Any) -> Any:
+    def run(
+        *stages: Stage, precisions: tuple[Precision, ...] = (Precision.FP16,), recipe: Any = None, **options: Any
+    ) -> Any:
         folder = tmp_path / f"bundle{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         graphs = stage_graphs({stage: networks[stage] for stage in stages}, SMALL)
@@ -60,7 +79,8 @@ def export_stages(networks: dict[Stage, torch.nn.Module], golden: GoldenArrays, 
             graphs=graphs,
             precisions=precisions,
             golden=(golden,),
-            calibration=lambda stage, _: iter([golden.inputs(stage)]),
+            calibration=FixedCalibration(golden.inputs),  # pyright: ignore[reportArgumentType]
+            recipe=recipe,
             coreml=CoreMLOptions(**options),
             report=lambda _: None,
         )

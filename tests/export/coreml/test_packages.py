@@ -139,35 +139,41 @@ from pathlib import Path
 from dofkit.export.coreml.exporter import export
 from dofkit.export.coreml.options import *
 from dofkit.export.job import Job
+from dofkit.export.ranges import measure_ranges
 from dofkit.export.stages import stage_graphs
+from dofkit.runtime_ref.sessions.tracers import open_tracer
 from dofkit.runtime_ref.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
 plan, networks = default_plan(48, 128), load_networks(Path({weights!r}))
 graphs = stage_graphs({{s: networks[s] for s in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}}, plan)
-def samples(stage, _):
+def sample(stage):
     shapes = {{signal.name: graphs[stage].shape(signal) for signal in graphs[stage].inputs}}
-    yield {{name: torch.linspace(0, 1, torch.Size(s).numel()).reshape(s).numpy() for name, s in shapes.items()}}
-for compression in {compressions!r}:
-    folder = Path({out!r}) / compression
+    return {{name: torch.linspace(0, 1, torch.Size(s).numel()).reshape(s).numpy() for name, s in shapes.items()}}
+class Calibration:
+    def ranges(self, stage, plan, target, model):
+        return measure_ranges(open_tracer(stage, target, model), [sample(stage)])
+for name in {precisions!r}:
+    folder = Path({out!r}) / name
     folder.mkdir(parents=True)
-    options = CoreMLOptions(DeploymentTarget.IOS18, Compression(compression), single_package=compression != "w8a8")
-    export(Job(Target.COREML, folder, plan, graphs, (Precision.FP16,), (), samples, options, lambda _: None))
+    options = CoreMLOptions(DeploymentTarget.IOS18, single_package=name != "w8a8")
+    precisions = (Precision(name),)
+    export(Job(Target.COREML, folder, plan, graphs, precisions, (), Calibration(), None, options, lambda _: None))
 """
 
 
 @pytest.mark.parametrize(
-    "compressions",
-    [["int4"], pytest.param(["int8", "palette6", "w8a8"], marks=pytest.mark.slow)],
+    "precisions",
+    [["w4"], pytest.param(["w8", "palette6", "w8a8"], marks=pytest.mark.slow)],
     ids=lambda names: " ".join(names),
 )
 def test_the_same_options_give_the_same_bytes_in_another_process(
-    weights: Path, tmp_path: Path, compressions: list[str]
+    weights: Path, tmp_path: Path, precisions: list[str]
 ) -> None:
     contents = []
     for seed in ("1", "2"):
         out = tmp_path / seed
-        program = _TWICE.format(weights=str(weights), out=str(out), compressions=compressions)
+        program = _TWICE.format(weights=str(weights), out=str(out), precisions=precisions)
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=_environment(seed))
         contents.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
     assert contents[0].keys() == contents[1].keys()

@@ -7,10 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from dofkit.export.coreml.calibration import RunningRanges, measure_ranges
-from dofkit.export.coreml.mixed import in_half
+from dofkit.export.coreml.calibration import concatenations_joined
+from dofkit.export.coreml.fp32_budget import in_half
 from dofkit.runtime_ref import metrics
-from dofkit.runtime_ref.compression import Compression
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.golden import GoldenArrays
 from dofkit.runtime_ref.mil import Element, MLProgram
@@ -57,15 +56,15 @@ def test_a_name_of_one_stage_is_no_error_in_another(export_stages: Export) -> No
 def test_a_budget_is_met_with_few_operations_in_fp32(export_stages: Export, golden: GoldenArrays) -> None:
     plain, _ = _psnr(export_stages, golden, UP)
     budget = plain + 6
-    reached, kept = _psnr(export_stages, golden, UP, mixed_budget=budget)
+    reached, kept = _psnr(export_stages, golden, UP, fp32_budget=budget)
     assert reached >= budget
     assert 0 < kept < 15
-    assert _psnr(export_stages, golden, UP, mixed_budget=plain - 1) == (plain, 0)
+    assert _psnr(export_stages, golden, UP, fp32_budget=plain - 1) == (plain, 0)
 
 
 def test_a_budget_out_of_reach_is_refused(export_stages: Export) -> None:
     with pytest.raises(DofkitError, match="even if everything is fp32"):
-        export_stages(UP, mixed_budget=400.0)
+        export_stages(UP, fp32_budget=400.0)
 
 
 def test_the_simulation_of_fp16_is_close_to_the_converted_program(export_stages: Export, golden: GoldenArrays) -> None:
@@ -80,26 +79,33 @@ def test_the_simulation_of_fp16_is_close_to_the_converted_program(export_stages:
     np.testing.assert_array_equal(simulated, converted)
 
 
-def test_ranges_widen_over_all_samples(export_stages: Export, golden: GoldenArrays) -> None:
-    folder, (entry,) = export_stages(UP)
-    inputs = golden.inputs(UP)
-    dark = {name: value * np.float32(0.1) for name, value in inputs.items()}
-    ranges = [measure_ranges(folder / entry.path, samples) for samples in ([inputs, dark], [dark, inputs], [dark])]
-    assert ranges[0] == ranges[1]
-    assert ranges[0] != ranges[2]
-    assert any(r["rmax"] > ranges[2][name]["rmax"] for name, r in ranges[0].items())
-    with pytest.raises(DofkitError, match="no samples"):
-        measure_ranges(folder / entry.path, [])
+def test_what_one_concatenation_joins_has_one_range(export_stages: Export) -> None:
+    folder, (entry,) = export_stages(BLUR)
+    program = MLProgram.open(folder / entry.path)
+    (first, *_) = [o for o in program.function.block.walk() if o.type == "concat"]
+    joined = [name for name in (*first.inputs["values"], first.name) if isinstance(name, str)]
+    ranges = {name: (-float(number), float(number)) for number, name in enumerate(joined)}
+    widest = (-float(len(joined) - 1), float(len(joined) - 1))
+    found = concatenations_joined(folder / entry.path, ranges | {"elsewhere": (2.0, 3.0)})
+    assert {found[name] for name in joined} == {widest}
+    assert found["elsewhere"] == (2.0, 3.0)
 
 
-def test_what_one_concatenation_joins_has_one_range() -> None:
-    running = RunningRanges(low={"a": -1.0, "b": 0.0, "c": 2.0}, high={"a": 1.0, "b": 5.0, "c": 3.0})
-    running.join([{"a", "b", "input"}])
-    assert (running.low, running.high) == ({"a": -1.0, "b": -1.0, "c": 2.0}, {"a": 5.0, "b": 5.0, "c": 3.0})
+def test_a_mixed_model_leaves_the_recipes_layers_in_fp16(export_stages: Export, golden: GoldenArrays) -> None:
+    class Recipe:
+        def kept(self, stage: Stage) -> frozenset[str]:
+            return frozenset({"low.0", "head.2"})
+
+    _, (whole, mixed) = export_stages(UP, precisions=(Precision.W8A8, Precision.MIXED), recipe=Recipe())
+    stored = {layer.name: layer.stored for layer in mixed.layers}
+    assert stored["low.0"] == stored["head.2"] == "fp16"
+    assert stored["low.2"] == "int8"
+    assert mixed.kept_float == ("head.2", "low.0")
+    assert mixed.operators["quantize"] < whole.operators["quantize"]
 
 
 def test_w8a8_quantises_the_inputs_of_convolutions(export_stages: Export, golden: GoldenArrays) -> None:
-    folder, (entry,) = export_stages(UP, compression=Compression.W8A8)
+    folder, (entry,) = export_stages(UP, precisions=(Precision.W8A8,))
     assert entry.operators["quantize"] >= 4
     assert entry.operators["dequantize"] >= entry.operators["quantize"]
     output = MilSession(UP, folder / entry.path).run(golden.inputs(UP))

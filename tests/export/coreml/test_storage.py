@@ -17,7 +17,6 @@ from dofkit.export.coreml.weights import compare_weights
 from dofkit.export.folded import folded_layers
 from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.bundle import LayerEntry
-from dofkit.runtime_ref.compression import Compression
 from dofkit.runtime_ref.mil import MLProgram
 from dofkit.runtime_ref.stage import Stage
 from dofkit.runtime_ref.target import Precision
@@ -25,7 +24,9 @@ from dofkit.runtime_ref.target import Precision
 from .conftest import SMALL, Export
 
 BLUR = Stage.LENS_BLUR
-LABELS = {Compression.W8A8: "int8"}
+LABELS = {Precision.W8: "int8", Precision.W8A8: "int8", Precision.W4: "int4"}
+# Those that store weights in fewer bits than floats; mixed is w8a8 but for some layers, and Core ML has no dynamic.
+COMPRESSED = [p for p in Precision if p.weight_bits and p not in (Precision.MIXED, Precision.DYNAMIC)]
 
 
 def _compare(networks: dict[Stage, torch.nn.Module], stage: Stage, package: Path) -> tuple[LayerEntry, ...]:
@@ -44,24 +45,24 @@ def test_fp32_weights_are_the_folded_weights_bit_for_bit(export_stages: Export, 
 
 
 @pytest.mark.parametrize(
-    ("compression", "deployment"),
+    ("precision", "deployment"),
     [
-        (kind, deployment)
-        for kind in Compression
+        (precision, deployment)
+        for precision in COMPRESSED
         for deployment in (DeploymentTarget.IOS17, DeploymentTarget.IOS18)
-        if kind is not Compression.NONE and (kind, deployment) != (Compression.INT4, DeploymentTarget.IOS17)
+        if (precision, deployment) != (Precision.W4, DeploymentTarget.IOS17)
     ],
 )
 def test_compressed_weights_are_exactly_what_the_formula_gives(
-    export_stages: Export, compression: Compression, deployment: DeploymentTarget
+    export_stages: Export, precision: Precision, deployment: DeploymentTarget
 ) -> None:
-    folder, (entry,) = export_stages(BLUR, compression=compression, deployment=deployment)
+    folder, (entry,) = export_stages(BLUR, precisions=(precision,), deployment=deployment)
     assert not entry.weight_problems
-    label = LABELS.get(compression, compression.value)
+    label = LABELS.get(precision, precision.value)
     assert {layer.stored for layer in entry.compressed} == {label}
     big = [layer.name for layer in entry.layers if layer.parameters > LEAST_WEIGHTS + 64]
     compressed = {layer.name for layer in entry.compressed}
-    if compression is not Compression.INT4:
+    if precision is not Precision.W4:
         assert compressed >= set(big)
     # Counted from the package itself, not from what was asked for.
     counted = sum(
@@ -70,11 +71,11 @@ def test_compressed_weights_are_exactly_what_the_formula_gives(
     assert counted >= len(compressed) > 0
 
 
-@pytest.mark.parametrize("compression", [Compression.NONE, Compression.INT8, Compression.PALETTE6])
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.W8, Precision.PALETTE6])
 def test_one_flipped_bit_of_a_weight_is_found_and_the_layer_named(
-    export_stages: Export, networks: dict[Stage, torch.nn.Module], compression: Compression
+    export_stages: Export, networks: dict[Stage, torch.nn.Module], precision: Precision
 ) -> None:
-    folder, (entry,) = export_stages(BLUR, compression=compression)
+    folder, (entry,) = export_stages(BLUR, precisions=(precision,))
     package = folder / entry.path
     (weights,) = package.rglob("weight.bin")
     original = weights.read_bytes()

@@ -1,8 +1,8 @@
 """Mixed precision by a budget: the fewest operations that must stay in fp32 for a PSNR against PyTorch.
 
 What an operation's rounding costs is measured, not guessed: the fp32 program is evaluated with that operation alone
-declared fp16. Noise of small independent roundings adds up, so the greatest costs are taken back first; the program
-that results is evaluated as a whole, and in the end the converted package is.
+declared fp16; the dearest are taken back until the whole program meets the budget, and in the end the converted package
+is evaluated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.golden import GoldenArrays
@@ -20,12 +19,11 @@ from ...runtime_ref.mil import Element, Numerics, Package
 from ...runtime_ref.mil.evaluator import FunctionEvaluator
 from ...runtime_ref.mil.program import Constant, Function, Operation, TensorType, ValueType
 from ...runtime_ref.target import Precision
+from ..search import Errors, dearest_first, decibels, fewest
 from ..stages import StageGraph
 from .convert import KeepFp32, TracedStage
 from .features import PIXEL_MAX
 from .options import CoreMLOptions
-
-Errors = NDArray[np.float64]  # mean squared error in each golden case
 
 
 def reach_budget(
@@ -49,7 +47,7 @@ def reach_budget(
     best = trial.errors(package.function())
     if best.max() > allowed:
         raise DofkitError(
-            f"--mixed-budget {budget:g}: {traced.graph.stage} reaches {_decibels(best):.1f} dB even if everything is "
+            f"--fp32-budget {budget:g}: {traced.graph.stage} reaches {decibels(best):.1f} dB even if everything is "
             "fp32; give a lower budget"
         )
     function = package.function()
@@ -68,31 +66,7 @@ def _take_back(function: Function, kept: list[str], trial: _Trial, best: Errors,
 
     names = _operations(function).keys()
     cost = {name: trial.errors(in_half(function, names - {name}), best) for name in names if name not in kept}
-    order = _dearest_first(cost)
-    # The error falls with every operation taken back, but for noise: search for the least number that suffices …
-    few, many = 0, len(order)
-    while few + 1 < many:
-        middle = (few + many) // 2
-        few, many = (few, middle) if meets(kept + order[:middle]) else (middle, many)
-    chosen = order[:many]
-    # … and leave out again what the others made unnecessary.
-    for name in reversed(chosen.copy()):
-        rest = [other for other in chosen if other != name]
-        if meets(kept + rest):
-            chosen = rest
-    return kept + chosen
-
-
-def _dearest_first(cost: dict[str, Errors]) -> list[str]:
-    """Names by what they cost the golden case that is worst so far."""
-    left, order = dict(cost), []
-    while left:
-        predicted = np.sum(list(left.values()), axis=0)
-        worst = int(np.argmax(predicted))
-        dearest = max(left, key=lambda name: left[name][worst])
-        del left[dearest]
-        order.append(dearest)
-    return order
+    return kept + fewest(dearest_first(cost), lambda chosen: meets(kept + chosen))
 
 
 def _confirm(
@@ -103,13 +77,9 @@ def _confirm(
     reached = _Trial(package, traced.graph, traced.options, golden).errors(package.function())
     if reached.max() > allowed:
         raise DofkitError(
-            f"--mixed-budget: {traced.graph.stage} reaches {_decibels(reached):.1f} dB with {len(kept)} operations in "
+            f"--fp32-budget: {traced.graph.stage} reaches {decibels(reached):.1f} dB with {len(kept)} operations in "
             "fp32; give a lower budget, or --precision fp32"
         )
-
-
-def _decibels(errors: Errors) -> float:
-    return float(-10 * np.log10(max(errors.max(), 1e-30)))
 
 
 def _save(traced: TracedStage, precision: Precision, keep: KeepFp32, scratch: Path) -> Package:

@@ -1,0 +1,172 @@
+"""What `dofkit check` compares with: golden vectors, PyTorch, or another bundle, on the bundle's pictures or yours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime_ref.bundle import Bundle, file_sha256
+from ..runtime_ref.cases import Case, Picture, compute_case, golden_cases
+from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.sessions import Session
+from ..runtime_ref.sessions.isolated import IsolatedSessions
+from ..runtime_ref.stage import Stage
+from ..runtime_ref.target import Precision, Target
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..runtime_ref.diagnosis.hypotheses import Inputs
+    from ..runtime_ref.diagnosis.hypotheses import Reference as Variant
+    from ..runtime_ref.diagnosis.matching import Layer
+    from ..train.reference import PyTorchReference
+
+# Where the weights ship; `train.weights` knows it too, but imports PyTorch.
+_SHIPPED = Path(__file__).parent.parent / "train" / "weights"
+
+GOLDEN, PYTORCH = "golden", "pytorch"
+
+
+def cases_against(
+    bundle: Bundle,
+    against: str | None,
+    images: Path | None,
+    weights: Path | None,
+    folder: Path,
+    watch: Callable[[str], None],
+) -> list[Case]:
+    """The cases of a check.
+
+    Args:
+        bundle: what is checked.
+        against: "golden", "pytorch", or another bundle's folder; None: golden, or pytorch where `images` are given.
+        images: a folder with photos, compared beside the bundle's own pictures.
+        weights: of the PyTorch networks; None: those shipped.
+        folder: where computed results go.
+        watch: called with a line before each picture.
+
+    Raises:
+        DofkitError: golden vectors of the user's photos are asked for; the weights or the other bundle do not fit.
+    """
+    against = against or (PYTORCH if images else GOLDEN)
+    if against == GOLDEN:
+        if images is not None:
+            raise DofkitError(
+                f"--against golden: there are golden vectors of the bundle's own pictures only, not of {images}; "
+                "take --against pytorch or another bundle"
+            )
+        return golden_cases(bundle)
+    with _reference(bundle, against, weights) as sessions:
+        cases = []
+        pictures = chain(pictures_of(bundle, images) if images else (), _own_pictures(bundle))
+        for number, picture in enumerate(pictures):
+            watch(f"{'PyTorch' if against == PYTORCH else against} {picture.name}")
+            path = folder / f"case-{number}.safetensors"
+            cases.append(compute_case(picture, sessions, bundle.manifest.plan, path))
+    return cases
+
+
+def pictures_of(bundle: Bundle, images: Path | None) -> Iterator[Picture]:
+    """The user's photos, read one after the other; without a folder the photos that the bundle carries."""
+    if images is None:
+        yield from (picture for picture in _own_pictures(bundle) if picture.kind == "photo")
+        return
+    from ..export.calibration import find_photos
+    from ..export.golden import user_picture
+
+    yield from (user_picture(path) for path in find_photos(images))
+
+
+def _own_pictures(bundle: Bundle) -> Iterator[Picture]:
+    for case in golden_cases(bundle):
+        yield Picture(case.name, case.kind, case.arrays().photo, case.note)
+
+
+@contextmanager
+def _reference(bundle: Bundle, against: str, weights: Path | None) -> Iterator[Mapping[Stage, Session]]:
+    """The sessions of the reference, all stages."""
+    if against == PYTORCH:
+        from ..train.session import torch_sessions
+
+        yield torch_sessions(matching_networks(bundle, weights))
+        return
+    other = Bundle.open(Path(against))
+    if other.manifest.plan != bundle.manifest.plan:
+        raise DofkitError(
+            f"{against} has other tiles than {bundle.root}; export both with the same --tile and --depth-size"
+        )
+    target, precision = _most_exact(other)
+    with IsolatedSessions(other) as sessions:
+        yield {model.stage: sessions.session(model) for model in other.models(target, precision)}
+
+
+def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:
+    """The first complete variant of a bundle in the order of precision, ONNX before TFLite before Core ML."""
+    complete = [variant for variant in bundle.variants() if len(bundle.models(*variant)) == len(Stage)]
+    if not complete:
+        raise DofkitError(f"{bundle.root} lacks stages; a reference needs all three")
+    order, targets = list(Precision), [Target.ONNX, Target.TFLITE, Target.COREML]
+    return min(complete, key=lambda variant: (order.index(variant[1]), targets.index(variant[0])))
+
+
+def matching_networks(bundle: Bundle, weights: Path | None) -> dict[Stage, torch.nn.Module]:
+    """The PyTorch networks that a bundle was exported from.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+        DofkitError: the bundle was exported from other weights.
+    """
+    from ..runtime_ref.errors import require
+
+    require("torch", "train", "comparing with PyTorch")
+    from ..train.session import load_networks
+    from ..train.weights import SHIPPED, weights_file
+
+    folder = weights or SHIPPED
+    networks = load_networks(folder)
+    for stage, entry in bundle.manifest.networks.items():
+        if file_sha256(weights_file(stage, folder)) != entry.weights_sha256:
+            whose = str(weights) if weights else "those that ship with dofkit"
+            raise DofkitError(f"{bundle.root}: {stage} was exported from other weights than {whose}; give --weights")
+    return networks
+
+
+class PyTorchIfAsked:
+    """PyTorch for a diagnosis; nothing of it is imported before the first question, which only a failure asks."""
+
+    def __init__(self, bundle: Bundle, weights: Path | None) -> None:
+        self._bundle, self._weights = bundle, weights
+
+    @cached_property
+    def _reference(self) -> PyTorchReference:
+        from ..train.reference import PyTorchReference
+
+        return PyTorchReference(lambda: matching_networks(self._bundle, self._weights))
+
+    def session(self, stage: Stage) -> Session:
+        """See `runtime_ref.diagnosis.explain.Reference`."""
+        return self._reference.session(stage)
+
+    def layers(self, stage: Stage, inputs: Inputs) -> list[Layer]:
+        """See `runtime_ref.diagnosis.explain.Reference`."""
+        return self._reference.layers(stage, inputs)
+
+    def variants(self, stage: Stage) -> Mapping[str, Variant]:
+        """See `runtime_ref.diagnosis.explain.Reference`."""
+        return self._reference.variants(stage)
+
+
+def reference_at_hand(bundle: Bundle, weights: Path | None) -> PyTorchIfAsked | None:
+    """PyTorch, if it is installed and the bundle was exported from these weights."""
+    folder = weights or _SHIPPED
+    fits = all(
+        (folder / f"{stage}.safetensors").is_file()
+        and file_sha256(folder / f"{stage}.safetensors") == entry.weights_sha256
+        for stage, entry in bundle.manifest.networks.items()
+    )
+    return PyTorchIfAsked(bundle, weights) if fits and find_spec("torch") is not None else None

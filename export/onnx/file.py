@@ -1,0 +1,76 @@
+"""ONNX files, read and written: what computes what, which tensors are stored, and bytes that are always the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime_ref.errors import DofkitError, require
+
+Array = NDArray[Any]
+
+
+class OnnxFile:
+    """A file's graph, for reading.
+
+    Attributes:
+        path: of the file.
+        model: its ModelProto.
+        nodes: its operations, in order of computation.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read a file.
+
+        Raises:
+            DofkitError: it is no ONNX file.
+        """
+        onnx = require("onnx", "onnx", "reading an ONNX file")
+        self.path = path
+        try:
+            self.model = onnx.load(str(path))
+        except Exception as error:  # protobuf's own error classes share no public base
+            raise DofkitError(f"{path} is no ONNX file; export the bundle again") from error
+        self.nodes: tuple[Any, ...] = tuple(self.model.graph.node)
+        self._stored: Mapping[str, Any] = {tensor.name: tensor for tensor in self.model.graph.initializer}
+
+    def constant(self, name: str) -> Array | None:
+        """The numbers of a stored tensor; None for what is computed."""
+        helper = require("onnx.numpy_helper", "onnx", "reading an ONNX file")
+        return np.asarray(helper.to_array(self._stored[name])) if name in self._stored else None
+
+    def producer(self, name: str) -> Any | None:
+        """The operation that computes a tensor; None for inputs and stored tensors."""
+        return self._producers.get(name)
+
+    def consumers(self, name: str) -> list[Any]:
+        """The operations that take a tensor."""
+        return [node for node in self.nodes if name in node.input]
+
+    @cached_property
+    def _producers(self) -> dict[str, Any]:
+        return {name: node for node in self.nodes for name in node.output}
+
+
+def operators(path: Path) -> dict[str, int]:
+    """The file's operations and how often each stands in it (constants left out)."""
+    counts = Counter(node.op_type for node in OnnxFile(path).nodes if node.op_type != "Constant")
+    return dict(sorted(counts.items()))
+
+
+def encoded(model: Any) -> bytes:
+    """The bytes of a model's file: checked, and the same for the same model on every machine."""
+    onnx = require("onnx", "onnx", "writing an ONNX file")
+    graph = model.graph
+    # Exporters write stack traces with paths, and which tool was run, on the model, its nodes and its values.
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)

@@ -1,0 +1,136 @@
+"""The weights of a file's convolutions as they lie in it, float or quantised, with or without operations in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime_ref.errors import DofkitError
+from ..stored import StoredConvolution, half_step
+from .file import OnnxFile
+
+Array = NDArray[Any]
+
+CONVOLUTIONS = ("Conv", "ConvInteger")
+_STORED = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+
+
+def convolutions(path: Path) -> list[StoredConvolution]:
+    """Every convolution that a file computes, in the order of computation; a shared one several times.
+
+    Their names are the layers' paths in the PyTorch network, in every precision.
+
+    Raises:
+        DofkitError: it is no ONNX file of a stage.
+    """
+    file = OnnxFile(path)
+    return [_read(file, node) for node in file.nodes if node.op_type in CONVOLUTIONS]
+
+
+def layer_name(file: OnnxFile, convolution: Any) -> str:
+    """The layer's path in the PyTorch network: the exporter names stored weights after it."""
+    name: str = convolution.input[1]
+    while (node := file.producer(name)) is not None:
+        name = node.input[0]
+    return name.removesuffix("_quantized").removesuffix(".weight")
+
+
+@dataclass(frozen=True, eq=False)
+class _Constant:
+    """A tensor that only stored numbers make.
+
+    Attributes:
+        values: what is computed with, float64.
+        step: how far rounding moved each of them at most; broadcasts against them.
+        stored: the type they are stored in.
+    """
+
+    values: Array
+    step: Array | float
+    stored: str
+
+    def scaled(self, scale: Array) -> _Constant:
+        """The same times a scale that broadcasts against it."""
+        return _Constant(self.values * scale, self.step * scale, self.stored)
+
+
+def _read(file: OnnxFile, convolution: Any) -> StoredConvolution:
+    weight = _constant(file, convolution.input[1])
+    bias = None
+    if convolution.op_type == "ConvInteger":
+        scale, bias = _after(file, convolution)
+        weight = weight.scaled(scale)
+    elif len(convolution.input) > 2 and convolution.input[2]:
+        bias = _constant(file, convolution.input[2])
+    return StoredConvolution(
+        name=layer_name(file, convolution),
+        weight=weight.values,
+        bias=None if bias is None else bias.values,
+        stored=_STORED.get(weight.stored, weight.stored),
+        step=np.broadcast_to(weight.step, weight.values.shape),
+        bias_step=0.0 if bias is None else bias.step,
+    )
+
+
+def _constant(file: OnnxFile, name: str) -> _Constant:
+    """A stored tensor, or what the operations that restore quantised weights make of one."""
+    values = file.constant(name)
+    if values is not None:
+        return _plain(values)
+    node = file.producer(name)
+    match node.op_type if node is not None else None:
+        case "Cast" | "Reshape":
+            assert node is not None
+            return _constant(file, node.input[0])
+        case "Mul":
+            assert node is not None
+            return _constant(file, node.input[0]).scaled(_numbers(file, node.input[1]))
+        case "DequantizeLinear":
+            assert node is not None
+            return _dequantised(file, node)
+        case _:
+            raise DofkitError(f"{file.path.name} computes the weights {name!r}; export the bundle again")
+
+
+def _plain(values: Array) -> _Constant:
+    exact = values.astype(np.float64)
+    step: Array | float = 0.0
+    if values.dtype.kind == "i":
+        step = 0.5
+    elif values.dtype == np.float16:
+        step = half_step(exact)
+    return _Constant(exact, step, values.dtype.name)
+
+
+def _dequantised(file: OnnxFile, node: Any) -> _Constant:
+    """(x − zero point) · scale, both for each channel of an axis or for all."""
+    whole = _constant(file, node.input[0])
+    scale = _numbers(file, node.input[1])
+    zero = _numbers(file, node.input[2]) if len(node.input) > 2 else np.zeros(1)
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    shape = [-1 if index == axis else 1 for index in range(whole.values.ndim)] if scale.size > 1 else []
+    return _Constant(whole.values - zero.reshape(shape), whole.step, whole.stored).scaled(scale.reshape(shape))
+
+
+def _after(file: OnnxFile, convolution: Any) -> tuple[Array, _Constant | None]:
+    """Scale and bias of an integer convolution: → Cast → Mul(·, input's scale · weight's scale) → Add(·, bias)."""
+    (cast,) = file.consumers(convolution.output[0])
+    (scaled,) = file.consumers(cast.output[0])
+    (factors,) = (node for node in map(file.producer, scaled.input) if node is not None and node is not cast)
+    (scale,) = (values for values in map(file.constant, factors.input) if values is not None)
+    for node in file.consumers(scaled.output[0]):
+        if node.op_type == "Add" and node.input[0] == scaled.output[0]:
+            bias = _constant(file, node.input[1])
+            return scale.astype(np.float64), bias
+    return scale.astype(np.float64), None
+
+
+def _numbers(file: OnnxFile, name: str) -> Array:
+    values = file.constant(name)
+    if values is None:
+        raise DofkitError(f"{file.path.name} computes the scale {name!r}; export the bundle again")
+    return values.astype(np.float64)

@@ -1,0 +1,115 @@
+"""What each target can do with each precision, and why not otherwise: one table, for commands, help and docs.
+
+A combination that was measured to be useless is refused with the figure; `--force` overrides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.target import Precision, Target
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether a target's files can be written in a precision.
+
+    Attributes:
+        offered: without asking twice.
+        possible: with `--force` at least.
+        note: what it does there; or why it is not offered.
+    """
+
+    offered: bool
+    possible: bool
+    note: str
+
+
+def _yes(note: str) -> Support:
+    return Support(offered=True, possible=True, note=note)
+
+
+def _useless(figure: str) -> Support:
+    return Support(offered=False, possible=True, note=figure)
+
+
+def _no(reason: str) -> Support:
+    return Support(offered=False, possible=False, note=reason)
+
+
+_PALETTE_ELSEWHERE = "palettes exist in Core ML only; take w8"
+
+SUPPORT: dict[Precision, dict[Target, Support]] = {
+    Precision.FP32: {
+        Target.COREML: _yes("computed in fp32; runs on CPU and GPU, never on the Neural Engine"),
+        Target.TFLITE: _yes("computed in fp32 on CPUs, in fp16 on most GPUs"),
+        Target.ONNX: _yes("computed in fp32"),
+    },
+    Precision.FP16: {
+        Target.COREML: _yes("weights and arithmetic in fp16"),
+        Target.TFLITE: _yes("weights in fp16; arithmetic in fp32 on CPUs, in fp16 on GPUs"),
+        Target.ONNX: _yes("weights and arithmetic in fp16 between float32 inputs and outputs"),
+    },
+    Precision.W8: {
+        Target.COREML: _yes("computed in fp16"),
+        Target.TFLITE: _yes("computed in fp32"),
+        Target.ONNX: _yes("computed in fp32; ONNX Runtime restores the weights when it loads"),
+    },
+    Precision.DYNAMIC: {
+        Target.COREML: _no("Core ML quantises activations with fixed ranges only; take w8 or w8a8"),
+        Target.TFLITE: _yes("convolutions in int8, all but the depthwise ones"),
+        Target.ONNX: _yes("convolutions in int8"),
+    },
+    Precision.W8A8: {
+        Target.COREML: _yes("convolutions in int8"),
+        Target.TFLITE: _yes("convolutions in int8"),
+        Target.ONNX: _yes("convolutions in int8"),
+    },
+    Precision.MIXED: {
+        Target.COREML: _yes("w8a8, a recipe's layers in fp16"),
+        Target.TFLITE: _yes("w8a8, a recipe's layers in fp32"),
+        Target.ONNX: _yes("w8a8, a recipe's layers in fp32"),
+    },
+    Precision.W4: {
+        Target.COREML: _yes("in blocks of input channels; from iOS 18"),
+        Target.TFLITE: _yes("weights only"),
+        Target.ONNX: _no("opset 18 has no 4-bit type; take w8"),
+    },
+    Precision.PALETTE8: {
+        Target.COREML: _yes("computed in fp16"),
+        Target.TFLITE: _no(_PALETTE_ELSEWHERE),
+        Target.ONNX: _no(_PALETTE_ELSEWHERE),
+    },
+    Precision.PALETTE6: {
+        Target.COREML: _yes("computed in fp16"),
+        Target.TFLITE: _no(_PALETTE_ELSEWHERE),
+        Target.ONNX: _no(_PALETTE_ELSEWHERE),
+    },
+    Precision.PALETTE4: {
+        Target.COREML: _yes("computed in fp16"),
+        Target.TFLITE: _no(_PALETTE_ELSEWHERE),
+        Target.ONNX: _no(_PALETTE_ELSEWHERE),
+    },
+}
+
+
+def refuse_useless(targets: tuple[Target, ...], precisions: tuple[Precision, ...], force: bool = False) -> None:
+    """Refuse, before any work, a combination that cannot be written, or that nobody should want.
+
+    Args:
+        targets, precisions: every pair of them is asked for.
+        force: write what is measured to be useless all the same.
+
+    Raises:
+        DofkitError: the first such pair, and the way out.
+    """
+    for precision in precisions:
+        for target in targets:
+            support = SUPPORT[precision][target]
+            if not support.possible:
+                raise DofkitError(f"--precision {precision} is not there for {target.title}: {support.note}")
+            if not support.offered and not force:
+                raise DofkitError(
+                    f"--precision {precision} does not pay for {target.title}: {support.note}; --force writes it"
+                )

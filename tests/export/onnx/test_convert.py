@@ -1,0 +1,62 @@
+"""Files in floats hold the network's weights, rounded once, and nothing of the machine that wrote them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from dofkit.export.folded import folded_layers
+from dofkit.export.onnx.convert import convert
+from dofkit.export.onnx.stored import convolutions
+from dofkit.runtime_ref.target import Precision
+
+from .conftest import Export, Exported
+
+ONNX = (Precision.FP32, Precision.FP16, Precision.W8, Precision.DYNAMIC, Precision.W8A8, Precision.MIXED)
+
+
+def _normalised() -> torch.nn.Module:
+    """A convolution whose BatchNorm nearly cancels its biases: folded in float16, little of them would be left."""
+    torch.manual_seed(1)
+    convolution, norm = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4)
+    with torch.no_grad():
+        norm.running_mean = convolution.bias * 100  # pyright: ignore[reportOptionalOperand]
+        convolution.bias *= 99  # pyright: ignore[reportOptionalOperand, reportArgumentType]
+    return torch.nn.Sequential(convolution, norm, torch.nn.Conv2d(4, 1, 1))
+
+
+def test_fp16_weights_are_the_folded_float32_weights_rounded_once(export_network: Export) -> None:
+    exported = export_network(_normalised())
+    layers = folded_layers(exported.graph.network, exported.graph.example())
+    for layer, stored in zip(layers, convolutions(exported.file(Precision.FP16)), strict=True):
+        np.testing.assert_array_equal(stored.weight, layer.weight.astype(np.float16))
+        assert stored.bias is not None
+        np.testing.assert_array_equal(stored.bias, layer.bias.astype(np.float16))
+
+
+def test_fp16_computes_convolutions_in_halves_between_floats(blur: Exported) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(blur.file(Precision.FP16))))
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    results = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+    assert {kinds[name] for name in results} == {onnx.TensorProto.FLOAT16}
+    outside = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    assert outside == {onnx.TensorProto.FLOAT}
+    difference = np.abs(blur.run(blur.file(Precision.FP16)) - blur.run(blur.float32)).max()
+    assert 0 < difference < 0.01
+
+
+@pytest.mark.parametrize("precision", ONNX)
+def test_files_tell_nothing_of_the_machine(blur: Exported, precision: Precision) -> None:
+    content = blur.file(precision).read_bytes()
+    for trace in (b"/home", b"/tmp", b"site-packages", b".py", b"pkg.torch"):
+        assert trace not in content
+
+
+def test_converting_again_gives_the_same_bytes(blur: Exported) -> None:
+    before = blur.float32.read_bytes()
+    again = blur.float32.with_name("again.onnx")
+    convert(blur.graph, again)
+    assert again.read_bytes() == before
+    assert blur.file(Precision.FP16).read_bytes() == blur.file(Precision.FP16).read_bytes()

@@ -1,0 +1,89 @@
+"""What is read back from a file is what the network's weights make of it, and one wrong number is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from dofkit.export.folded import folded_layers
+from dofkit.export.onnx.file import operators
+from dofkit.export.onnx.stored import convolutions
+from dofkit.export.stored import compare_weights
+from dofkit.runtime_ref.bundle import LayerEntry
+from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.target import Precision
+
+from .conftest import Exported
+
+STORED = {
+    Precision.FP32: {"fp32"},
+    Precision.FP16: {"fp16"},
+    Precision.W8: {"int8", "fp32"},
+    Precision.DYNAMIC: {"int8"},
+    Precision.W8A8: {"int8"},
+    Precision.MIXED: {"int8", "fp16"},
+}
+KEPT = ("kernels.context.2",)
+
+
+def _file(blur: Exported, precision: Precision) -> Path:
+    return blur.file(precision, kept=KEPT if precision is Precision.MIXED else ())
+
+
+def _compared(blur: Exported, path: Path) -> tuple[LayerEntry, ...]:
+    return compare_weights(folded_layers(blur.graph.network, blur.graph.example()), convolutions(path))
+
+
+@pytest.mark.parametrize("precision", STORED)
+def test_every_precision_stores_the_networks_weights_within_its_rounding(blur: Exported, precision: Precision) -> None:
+    entries = _compared(blur, _file(blur, precision))
+    assert [entry.problem for entry in entries if entry.problem] == []
+    assert {entry.stored for entry in entries} == STORED[precision]
+    assert len(entries) == 12
+    if precision is Precision.FP32:
+        assert {entry.difference for entry in entries} == {0.0}
+
+
+@pytest.mark.parametrize("precision", STORED)
+def test_names_are_the_networks_own(blur: Exported, precision: Precision) -> None:
+    expected = [layer.name for layer in folded_layers(blur.graph.network, blur.graph.example())]
+    assert [convolution.name for convolution in convolutions(_file(blur, precision))] == expected
+
+
+@pytest.mark.parametrize("precision", STORED)
+@pytest.mark.parametrize("layer", ["kernels.context.2.weight", "features.layers.1.bias"])
+def test_one_wrong_number_in_the_file_is_named(
+    blur: Exported, precision: Precision, layer: str, tmp_path: Path
+) -> None:
+    model = onnx.load(str(_file(blur, precision)))
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name in (layer, f"{layer}_quantized"))
+    values = numpy_helper.to_array(tensor).copy()
+    place = np.unravel_index(values.size // 2, values.shape)
+    # Integers: by two levels, the least that rounding can never explain. Floats: in the third digit.
+    values[place] += 2 if values.dtype.kind == "i" else values.dtype.type(0.01) * np.abs(values).max()
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    wrong = tmp_path / "wrong.onnx"
+    onnx.save(model, str(wrong))
+    problems = {entry.name: entry.problem for entry in _compared(blur, wrong) if entry.problem}
+    name, _, part = layer.rpartition(".")
+    assert list(problems) == [name]
+    counted = "weights" if part == "weight" else "biases"
+    assert f"1 of {values.size} {counted} differ, first {[int(index) for index in place]}: " in problems[name]
+
+
+def test_operators_are_counted(single: Exported) -> None:
+    assert operators(single.float32) == {"Conv": 1}
+    assert operators(single.file(Precision.W8)) == {"Cast": 1, "Conv": 1, "Mul": 1}
+    # The image, the weight, the bias and the result are restored; the image and the result are quantised.
+    assert operators(single.file(Precision.W8A8)) == {"Conv": 1, "DequantizeLinear": 4, "QuantizeLinear": 2}
+
+
+def test_what_is_no_onnx_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"version https://git-lfs")
+    with pytest.raises(DofkitError, match=r"model\.onnx is no ONNX file; export the bundle again$"):
+        convolutions(path)

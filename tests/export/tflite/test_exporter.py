@@ -1,0 +1,144 @@
+"""One stage in every precision: the files, and what the manifest says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dofkit.export.coreml.options import CoreMLOptions
+from dofkit.export.folded import folded_layers
+from dofkit.export.job import Job
+from dofkit.export.ranges import Ranges, measure_ranges
+from dofkit.export.recipe import Measured, Recipe
+from dofkit.export.stages import stage_graphs
+from dofkit.export.tflite import export
+from dofkit.export.tflite.exporter import names_in_file
+from dofkit.export.tflite.stored import convolutions
+from dofkit.runtime_ref.bundle import ModelEntry
+from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.plan import PipelinePlan
+from dofkit.runtime_ref.sessions.tracers import open_tracer
+from dofkit.runtime_ref.stage import INPUTS, Stage
+from dofkit.runtime_ref.target import Precision, Target
+from dofkit.train.networks import LensBlurNet
+from dofkit.train.session import default_plan
+
+from .conftest import Converted
+
+PLAN = default_plan(tile=48, depth_size=128)
+# Called once for each colour: three convolutions of the file.
+KEPT = ("features.layers.0", "kernels.context.2")
+WRITTEN = (
+    Precision.FP32,
+    Precision.FP16,
+    Precision.W8,
+    Precision.DYNAMIC,
+    Precision.W8A8,
+    Precision.MIXED,
+    Precision.W4,
+)
+
+
+class _Noise:
+    """A calibration on one picture of noise; counts how often ranges are asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ranges(
+        self, stage: Stage, plan: PipelinePlan, target: Target, model: Path, function: str | None = None
+    ) -> Ranges:
+        del plan
+        self.asked += 1
+        rng = np.random.default_rng(1)
+        sample = {signal.name: rng.random((1, signal.channels, 48, 48), np.float32) for signal in INPUTS[stage]}
+        return measure_ranges(open_tracer(stage, target, model, function), [sample])
+
+
+def _recipe(*layers: str) -> Recipe:
+    figures = Measured(psnr=40.0, bytes=1, size=0.4)
+    return Recipe(
+        target=Target.TFLITE,
+        budget="PSNR=40",
+        keep={Stage.LENS_BLUR: layers},
+        layers={Stage.LENS_BLUR: 12},
+        weights={},
+        pictures=("noise",),
+        reached=figures,
+        everything=figures,
+    )
+
+
+def _job(folder: Path, calibration: _Noise, recipe: Recipe) -> Job:
+    torch.manual_seed(4)
+    return Job(
+        target=Target.TFLITE,
+        folder=folder,
+        plan=PLAN,
+        graphs=stage_graphs({Stage.LENS_BLUR: LensBlurNet().eval()}, PLAN),
+        precisions=WRITTEN,
+        golden=(),
+        calibration=calibration,  # pyright: ignore[reportArgumentType]
+        recipe=recipe,
+        coreml=CoreMLOptions(),
+        report=lambda _: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Precision, ModelEntry], int]:
+    """The folder, the entries, and how often ranges were measured."""
+    folder, calibration = tmp_path_factory.mktemp("bundle"), _Noise()
+    entries = export(_job(folder, calibration, _recipe(*KEPT)))
+    return folder, {entry.precision: entry for entry in entries}, calibration.asked
+
+
+def test_every_precision_has_a_file_of_its_own_and_nothing_else_is_left(
+    written: tuple[Path, dict[Precision, ModelEntry], int],
+) -> None:
+    folder, entries, _ = written
+    assert list(entries) == list(WRITTEN)
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files == {entry.path for entry in entries.values()}
+    assert len({(folder / path).read_bytes() for path in files}) == len(WRITTEN)
+
+
+def test_the_stored_weights_are_proven_in_every_precision(
+    written: tuple[Path, dict[Precision, ModelEntry], int],
+) -> None:
+    for entry in written[1].values():
+        assert len(entry.layers) == 12
+        assert entry.weight_problems == ()
+    assert written[1][Precision.W8].storage == "w8, 11 of 12 layers"
+
+
+def test_mixed_keeps_the_recipes_layers_in_all_their_calls(
+    written: tuple[Path, dict[Precision, ModelEntry], int],
+) -> None:
+    folder, entries, _ = written
+    mixed = entries[Precision.MIXED]
+    assert mixed.kept_float == KEPT
+    assert {layer.name for layer in mixed.layers if layer.stored == "fp16"} == set(KEPT)
+    assert [each.stored for each in convolutions(folder / mixed.path)].count("fp16") == 3 + 1
+    assert entries[Precision.W8A8].kept_float == ()
+
+
+def test_ranges_are_measured_once_for_all_precisions(written: tuple[Path, dict[Precision, ModelEntry], int]) -> None:
+    assert written[2] == 1
+
+
+def test_a_recipe_for_another_network_is_one_line(blur: Converted) -> None:
+    layers = folded_layers(blur.graph.network, blur.graph.example())
+    stored = convolutions(blur.path)
+    with pytest.raises(DofkitError, match=r"^the network has no layer 'encoder\.nothing' to keep .*dofkit sensitivity"):
+        names_in_file({"encoder.nothing"}, layers, stored)
+
+
+def test_layers_are_not_looked_up_in_a_file_of_other_weights(blur: Converted) -> None:
+    other = LensBlurNet().eval()
+    layers = folded_layers(other, blur.graph.example())
+    with pytest.raises(DofkitError, match="layers cannot be found in the file"):
+        names_in_file({layers[0].name}, layers, convolutions(blur.path))

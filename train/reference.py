@@ -1,0 +1,43 @@
+"""PyTorch as the reference that a diagnosis questions: its layers one by one, and what other ways of resizing give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+import torch
+
+from ..runtime_ref.diagnosis.hypotheses import Inputs, Reference
+from ..runtime_ref.diagnosis.matching import Layer
+from ..runtime_ref.stage import OUTPUTS, Stage
+from .resampling import resampled_variants
+from .session import TorchSession
+from .tracing import trace_layers
+
+
+class PyTorchReference:
+    """The networks that a bundle was exported from; see `runtime_ref.diagnosis.explain.Reference`.
+
+    Args:
+        load: gives the networks of all stages; called when the first question comes.
+    """
+
+    def __init__(self, load: Callable[[], Mapping[Stage, torch.nn.Module]]) -> None:
+        self._load = load
+
+    @cached_property
+    def _networks(self) -> Mapping[Stage, torch.nn.Module]:
+        return self._load()
+
+    def session(self, stage: Stage) -> TorchSession:
+        """It computes a stage."""
+        return TorchSession(stage, self._networks[stage])
+
+    def layers(self, stage: Stage, inputs: Inputs) -> list[Layer]:
+        """The output of every layer of a stage, the stage's own the last."""
+        layers, output = trace_layers(self._networks[stage], stage, inputs)
+        return [*layers, Layer(OUTPUTS[stage].name, "output", output)]
+
+    def variants(self, stage: Stage) -> dict[str, Reference]:
+        """The stage with its resizes computed otherwise: text -> run."""
+        return resampled_variants(self._networks[stage], stage)

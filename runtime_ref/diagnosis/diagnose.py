@@ -55,20 +55,22 @@ def diagnose(
         evidence: what else there is to ask.
 
     Returns:
-        Nothing where nothing is found, or where the output is within the limits.
+        Nothing where nothing is found.
     """
     evidence = evidence or Evidence()
     output = session.run(inputs)
-    causes = list(output_faults(output, reference))
+    faults = tuple(output_faults(output, reference))
     if output.shape != reference.shape:
-        return tuple(causes)
-    ignored = ignored_inputs(session, stage, inputs, output)
-    causes += [f"input ignored: the output stays the same whatever {name} holds" for name in ignored]
-    mistakes = likely_causes(session, stage, inputs, reference, limits, evidence.original, evidence.references, output)
-    causes += mistakes
-    if not mistakes and evidence.parting is not None and (parting := evidence.parting()) is not None:
-        causes.append(str(parting))
-    return tuple(causes)
+        return faults
+    # A mistake that explains everything comes first: what is constant, or hardly depends on an input, is its symptom.
+    causes = likely_causes(session, stage, inputs, reference, limits, evidence.original, evidence.references, output)
+    explained = bool(causes)
+    causes += faults
+    for name in ignored_inputs(session, stage, inputs, output):
+        causes += (f"input ignored: the output stays the same whatever {name} holds",)
+    if not explained and evidence.parting is not None and (parting := evidence.parting()) is not None:
+        causes += (str(parting),)
+    return causes
 
 
 def output_faults(output: Array, reference: Array) -> Iterator[str]:

@@ -13,8 +13,8 @@ from ..stage import INPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
 
-# Runtimes that add up in changing order differ by this much from run to run without any change of their inputs.
-_NOISE = 1e-6
+# Rounding of one number near 1: runtimes that add up in changing order differ by as much without any change.
+_NOISE = 1e-7
 
 
 def input_effect(session: Session, inputs: Mapping[str, Array], output: Array | None = None) -> dict[str, float]:

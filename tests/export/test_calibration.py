@@ -212,8 +212,7 @@ def test_memory_does_not_grow_with_the_photos(stage: Stage):
         most = max(most, len(living))
     assert taken >= 150
     assert pictures.most <= 2, "a photo is let go when the next one is there"
-    # What one rendering kept, and what is left of the one before.
-    assert most <= 2 * (TILES_KEPT + 2) * 4
+    assert most <= 2 * (TILES_KEPT + 2) * 4, "what one rendering kept, and what is left of the one before"
 
 
 @pytest.fixture

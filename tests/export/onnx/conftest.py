@@ -34,13 +34,11 @@ class Exported:
     ranges: Ranges
 
     def file(self, precision: Precision, ranges: Ranges | None = None, kept: Collection[str] = ()) -> Path:
-        """The stage's file in a precision; written anew."""
+        """The stage's file in a precision; integer ones are written anew."""
         goal = self.float32.with_name(f"{precision}.onnx")
-        if precision is Precision.FP32:
-            return self.float32
-        if precision is Precision.FP16:
+        if precision is Precision.FP16 and not goal.exists():  # takes seconds
             convert_half(self.graph, self.float32, goal)
-        else:
+        if precision.weight_bits is not None:
             quantise(self.float32, goal, precision, self.ranges if ranges is None else ranges, kept)
         return goal
 

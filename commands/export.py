@@ -190,6 +190,7 @@ def command(
                 "bundle": str(result.bundle),
                 "seconds": result.seconds,
                 "parity": result.parity.as_json(),
+                "calibration": result.coverage.as_json() if result.coverage else None,
                 "storage": [_storage(model) for model in result.manifest.models if model.compressed],
             }
         )
@@ -199,6 +200,9 @@ def command(
             f"wrote {result.bundle}: {len(result.manifest.models)} models, {size:.1f} MB, {result.seconds:.0f} s",
             markup=False,
         )
+        if result.coverage is not None:
+            for line in (*result.coverage.lines(), *result.coverage.warnings):
+                _console.stdout().print(line, markup=False)
         for model in result.manifest.models:
             for line in _notes(model):
                 _console.stdout().print(line, markup=False)

@@ -65,6 +65,3 @@ def hard_picture(height: int, width: int) -> NDArray[np.uint8]:
         beside = np.where(columns % 48 < 24, 0, ramp)
         picture[top:, left:, channel] = np.where(stripe, 255, beside)[top:, left:]
     return picture
-
-
-GoldenPicture = Picture  # TEMPORARY

@@ -13,7 +13,6 @@ from ..runtime_ref.plan import PipelinePlan
 from ..runtime_ref.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from .coreml.options import CoreMLOptions
-from .ranges import StageInputs as StageInputs  # TEMPORARY
 from .recipe import Recipe
 from .stages import StageGraph
 

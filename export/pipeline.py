@@ -41,6 +41,7 @@ from ..train.weights import weights_file
 from .calibration import Calibration, CalibrationSet
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
+from .coverage import Coverage
 from .golden import golden_pictures
 from .job import Job
 from .precision import refuse_useless
@@ -106,11 +107,12 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What an export wrote and proved."""
+    """What an export wrote and proved; the coverage of its calibration, where a precision needed one."""
 
     bundle: Path
     manifest: Manifest
     parity: ParityReport
+    coverage: Coverage | None
     seconds: float
 
 
@@ -137,13 +139,16 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, request, networks, report)
-        calibration = _calibration(request, networks)
+        calibration = _calibration(request, networks, report)
         # 4. Convert: every stage for every target, in every precision.
         models = [
             model
             for target in request.targets
             for model in _exporter(target)(_job(target, folder, request, networks, cases, calibration, report))
         ]
+        coverage = calibration.coverage if any(p.needs_ranges for p in request.precisions) else None
+        if coverage is not None:
+            (folder / "calibration.json").write_text(json.dumps(coverage.as_json(), indent=2) + "\n")
         manifest = Manifest(
             name=request.out.name.removesuffix(SUFFIX),
             conventions=CONVENTIONS,
@@ -168,7 +173,7 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
         (folder / MANIFEST).write_bytes(manifest.encoded())
-    return ExportResult(request.out, manifest, parity, time.perf_counter() - started)
+    return ExportResult(request.out, manifest, parity, coverage, time.perf_counter() - started)
 
 
 class _Steps:
@@ -178,8 +183,12 @@ class _Steps:
         self._watch, self._total, self._done = watch, total, 0
 
     def __call__(self, what: str) -> None:
-        self._watch(what, self._done, self._total)
+        self.note(what)
         self._done += 1
+
+    def note(self, what: str) -> None:
+        """What happens within the present step."""
+        self._watch(what, self._done, self._total)
 
 
 # The packages that a target's converter and runtime import, checked before the first minute of work.
@@ -234,10 +243,14 @@ def _job(
     )
 
 
-def _calibration(request: ExportRequest, networks: Mapping[Stage, torch.nn.Module]) -> Calibration:
-    """Read when a precision needs it, not before."""
+def _calibration(request: ExportRequest, networks: Mapping[Stage, torch.nn.Module], report: _Steps) -> Calibration:
+    """Its photos are read when a precision needs them, not before."""
     photos = CalibrationSet.shipped() if request.calibration is None else CalibrationSet.of(request.calibration)
-    return Calibration(photos, networks)
+
+    def watch(stage: Stage, done: int, total: int) -> None:
+        report.note(f"calibrate {stage}, picture {done} of {total}")
+
+    return Calibration(photos, networks, watch=watch)
 
 
 def _write_golden(

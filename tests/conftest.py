@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,14 @@ from hypothesis import settings
 
 settings.register_profile("dofkit", deadline=None)  # machines are shared: an example's time says nothing
 settings.load_profile("dofkit")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Calibrations are remembered for this run only, and not among the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOFKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

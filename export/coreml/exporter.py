@@ -105,6 +105,7 @@ def _write(job: Job, unit: _Unit, precision: Precision, keep: KeepFp32, scratch:
     model = unit.traced.convert(precision, keep)
     path = scratch / f"{unit.name}.{precision}.mlpackage"
     model.save(str(path))
+    canonicalise(path)  # calibrations are remembered by content, and coremltools writes maps in random order
     if precision.weight_bits is None:
         return _Written(unit, path, keep)
     kept = job.kept_float(unit.graph.stage, precision)

@@ -26,27 +26,34 @@ def measured_shift(reference: Array, output: Array) -> tuple[float, float]:
     Args:
         reference, output: `[1, C, H, W]`.
     """
+    first, second = (picture.mean(axis=(0, 1), dtype=np.float64) for picture in (reference, output))
     down = right = 0.0
     for _ in range(_ROUNDS):
-        more = _estimate(reference, shifted(output, -down, -right) if down or right else output)
+        more = _estimate(first, _moved(second, -down, -right))
         down, right = down + more[0], right + more[1]
     return down, right
 
 
 def shifted(picture: Array, down: float, right: float) -> Array:
     """A picture moved by parts of a pixel, by cubic splines, its edge repeated; `[1, C, H, W]`."""
+    planes = [_moved(plane, down, right) for plane in picture.reshape(-1, *picture.shape[2:])]
+    return np.stack(planes).reshape(picture.shape)
+
+
+def _moved(plane: Array, down: float, right: float) -> Array:
+    if not down and not right:
+        return plane
     image = require("scipy.ndimage", "onnx", "undoing a shift")
-    return image.shift(picture, (0, 0, down, right), order=3, mode="nearest")
+    return image.shift(plane, (down, right), order=3, mode="nearest")
 
 
-def _estimate(reference: Array, output: Array) -> tuple[float, float]:
+def _estimate(first: Array, second: Array) -> tuple[float, float]:
     registration = require("skimage.registration", "onnx", "measuring a shift")
-    first, second = (_windowed(picture) for picture in (reference, output))
-    found = registration.phase_cross_correlation(first, second, upsample_factor=_FRACTION, normalization=None)[0]
+    found = registration.phase_cross_correlation(
+        _windowed(first), _windowed(second), upsample_factor=_FRACTION, normalization=None
+    )[0]
     return -float(found[0]), -float(found[1])
 
 
-def _windowed(picture: Array) -> Array:
-    plane = picture[0].mean(axis=0, dtype=np.float64)
-    window = np.outer(np.hanning(plane.shape[0]), np.hanning(plane.shape[1]))
-    return (plane - plane.mean()) * window
+def _windowed(plane: Array) -> Array:
+    return (plane - plane.mean()) * np.outer(np.hanning(plane.shape[0]), np.hanning(plane.shape[1]))

@@ -14,7 +14,7 @@ from dofkit.runtime_ref.target import Precision, Target
 
 from ...breakage import broken_network
 
-SIDES = {Stage.DEPTH: 128, Stage.LENS_BLUR: 48, Stage.GUIDED_UPSAMPLING: 48}
+SIDES = {Stage.DEPTH: 128, Stage.LENS_BLUR: 32, Stage.GUIDED_UPSAMPLING: 32}
 
 Exported = Callable[..., Path]
 

@@ -42,7 +42,7 @@ def progress() -> Iterator[Progress]:
 
 def print_parity(report: ParityReport) -> None:
     """The table of verdicts."""
-    from ..runtime_ref.report import format_metric, measured_titles
+    from ..runtime_ref.figures import format_metric, measured_titles
 
     table = Table(title="Parity with PyTorch fp32 (worst golden case)", title_justify="left")
     for name in ("target", "precision", "stage"):
@@ -64,6 +64,10 @@ def print_parity(report: ParityReport) -> None:
             reasons.setdefault(f"{result.target.title} {result.verdict}: {result.reason}", []).append(result.scope)
     for reason, scopes in reasons.items():
         console.print(f"{reason} ({', '.join(dict.fromkeys(scopes))})", markup=False)
+    for result in report.results:
+        for cause in result.causes:
+            where = f"{result.target.title} {result.precision} {result.scope}"
+            console.print(f"likely cause ({where}): {cause}", markup=False)
 
 
 def print_bench(rows: list[BenchFigures], threads: int) -> None:

@@ -189,7 +189,8 @@ def _write(
 
         write_file(markdown_to, parity_markdown(report).encode())
     if html_to is not None:
+        from ..runtime_ref.cases import ArraysByName
         from ..runtime_ref.report import write_report
 
-        arrays = {case.name: case.arrays() for case in cases}
-        write_report(html_to, bundle.manifest, report, arrays, {case.name: case.note for case in cases}, reference)
+        notes = {case.name: case.note for case in cases}
+        write_report(html_to, bundle.manifest, report, ArraysByName(cases), notes, reference)

@@ -28,7 +28,7 @@ from ..runtime_ref.bundle import (
     new_bundle,
     refuse_foreign,
 )
-from ..runtime_ref.cases import Case, compute_case
+from ..runtime_ref.cases import ArraysByName, Case, compute_case
 from ..runtime_ref.errors import ensure_installed
 from ..runtime_ref.parity import Gate, ParityReport, run_parity
 from ..runtime_ref.plan import PipelinePlan
@@ -168,7 +168,7 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
             )
             # 6. What people read.
             (folder / "parity.json").write_text(json.dumps(parity.as_json(), indent=2, sort_keys=True) + "\n")
-            write_report(folder / "report.html", manifest, parity, {case.name: case.arrays() for case in cases})
+            write_report(folder / "report.html", manifest, parity, ArraysByName(cases))
         write_readme(folder / "README.md", manifest)
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()

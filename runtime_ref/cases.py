@@ -5,7 +5,7 @@ A bundle carries the golden ones; others are computed by any sessions that serve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -57,6 +57,22 @@ class Case:
             DofkitError: the file is damaged.
         """
         return read_golden(self.path)
+
+
+class ArraysByName(Mapping[str, GoldenArrays]):
+    """The arrays of cases by their names, read when they are asked for and not kept."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self._cases = {case.name: case for case in cases}
+
+    def __getitem__(self, name: str) -> GoldenArrays:
+        return self._cases[name].arrays()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cases)
+
+    def __len__(self) -> int:
+        return len(self._cases)
 
 
 def golden_cases(bundle: Bundle) -> list[Case]:

@@ -54,6 +54,8 @@ def test_a_floor_imports_only_the_floors_below(floor: str) -> None:
         ["export", "--help"],
         ["check", "--help"],
         ["train", "--help"],
+        ["diff", "--help"],
+        ["sensitivity", "--help"],
         ["mil", "--help"],
         ["mil", "run", "--help"],
         ["mil", "show", "--help"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +46,17 @@ def scene(stage: Stage) -> dict[str, np.ndarray]:
         mixed = 0.8 * blocks + 0.2 * np.linspace(0, 1, side)
         found[signal.name] = (signal.low + (signal.high - signal.low) * mixed).astype(np.float32)
     return found
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors: threads cost more than they save."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

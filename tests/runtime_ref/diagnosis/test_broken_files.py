@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class _TorchTracer:
     def __init__(self, network: Any, stage: Stage) -> None:
         self._network, self._stage = network, stage
 
-    def trace(self, inputs: dict[str, np.ndarray]):
+    def trace(self, inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
         layers, output = trace_layers(self._network, self._stage, inputs)
         yield from ((layer.name, layer.value) for layer in layers)
         yield OUTPUTS[self._stage].name, output

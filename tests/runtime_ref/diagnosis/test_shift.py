@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_a_shifted_output_is_named_with_its_shift() -> None:
     class Shifted:
         runtime = "test"
 
-        def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
             del inputs
             return _waves(0.5, 0.5, channels=3)
 

@@ -39,6 +39,8 @@ class SessionOptions:
 class InferenceSession:
     def __init__(self, *arguments, **options):
         {opening}
+    def run(self, *arguments):
+        time.sleep(1000)
 """
 
 
@@ -125,7 +127,8 @@ def test_a_process_that_died_idle_is_started_again(bundle: Bundle, sessions: Iso
     np.testing.assert_array_equal(session.run(inputs), expected)
 
 
-def _fake_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch, opening: str) -> None:
+def _fake_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch, opening: str = "pass") -> None:
+    """Have sessions compute ONNX files by a runtime that does so when it is opened, and never ends a run."""
     (folder / "onnxruntime.py").write_text(FAKE_RUNTIME.format(opening=opening))
     monkeypatch.syspath_prepend(folder)
 
@@ -158,7 +161,7 @@ def _at_start(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> No
 
 
 def test_noise_on_stdout_does_not_reach_the_protocol(
-    bundle: Bundle, sessions: IsolatedSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = """
 import os, threading, time
@@ -174,10 +177,12 @@ def soon():
 threading.Thread(target=soon, daemon=True).start()
 """
     _at_start(tmp_path, monkeypatch, program)
-    session, inputs = sessions.session(_model(bundle)), _inputs(bundle)
+    inputs = _inputs(bundle)
     expected = open_session(bundle, _model(bundle)).run(inputs)
-    for _ in range(3):
-        np.testing.assert_array_equal(session.run(inputs), expected)
+    with IsolatedSessions(bundle, timeout=60) as sessions:
+        session = sessions.session(_model(bundle))
+        for _ in range(3):
+            np.testing.assert_array_equal(session.run(inputs), expected)
 
 
 def test_a_missing_runtime_is_told_as_in_this_process(
@@ -250,24 +255,21 @@ def test_an_interrupted_call_answers_no_later_one(bundle: Bundle, sessions: Isol
     np.testing.assert_array_equal(session.run(mirrored), expected)
 
 
-def test_a_process_ends_with_its_owner_even_while_it_computes(bundle: Bundle) -> None:
+def test_a_process_ends_with_its_owner_even_while_it_computes(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_runtime(tmp_path, monkeypatch)
     program = f"""
-import os, signal, threading, time
+import os, signal, sys, threading
 from pathlib import Path
+sys.path.insert(0, {str(tmp_path)!r})
 from dofkit.runtime_ref.bundle import Bundle
-from dofkit.runtime_ref.golden import read_golden
 from dofkit.runtime_ref.sessions.isolated import IsolatedSessions
 bundle = Bundle.open(Path({str(bundle.root)!r}))
-model = next(m for m in bundle.models() if m.target.value == "onnx" and m.stage.value == "lens_blur")
-inputs = read_golden(bundle.path(bundle.manifest.golden[0].path)).inputs(model.stage)
-session = IsolatedSessions(bundle).session(model)
-def compute():
-    while True:
-        session.run(inputs)
-threading.Thread(target=compute, daemon=True).start()
+session = IsolatedSessions(bundle).session(next(m for m in bundle.models() if m.target.value == "onnx"))
 print(session.process_id, flush=True)
-time.sleep(0.2)
-os.kill(os.getpid(), signal.SIGKILL)
+threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+session.run({{}})
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import chain
@@ -67,7 +68,9 @@ def cases_against(
         for number, picture in enumerate(pictures):
             watch(f"{'PyTorch' if against == PYTORCH else against} {picture.name}")
             path = folder / f"case-{number}.safetensors"
-            cases.append(compute_case(picture, sessions, bundle.manifest.plan, path))
+            same = sum(case.name.partition(" (")[0] == picture.name for case in cases)
+            named = replace(picture, name=f"{picture.name} ({same + 1})") if same else picture
+            cases.append(compute_case(named, sessions, bundle.manifest.plan, path))
     return cases
 
 

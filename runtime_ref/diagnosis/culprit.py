@@ -55,7 +55,7 @@ class Parting:
         if self.cut is None:
             return line
         low, high = self.cut
-        return f"{line}, cut off at {low:.3g} and {high:.3g}: calibrate on pictures like this one"
+        return f"{line}: cut off at {low:.3g} and {high:.3g}; if calibrated, then not on pictures like this one"
 
 
 def parting_limit(precision: Precision) -> float:

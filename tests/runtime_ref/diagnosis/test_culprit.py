@@ -99,7 +99,7 @@ def test_a_range_that_was_measured_too_narrow_is_said_to_be() -> None:
     found = first_parting(Recorded([("t", value.clip(-1, 0.5))]), {}, [Layer("conv", "Conv2d", value)], LIMIT)
     assert found is not None
     assert found.cut == (-1, 0.5)
-    assert str(found).endswith("cut off at -1 and 0.5: calibrate on pictures like this one")
+    assert str(found).endswith("cut off at -1 and 0.5; if calibrated, then not on pictures like this one")
     zeros = first_parting(Recorded([("t", 0 * value)]), {}, [Layer("conv", "Conv2d", value)], LIMIT)
     assert zeros is not None
     assert zeros.cut is None

@@ -16,7 +16,7 @@ from ._wire import READY, Array, Hello, Reply, Request, read_message, write_mess
 # The worker looks for modules where this process does, and nowhere else. `-m` would put the current folder in front:
 # the user may stand in a bundle from elsewhere, and no code from a bundle is ever run.
 _START = f"import sys; sys.path[:] = sys.argv[1:]; from {__package__}._worker import main; main()"
-_PIPE = 1 << 20  # bytes that a pipe buffers, the most that Linux gives: fewer changes between the processes a message
+_PIPE = 1 << 20  # bytes that a pipe buffers, the most that Linux gives; measured 2.2 ms a call of 4.6 MB instead of 2.9
 GRACE = 5.0  # seconds for a process to end by itself; it takes milliseconds
 _LINES, _LINE = 50, 4096  # of stderr that are kept, and bytes of one
 _WORDS = 200  # characters of the last line that an error repeats

@@ -44,11 +44,18 @@ class CompiledSession:
         self._shape = tuple(model.get_output_tensor_details(stage.value)[self._output]["shape"])
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
-        """Compute the stage; see `Session.run`."""
-        for name, buffer in self._inputs.items():
-            buffer.write(np.ascontiguousarray(inputs[name].transpose(0, 2, 3, 1), np.float32))
-        self._model.run_by_name(self._signature, self._inputs, self._outputs)
-        values = self._outputs[self._output].read(int(np.prod(self._shape)), np.float32)
+        """Compute the stage; see `Session.run`.
+
+        Raises:
+            DofkitError: LiteRT gave up.
+        """
+        try:
+            for name, buffer in self._inputs.items():
+                buffer.write(np.ascontiguousarray(inputs[name].transpose(0, 2, 3, 1), np.float32))
+            self._model.run_by_name(self._signature, self._inputs, self._outputs)
+            values = self._outputs[self._output].read(int(np.prod(self._shape)), np.float32)
+        except RuntimeError as error:
+            raise DofkitError(f"{self.runtime} gave up on {self._signature} ({_reason(error)})") from error
         return values.reshape(self._shape).transpose(0, 3, 1, 2)
 
 
@@ -94,7 +101,7 @@ def gpu(stage: Stage, path: Path, half: bool) -> CompiledSession:
             cause = f" ({why[1]})" if why else ""  # said once a process
             raise OpinionUnavailableError(f"no GPU adapter was found{cause}; {opinion.remedy}") from error
         unsupported = _UNSUPPORTED.search(error.said)
-        reason = "; ".join(unsupported[1].splitlines()) if unsupported else error.reason
+        reason = "; ".join(line.rstrip(".") for line in unsupported[1].splitlines()) if unsupported else error.reason
         raise DofkitError(f"LiteRT's GPU accelerator does not take {path}: {reason}") from error
     adapter = _ADAPTER.search(said)
     runtime = f"LiteRT {_version()} on {adapter[1] if adapter else 'the GPU'}, {'fp16' if half else 'fp32'}"
@@ -102,12 +109,17 @@ def gpu(stage: Stage, path: Path, half: bool) -> CompiledSession:
 
 
 class _RefusalError(Exception):
-    """LiteRT did not compile a file: its exception's last line, and all that it said on stderr."""
+    """LiteRT did not compile a file: why, and all that it said on stderr."""
 
     def __init__(self, error: Exception, said: str) -> None:
-        self.reason = (str(error).splitlines() or [type(error).__name__])[-1].removeprefix("└ ")
+        self.reason = _reason(error)
         self.said = said
         super().__init__(self.reason)
+
+
+def _reason(error: Exception) -> str:
+    """What LiteRT's exception says: its last line, those before tell through which source files it went."""
+    return (str(error).splitlines() or [type(error).__name__])[-1].removeprefix("└ ")
 
 
 def _library(opinion: Opinion) -> ModuleType:

@@ -1,0 +1,138 @@
+"""A second opinion agrees with the ordinary runtime, by other means; where it cannot be had it says how to get it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dofkit.runtime_ref import metrics
+from dofkit.runtime_ref.bundle import Bundle, ModelEntry
+from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
+from dofkit.runtime_ref.golden import read_golden
+from dofkit.runtime_ref.sessions import open_session
+from dofkit.runtime_ref.sessions.isolated import IsolatedSessions
+from dofkit.runtime_ref.sessions.opinions import Opinion, OpinionUnavailableError, open_opinion, opinions_for
+from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.target import Precision, Target
+from dofkit.runtime_ref.tolerances import tolerance
+
+GPU = (Opinion.LITERT_GPU_FP32, Opinion.LITERT_GPU_FP16)
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_path: Path) -> Bundle:
+    return Bundle.open(bundle_path)
+
+
+def _models(bundle: Bundle, opinion: Opinion, precision: Precision = Precision.FP32) -> list[ModelEntry]:
+    return bundle.models(opinion.target, precision)
+
+
+def _inputs(bundle: Bundle, stage: Stage) -> dict[str, np.ndarray]:
+    return dict(read_golden(bundle.path(bundle.manifest.golden[0].path)).inputs(stage))
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16])
+@pytest.mark.parametrize("opinion", Opinion)
+def test_it_agrees_with_the_ordinary_runtime(bundle: Bundle, opinion: Opinion, precision: Precision) -> None:
+    limits = Precision.FP16 if opinion.half else precision
+    with IsolatedSessions(bundle, timeout=300) as sessions:
+        for model in _models(bundle, opinion, precision):
+            try:
+                session = sessions.session(model, opinion)
+            except OpinionUnavailableError as error:
+                assert opinion in (*GPU, Opinion.TENSORFLOW_REFERENCE), "all else is installed with dofkit[all]"
+                pytest.skip(str(error))
+            inputs = _inputs(bundle, model.stage)
+            expected = open_session(bundle, model).run(inputs)
+            output = session.run(inputs)
+            assert output.dtype == np.float32
+            values = metrics.picture(expected[0].transpose(1, 2, 0), output[0].transpose(1, 2, 0))
+            assert not tolerance(model.stage.value, limits, model.target).violations(values)
+
+
+@pytest.mark.parametrize(
+    "opinion", [Opinion.ONNX_UNOPTIMISED, Opinion.ONNX_REFERENCE, Opinion.TFLITE_REFERENCE, Opinion.LITERT_FP16]
+)
+def test_it_computes_by_other_means(bundle: Bundle, opinion: Opinion) -> None:
+    # Another order of summation shows in the last bits; the same kernels would give the same bits. 16-bit floats show
+    # far above them.
+    differences = []
+    for model in _models(bundle, opinion):
+        inputs = _inputs(bundle, model.stage)
+        expected = open_session(bundle, model).run(inputs)
+        differences.append(np.abs(open_opinion(opinion, bundle, model).run(inputs) - expected).max())
+    assert max(differences) > (1e-5 if opinion.half else 0)
+
+
+@pytest.mark.parametrize("opinion", Opinion)
+def test_its_result_depends_on_the_input(bundle: Bundle, opinion: Opinion) -> None:
+    model = next(model for model in _models(bundle, opinion) if model.stage is Stage.LENS_BLUR)
+    inputs = _inputs(bundle, model.stage)
+    with IsolatedSessions(bundle) as sessions:
+        try:
+            session = sessions.session(model, opinion)
+        except OpinionUnavailableError as error:
+            pytest.skip(str(error))
+        first = session.run(inputs).copy()
+        assert np.abs(session.run(inputs | {"image": 1 - inputs["image"]}) - first).max() > 0.1
+
+
+def test_every_opinion_belongs_to_one_target_and_says_what_it_takes() -> None:
+    assert sorted(opinion for target in Target for opinion in opinions_for(target)) == sorted(Opinion)
+    assert all(opinion in opinions_for(opinion.target) for opinion in Opinion)
+    for text in ("title", "shows", "needs", "remedy"):
+        assert all(getattr(opinion, text) for opinion in Opinion)
+    assert len({opinion.title for opinion in Opinion}) == len(Opinion)
+    assert [opinion for opinion in Opinion if opinion.half] == [Opinion.LITERT_FP16, Opinion.LITERT_GPU_FP16]
+
+
+def test_a_file_of_another_target_is_the_callers_mistake(bundle: Bundle) -> None:
+    model = bundle.models(Target.ONNX)[0]
+    with pytest.raises(ValueError, match="computes tflite files"):
+        open_opinion(Opinion.TFLITE_REFERENCE, bundle, model)
+
+
+def test_tensorflow_that_is_not_installed_says_how_to_get_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    opinion = Opinion.TENSORFLOW_REFERENCE
+    with pytest.raises(OpinionUnavailableError, match="tensorflow is not installed; run: pip install tensorflow"):
+        open_opinion(opinion, bundle, _models(bundle, opinion)[0])
+
+
+@pytest.mark.parametrize(("opinion", "package"), [(Opinion.ONNX_REFERENCE, "onnx"), (Opinion.LITERT_FP16, "tflite")])
+def test_a_missing_extra_is_named(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, opinion: Opinion, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, {"tflite": "ai_edge_litert"}.get(package, package), None)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'dofkit\[{package}\]'"):
+        open_opinion(opinion, bundle, _models(bundle, opinion)[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the variables are those of Vulkan's loader")
+@pytest.mark.parametrize("opinion", GPU)
+def test_a_machine_without_a_gpu_is_told_of_the_software_one(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, opinion: Opinion
+) -> None:
+    for name in ("VK_ICD_FILENAMES", "VK_DRIVER_FILES"):
+        monkeypatch.setenv(name, "/nowhere.json")
+    with IsolatedSessions(bundle) as sessions, pytest.raises(OpinionUnavailableError) as caught:
+        sessions.session(_models(bundle, opinion)[0], opinion)
+    assert str(caught.value).startswith("no GPU adapter was found")
+    assert "mesa-vulkan-drivers >= 25" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opinion", [opinion for opinion in Opinion if opinion is not Opinion.TENSORFLOW_REFERENCE])
+def test_a_damaged_file_is_refused_in_a_line(bundle: Bundle, tmp_path: Path, opinion: Opinion) -> None:
+    model = _models(bundle, opinion)[0]
+    copy = Bundle(tmp_path, bundle.manifest)
+    copy.path(model.path).parent.mkdir(parents=True)
+    copy.path(model.path).write_bytes(b"no model, and too short for one")
+    with IsolatedSessions(copy) as sessions, pytest.raises(DofkitError) as caught:
+        sessions.session(model, opinion)
+    assert model.path in str(caught.value) or isinstance(caught.value, OpinionUnavailableError)
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What a target's module is given to convert, and the way that targets of one file a stage have in common."""
+"""What a target's module is given to convert."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.golden import GoldenArrays
 from ..runtime_ref.plan import PipelinePlan
 from ..runtime_ref.stage import Stage
@@ -60,31 +59,3 @@ class Job:
         folder = f"models/{self.target}"
         (self.folder / folder).mkdir(parents=True, exist_ok=True)
         return f"{folder}/{name}{self.target.suffix}"
-
-
-def convert_each_stage(
-    job: Job,
-    convert: Callable[[StageGraph, Mapping[Precision, Path]], None],
-    operators: Callable[[Path], dict[str, int]],
-    deployment: str,
-) -> list[ModelEntry]:
-    """Write a file for every stage in every precision, `STAGE.PRECISION.SUFFIX`."""
-    entries = []
-    for stage, graph in job.graphs.items():
-        job.report(f"convert {stage} to {job.target.title}")
-        inside = {precision: job.inside(f"{stage}.{precision}") for precision in job.precisions}
-        convert(graph, {precision: job.folder / path for precision, path in inside.items()})
-        entries += [
-            ModelEntry(
-                stage=stage,
-                target=job.target,
-                precision=precision,
-                path=path,
-                inputs=tuple(graph.entry(signal, job.target) for signal in graph.inputs),
-                outputs=(graph.entry(graph.output, job.target),),
-                operators=operators(job.folder / path),
-                deployment=deployment,
-            )
-            for precision, path in inside.items()
-        ]
-    return entries

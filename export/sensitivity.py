@@ -276,8 +276,7 @@ class _Trial:
     def saved(self, name: str) -> int:
         """Bytes that quantising a layer saves."""
         stage = _stage(name)
-        others = [other for other in self.names if other != name]
-        return _bytes(self._bundle.path(self._base[stage].path)) - _bytes(self._file(stage, others))
+        return _bytes(self._file(stage, [name])) - _bytes(self._file(stage, []))
 
     def _kept(self, stage: Stage, kept: Sequence[str]) -> frozenset[str]:
         return frozenset(_layer(name) for name in kept if _stage(name) is stage)

@@ -26,11 +26,11 @@ class SessionProcess:
     """One running process; it says hello with its first request and is not used again once a request failed.
 
     Attributes:
-        opened: keys of the models that it has open.
+        opened: what it replied when it opened a model, by the model's key.
     """
 
     def __init__(self, hello: Hello) -> None:
-        self.opened: set[str] = set()
+        self.opened: dict[str, Reply] = {}
         self._hello: Hello | None = hello
         self._expired = False
         pipe = subprocess.PIPE

@@ -43,7 +43,9 @@ class IsolatedSessions:
         self.stop()
 
     def session(self, model: ModelEntry, opinion: Opinion | None = None) -> IsolatedSession:
-        """Open a model as `open_session` does, or as `open_opinion` does.
+        """Open a model as `open_session` does, or as `open_opinion` does; one that is open is not opened again.
+
+        A model that crashed its process while it was opened, or took too long, is not tried again before `stop`.
 
         Raises:
             OpinionUnavailableError: the second opinion cannot be had here.
@@ -101,6 +103,7 @@ class _Variant:
     def __init__(self, hello: Hello, timeout: float) -> None:
         self._hello, self._timeout = hello, timeout
         self._process: SessionProcess | None = None
+        self._fatal: dict[str, str] = {}  # models that must not be opened again, and why
         self._busy = threading.Lock()
 
     @property
@@ -109,13 +112,12 @@ class _Variant:
 
     def open(self, model: ModelEntry) -> Reply:
         with self._busy:
-            return self._open(self._running(), model)
+            process = self._open(model)
+            return process.opened[model.location]
 
     def run(self, model: ModelEntry, inputs: Mapping[str, Array]) -> tuple[Reply, Array]:
         with self._busy:
-            process = self._running()
-            if model.location not in process.opened:
-                self._open(process, model)
+            process = self._open(model)
             request = Request(action="run", key=model.location)
             reply, arrays = self._ask(process, request, inputs, f"computing {model.stage}")
             return reply, arrays["output"]
@@ -123,6 +125,7 @@ class _Variant:
     def stop(self) -> None:
         with self._busy:
             self._end()
+            self._fatal.clear()
 
     def _running(self) -> SessionProcess:
         if self._process is None or not self._process.alive:
@@ -130,11 +133,20 @@ class _Variant:
             self._process = SessionProcess(self._hello)
         return self._process
 
-    def _open(self, process: SessionProcess, model: ModelEntry) -> Reply:
-        request = Request(action="open", key=model.location, model=model)
-        reply, _ = self._ask(process, request, {}, f"opening {model.stage}")
-        process.opened.add(model.location)
-        return reply
+    def _open(self, model: ModelEntry) -> SessionProcess:
+        """The process, running and with the model open."""
+        key = model.location
+        if key in self._fatal:
+            raise SessionCrashError(self._fatal[key])
+        process = self._running()
+        if key not in process.opened:
+            request = Request(action="open", key=key, model=model)
+            try:
+                process.opened[key], _ = self._ask(process, request, {}, f"opening {model.stage}")
+            except SessionCrashError as error:
+                self._fatal[key] = str(error)
+                raise
+        return process
 
     def _ask(
         self, process: SessionProcess, request: Request, arrays: Mapping[str, Array], doing: str

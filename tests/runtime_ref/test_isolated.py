@@ -145,6 +145,34 @@ def test_the_last_words_of_a_crash_are_told(
     )
 
 
+def test_a_model_whose_opening_was_fatal_is_not_opened_again(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = tmp_path / "openings"
+    _fake_runtime(tmp_path, monkeypatch, f"open({str(count)!r}, 'a').write('x'); os.abort()")
+    with IsolatedSessions(bundle) as sessions:
+        texts = []
+        for _ in range(3):
+            with pytest.raises(SessionCrashError) as caught:
+                sessions.session(_model(bundle))
+            texts.append(str(caught.value))
+        assert len(set(texts)) == 1
+        assert count.read_text() == "x"
+        sessions.stop()
+        with pytest.raises(SessionCrashError):
+            sessions.session(_model(bundle))
+        assert count.read_text() == "xx"
+
+
+def test_an_open_model_is_not_opened_again(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = tmp_path / "openings"
+    _fake_runtime(tmp_path, monkeypatch, f"open({str(count)!r}, 'a').write('x')")
+    with IsolatedSessions(bundle) as sessions:
+        runtimes = [sessions.session(_model(bundle)).runtime for _ in range(3)]
+    assert runtimes == ["ONNX Runtime 0"] * 3
+    assert count.read_text() == "x"
+
+
 def test_a_call_beyond_its_time_is_stopped(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fake_runtime(tmp_path, monkeypatch, "time.sleep(1000)")
     with IsolatedSessions(bundle, timeout=1.5) as sessions:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from dofkit.export.coreml.options import CoreMLOptions
+from dofkit.export.each_stage import names_in_file, refuse_unknown
 from dofkit.export.folded import folded_layers
 from dofkit.export.job import Job
 from dofkit.export.ranges import Ranges, measure_ranges
 from dofkit.export.recipe import Measured, Recipe
 from dofkit.export.stages import stage_graphs
 from dofkit.export.tflite import export
-from dofkit.export.tflite.exporter import names_in_file
 from dofkit.export.tflite.stored import convolutions
 from dofkit.runtime_ref.bundle import ModelEntry
 from dofkit.runtime_ref.errors import DofkitError
@@ -132,9 +132,8 @@ def test_ranges_are_measured_once_for_all_precisions(written: tuple[Path, dict[P
 
 def test_a_recipe_for_another_network_is_one_line(blur: Converted) -> None:
     layers = folded_layers(blur.graph.network, blur.graph.example())
-    stored = convolutions(blur.path)
     with pytest.raises(DofkitError, match=r"^the network has no layer 'encoder\.nothing' to keep .*dofkit sensitivity"):
-        names_in_file({"encoder.nothing"}, layers, stored)
+        refuse_unknown({"encoder.nothing"}, layers)
 
 
 def test_layers_are_not_looked_up_in_a_file_of_other_weights(blur: Converted) -> None:

@@ -1,0 +1,130 @@
+"""The way of targets that have one file a stage: converted to float32 once, and every precision made from that file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ..runtime_ref.bundle import ModelEntry
+from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.target import Precision
+from .folded import FoldedLayer, folded_layers
+from .job import Job
+from .ranges import Ranges
+from .stages import StageGraph
+from .stored import StoredConvolution, compare_weights
+
+
+class Files(Protocol):
+    """What a target can do with files."""
+
+    deployment: str
+
+    def convert(self, graph: StageGraph, path: Path) -> None:
+        """Write a stage in float32."""
+        ...
+
+    def derive(
+        self,
+        graph: StageGraph,
+        float32: Path,
+        goal: Path,
+        precision: Precision,
+        ranges: Ranges | None,
+        kept: Collection[str],
+    ) -> None:
+        """Write it in another precision; `kept` are names of `convolutions(float32)` that stay in floats."""
+        ...
+
+    def convolutions(self, path: Path) -> list[StoredConvolution]:
+        """All convolutions of a file, in the order in which they are computed."""
+        ...
+
+    def operators(self, path: Path) -> dict[str, int]:
+        """A file's operations and how often each stands in it."""
+        ...
+
+
+def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:
+    """Write `STAGE.PRECISION.SUFFIX` for every stage and precision; hold the weights in it against the network's.
+
+    Raises:
+        DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
+    """
+    layers = {stage: folded_layers(graph.network, graph.example()) for stage, graph in job.graphs.items()}
+    for stage, calls in layers.items():
+        for precision in job.precisions:
+            refuse_unknown(job.kept_float(stage, precision), calls)
+    # Beside the goal, so that a finished file only changes its name.
+    with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
+        return [
+            entry
+            for stage, graph in job.graphs.items()
+            for entry in _export_stage(job, files, graph, layers[stage], Path(scratch))
+        ]
+
+
+def _export_stage(
+    job: Job, files: Files, graph: StageGraph, layers: Sequence[FoldedLayer], scratch: Path
+) -> Iterator[ModelEntry]:
+    """One stage in every precision."""
+    stage, target = graph.stage, job.target
+    job.report(f"convert {stage} to {target.title}")
+    float32 = scratch / f"{stage}{target.suffix}"
+    files.convert(graph, float32)
+    ranges = None
+    if any(precision.needs_ranges for precision in job.precisions):
+        ranges = job.calibration.ranges(stage, job.plan, target, float32)
+    for precision in job.precisions:
+        inside = job.inside(f"{stage}.{precision}")
+        goal, names = job.folder / inside, job.kept_float(stage, precision)
+        if precision is Precision.FP32:
+            goal.write_bytes(float32.read_bytes())
+        else:
+            kept = names_in_file(names, layers, files.convolutions(float32)) if names else frozenset()
+            files.derive(graph, float32, goal, precision, ranges, kept)
+        yield ModelEntry(
+            stage=stage,
+            target=target,
+            precision=precision,
+            path=inside,
+            inputs=tuple(graph.entry(signal, target) for signal in graph.inputs),
+            outputs=(graph.entry(graph.output, target),),
+            operators=files.operators(goal),
+            deployment=files.deployment,
+            kept_float=tuple(sorted(names)),
+            layers=compare_weights(layers, files.convolutions(goal)),
+        )
+
+
+def refuse_unknown(names: Collection[str], layers: Sequence[FoldedLayer]) -> None:
+    """Refuse a recipe for another network.
+
+    Raises:
+        DofkitError: naming the first layer that the network has not.
+    """
+    unknown = sorted(set(names).difference(layer.name for layer in layers))
+    if unknown:
+        raise DofkitError(f"the network has no layer {unknown[0]!r} to keep in floats; run `dofkit sensitivity` again")
+
+
+def names_in_file(
+    names: Collection[str], layers: Sequence[FoldedLayer], stored: Sequence[StoredConvolution]
+) -> frozenset[str]:
+    """Layers of a network by their names in its float32 file; one that is called several times has several there.
+
+    Not every format carries the names of PyTorch's modules: the order of the calls tells which is which.
+
+    Args:
+        names: paths of the layers in the PyTorch network.
+        layers, stored: all calls of convolutions, in the network and in the file.
+
+    Raises:
+        DofkitError: the file is not the network's.
+    """
+    wrong = next((entry for entry in compare_weights(layers, stored) if entry.problem), None)
+    if wrong is not None:
+        raise DofkitError(f"layers cannot be found in the file: {wrong.name}: {wrong.problem}; export it without mixed")
+    return frozenset(call.name for layer, call in zip(layers, stored, strict=True) if layer.name in names)

@@ -29,6 +29,8 @@ _FORCE_FP16 = 4  # XNNPACK's flag of that name: fails where it cannot, other tha
 _NO_GPU = re.compile(r"No adapters found|GPU accelerator could not be loaded")
 _WHY_NO_GPU = re.compile(r"^Warning: (.*(?:Couldn't load|required).*)", re.MULTILINE)
 _ADAPTER = re.compile(r"Selected adapter: (.+?), arch=")
+_ATTEMPTS = 2  # a software GPU compiles shaders for a minute or more in the first run, and has them in the second
+_TIMED_OUT = "code=7,"  # in its exceptions: kLiteRtStatusErrorTimeoutExpired
 _UNSUPPORTED = re.compile(r"not supported by GPU delegate:\n(.+?)\n\d+ operations will run", re.DOTALL)
 
 
@@ -40,23 +42,36 @@ class CompiledSession:
         self._model, self._signature, self._output = model, stage.value, OUTPUTS[stage].name
         names = model.get_signature_list()[stage.value]
         self._inputs = {name: model.create_input_buffer_by_name(stage.value, name) for name in names["inputs"]}
-        self._outputs = {name: model.create_output_buffer_by_name(stage.value, name) for name in names["outputs"]}
+        self._output_names: list[str] = names["outputs"]
         self._shape = tuple(model.get_output_tensor_details(stage.value)[self._output]["shape"])
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         """Compute the stage; see `Session.run`.
 
         Raises:
+            OpinionUnavailableError: the GPU is too slow for LiteRT.
             DofkitError: LiteRT gave up.
         """
-        try:
-            for name, buffer in self._inputs.items():
-                buffer.write(np.ascontiguousarray(inputs[name].transpose(0, 2, 3, 1), np.float32))
-            self._model.run_by_name(self._signature, self._inputs, self._outputs)
-            values = self._outputs[self._output].read(int(np.prod(self._shape)), np.float32)
-        except RuntimeError as error:
-            raise DofkitError(f"{self.runtime} gave up on {self._signature} ({_reason(error)})") from error
-        return values.reshape(self._shape).transpose(0, 3, 1, 2)
+        values = {name: np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32) for name, x in inputs.items()}
+        for _ in range(_ATTEMPTS):
+            try:
+                output = self._run_once(values)
+            except RuntimeError as error:
+                if _TIMED_OUT not in str(error):
+                    raise DofkitError(f"{self.runtime} gave up on {self._signature} ({_reason(error)})") from error
+            else:
+                return output.reshape(self._shape).transpose(0, 3, 1, 2)
+        raise OpinionUnavailableError(
+            f"{self.runtime} takes more than the 120 s that LiteRT waits; use a faster machine"
+        )
+
+    def _run_once(self, values: Mapping[str, Array]) -> Array:
+        for name, buffer in self._inputs.items():
+            buffer.write(values[name])
+        # Of its own every time: one whose reading failed stays locked.
+        outputs = {n: self._model.create_output_buffer_by_name(self._signature, n) for n in self._output_names}
+        self._model.run_by_name(self._signature, self._inputs, outputs)
+        return outputs[self._output].read(int(np.prod(self._shape)), np.float32)
 
 
 def cpu_fp16(stage: Stage, path: Path, threads: int) -> CompiledSession:

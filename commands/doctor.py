@@ -18,6 +18,7 @@ ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("train", ("torch", "lightning", "torchmetrics", "tensorboard", "scipy", "scikit-image")),
     "run and check ONNX": ("onnx", ("onnxruntime", "scikit-image")),
     "run and check TFLite": ("tflite", ("ai-edge-litert", "scikit-image")),
+    "find sensitive layers": ("all", ("torch", "ai-edge-quantizer", "onnxruntime", "matplotlib")),
     "evaluate Core ML packages": ("coreml", ("coremltools", "scikit-image")),
     "export to Core ML": ("train,coreml,report", ("torch", "coremltools", "Jinja2", "scikit-image")),
     "export to TFLite": ("train,tflite,report", ("torch", "litert-torch", "ai-edge-quantizer", "Jinja2")),
@@ -52,6 +53,15 @@ def _diagnose() -> list[Finding]:
             Finding(ability, not missing, versions, f"missing {', '.join(missing)}: {install}" if missing else "")
         )
     findings.append(_numpy_for_coreml())
+    tensorflow = _version("tensorflow") or _version("tensorflow-cpu")
+    findings.append(
+        Finding(
+            "ask TensorFlow for a second opinion",
+            tensorflow is not None,
+            {"tensorflow": tensorflow} if tensorflow else {},
+            "" if tensorflow else "pip install tensorflow; the other opinions do without",
+        )
+    )
     is_mac = sys.platform == "darwin"
     findings.append(
         Finding(

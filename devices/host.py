@@ -6,7 +6,6 @@ The parent starts `python -m dofkit.commands._bench_worker`, sends a request as 
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..runtime_ref.bundle import Bundle
 from ..runtime_ref.golden import read_golden
 from ..runtime_ref.latency import Latency, measure, steady, timed
+from ..runtime_ref.memory import peak_memory
 from ..runtime_ref.pipeline import Lens, PortraitPipeline
 from ..runtime_ref.sessions import Session
 from ..runtime_ref.stage import Stage
@@ -187,9 +187,3 @@ def _whole_photo(
 def _enlarged(pixels: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
     """The photo as a 4:3 picture of the given long side: what a phone's camera gives."""
     return np.asarray(Image.fromarray(pixels).resize((long_side, max(1, long_side * 3 // 4)), Image.Resampling.BICUBIC))
-
-
-def peak_memory() -> int:
-    """Greatest resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..runtime_ref.mil.layers import Layer
+from ..runtime_ref.diagnosis.matching import Layer
 from ..runtime_ref.stage import INPUTS, Stage
 
 Array = NDArray[np.floating[Any]]

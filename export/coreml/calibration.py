@@ -64,7 +64,7 @@ def quantise_activations(model: Any, ranges: Ranges, kept: Sequence[str] = ()) -
     config = optimise.OptimizationConfig()
     config.set_op_type("conv", int8)
     for name in kept:
-        config.set_op_name(name, None)
+        config.set_op_name(name, None)  # pyright: ignore[reportArgumentType]  # it means: leave it
     with quietly(), _measured(ranges):
         return optimise.linear_quantize_activations(model, config, sample_data=[])
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 from ..bundle import Bundle
 from ..errors import DofkitError, MissingExtraError
+from ..memory import peak_memory
 from . import Session, open_session
 from ._wire import READY, Array, Hello, Reply, Request, read_message, write_message
 from .opinions import OpinionUnavailableError, open_opinion
@@ -95,24 +94,6 @@ def _kind(error: DofkitError) -> Literal["unavailable", "missing", "bad"]:
     if isinstance(error, OpinionUnavailableError):
         return "unavailable"
     return "missing" if isinstance(error, MissingExtraError) else "bad"
-
-
-def peak_memory() -> int:
-    """Greatest resident memory of this process so far, in bytes; 0 where the system does not tell.
-
-    On Linux the program's own high-water mark: `getrusage` also counts that of the process which started it.
-    """
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:", 1)[1].split()[0]) * 1024
-    except (OSError, IndexError, ValueError):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others kilobytes
 
 
 if __name__ == "__main__":

@@ -50,9 +50,7 @@ def test_the_help_has_a_section_for_core_ml(cli: Callable) -> None:
 
 def test_a_compressed_single_package_passes_its_check(cli: Callable, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "one.dofbundle"
-    options = (
-        "--target coreml --precision w8 --deployment-target iOS18 --single-package --image-inputs"
-    )
+    options = "--target coreml --precision w8 --deployment-target iOS18 --single-package --image-inputs"
     sizes = "--stage lens_blur --stage guided_upsampling --tile 48 --depth-size 128 --extra-tile 64 --json"
     result = cli("export", *options.split(), *sizes.split(), "--weights", str(weights), "--out", str(out))
     assert result.exit_code == 0, result.output

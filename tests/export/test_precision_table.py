@@ -83,7 +83,7 @@ def test_the_shipped_recipes_are_for_the_shipped_weights_only() -> None:
         recipes_for((Target.TFLITE,), [], dict.fromkeys(Stage, "1" * 64))
 
 
-@pytest.mark.parametrize("target", [Target.TFLITE, Target.ONNX])
+@pytest.mark.parametrize("target", Target)
 def test_the_shipped_weights_have_a_recipe_whose_layers_exist(target: Target) -> None:
     from dofkit.export.folded import folded_layers
     from dofkit.export.stages import stage_graphs

@@ -55,7 +55,7 @@ def print_parity(report: ParityReport) -> None:
         style = _STYLES[result.verdict.value]
         values = [format_metric(name, result.metrics.get(name)) for name in shown]
         verdict = f"[{style}]{result.verdict}[/{style}]"
-        table.add_row(result.target.title, result.precision.value, result.scope, verdict, *values)
+        table.add_row(result.target.value, result.precision.value, result.scope, verdict, *values)
     console = stdout()
     console.print(table)
     reasons: dict[str, list[str]] = {}

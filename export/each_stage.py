@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.errors import DofkitError
@@ -16,35 +16,27 @@ from .ranges import Ranges
 from .stages import StageGraph
 from .stored import StoredConvolution, compare_weights
 
+Derive = Callable[[StageGraph, Path, Path, Precision, "Ranges | None", Collection[str]], None]
 
-class Files(Protocol):
-    """What a target can do with files."""
+
+@dataclass(frozen=True)
+class Files:
+    """What a target can do with files.
+
+    Attributes:
+        deployment: the least runtime that reads them.
+        convert: writes a stage in float32.
+        derive: (stage, float32 file, goal, precision, ranges, kept) writes it in another precision; `kept` are names
+            of `convolutions(float32 file)` that stay in floats.
+        convolutions: all of a file, in the order in which they are computed.
+        operators: a file's operations and how often each stands in it.
+    """
 
     deployment: str
-
-    def convert(self, graph: StageGraph, path: Path) -> None:
-        """Write a stage in float32."""
-        ...
-
-    def derive(
-        self,
-        graph: StageGraph,
-        float32: Path,
-        goal: Path,
-        precision: Precision,
-        ranges: Ranges | None,
-        kept: Collection[str],
-    ) -> None:
-        """Write it in another precision; `kept` are names of `convolutions(float32)` that stay in floats."""
-        ...
-
-    def convolutions(self, path: Path) -> list[StoredConvolution]:
-        """All convolutions of a file, in the order in which they are computed."""
-        ...
-
-    def operators(self, path: Path) -> dict[str, int]:
-        """A file's operations and how often each stands in it."""
-        ...
+    convert: Callable[[StageGraph, Path], None]
+    derive: Derive
+    convolutions: Callable[[Path], list[StoredConvolution]]
+    operators: Callable[[Path], dict[str, int]]
 
 
 def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.target import Precision
-from ..each_stage import export_each_stage
+from ..each_stage import Files, export_each_stage
 from ..job import Job
 from ..ranges import Ranges
 from ..stages import StageGraph
-from ..stored import StoredConvolution
 from .convert import OPSET, convert, convert_half
 from .file import operators
 from .quantise import quantise
@@ -20,33 +19,13 @@ from .stored import convolutions
 
 def export(job: Job) -> list[ModelEntry]:
     """Write a file for every stage in every precision; see `export_each_stage`."""
-    return export_each_stage(job, OnnxFiles())
+    return export_each_stage(job, Files(f"ONNX opset {OPSET}", convert, _derive, convolutions, operators))
 
 
-class OnnxFiles:
-    """See `each_stage.Files`."""
-
-    deployment = f"ONNX opset {OPSET}"
-
-    def convert(self, graph: StageGraph, path: Path) -> None:
-        convert(graph, path)
-
-    def derive(
-        self,
-        graph: StageGraph,
-        float32: Path,
-        goal: Path,
-        precision: Precision,
-        ranges: Ranges | None,
-        kept: Collection[str],
-    ) -> None:
-        if precision is Precision.FP16:
-            convert_half(graph, float32, goal)
-        else:
-            quantise(float32, goal, precision, ranges, kept)
-
-    def convolutions(self, path: Path) -> list[StoredConvolution]:
-        return convolutions(path)
-
-    def operators(self, path: Path) -> dict[str, int]:
-        return operators(path)
+def _derive(
+    graph: StageGraph, float32: Path, goal: Path, precision: Precision, ranges: Ranges | None, kept: Collection[str]
+) -> None:
+    if precision is Precision.FP16:
+        convert_half(graph, float32, goal)
+    else:
+        quantise(float32, goal, precision, ranges, kept)

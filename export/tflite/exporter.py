@@ -7,11 +7,10 @@ from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.target import Precision
-from ..each_stage import export_each_stage
+from ..each_stage import Files, export_each_stage
 from ..job import Job
 from ..ranges import Ranges
 from ..stages import StageGraph
-from ..stored import StoredConvolution
 from .convert import convert
 from .flatbuffer import operators
 from .quantise import quantise
@@ -20,31 +19,11 @@ from .stored import convolutions
 
 def export(job: Job) -> list[ModelEntry]:
     """Write a file for every stage in every precision; see `export_each_stage`."""
-    return export_each_stage(job, TFLiteFiles())
+    return export_each_stage(job, Files("LiteRT 1.0 (TFLite schema 3)", convert, _derive, convolutions, operators))
 
 
-class TFLiteFiles:
-    """See `each_stage.Files`."""
-
-    deployment = "LiteRT 1.0 (TFLite schema 3)"
-
-    def convert(self, graph: StageGraph, path: Path) -> None:
-        convert(graph, path)
-
-    def derive(
-        self,
-        graph: StageGraph,
-        float32: Path,
-        goal: Path,
-        precision: Precision,
-        ranges: Ranges | None,
-        kept: Collection[str],
-    ) -> None:
-        del graph
-        quantise(float32, goal, precision, ranges, kept)
-
-    def convolutions(self, path: Path) -> list[StoredConvolution]:
-        return convolutions(path)
-
-    def operators(self, path: Path) -> dict[str, int]:
-        return operators(path)
+def _derive(
+    graph: StageGraph, float32: Path, goal: Path, precision: Precision, ranges: Ranges | None, kept: Collection[str]
+) -> None:
+    del graph
+    quantise(float32, goal, precision, ranges, kept)

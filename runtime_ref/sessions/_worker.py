@@ -18,7 +18,8 @@ from ..errors import DofkitError, MissingExtraError
 from ..memory import peak_memory
 from . import Session, open_session
 from ._wire import READY, Array, Hello, Reply, Request, read_message, write_message
-from .opinions import OpinionUnavailableError, open_opinion
+from .opinions import OpinionUnavailableError
+from .second.opening import open_opinion
 
 Receive = Callable[[], tuple[Request, dict[str, Array]]]
 

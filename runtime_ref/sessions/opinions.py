@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ..bundle import Bundle, ModelEntry
 from ..errors import MissingExtraError
 from ..target import Target
-from . import Session
 
 _GPU = (
     "a GPU, or Mesa's software one",
@@ -134,45 +132,3 @@ _FACTS = {
 def opinions_for(target: Target) -> tuple[Opinion, ...]:
     """The second opinions on a target's files; none for Core ML, whose evaluator is one already."""
     return tuple(opinion for opinion in Opinion if opinion.target is target)
-
-
-def open_opinion(opinion: Opinion, bundle: Bundle, model: ModelEntry, threads: int = 2) -> Session:
-    """Open a model of a bundle with another engine. Some engines can crash: see `isolated.py`.
-
-    Args:
-        opinion: the engine; its target must be the model's.
-        threads: CPU threads where the engine takes a number.
-
-    Raises:
-        OpinionUnavailableError: it cannot run on this machine; says what is missing and how to get it.
-        MissingExtraError: its library is not installed.
-        DofkitError: the engine does not take the file.
-    """
-    if model.target is not opinion.target:
-        raise ValueError(f"{opinion} computes {opinion.target} files, not {model.target} ones")
-    path = bundle.path(model.path)
-    match opinion:
-        case Opinion.ONNX_UNOPTIMISED:
-            from .second.onnx import UnoptimisedOnnxSession
-
-            return UnoptimisedOnnxSession(model.stage, path, threads)
-        case Opinion.ONNX_REFERENCE:
-            from .second.onnx import OnnxReferenceSession
-
-            return OnnxReferenceSession(model.stage, path)
-        case Opinion.TFLITE_REFERENCE:
-            from .second.interpreters import litert_reference
-
-            return litert_reference(model.stage, path, threads)
-        case Opinion.TENSORFLOW_REFERENCE:
-            from .second.interpreters import tensorflow_reference
-
-            return tensorflow_reference(model.stage, path, threads)
-        case Opinion.LITERT_FP16:
-            from .second.compiled import cpu_fp16
-
-            return cpu_fp16(model.stage, path, threads)
-        case Opinion.LITERT_GPU_FP32 | Opinion.LITERT_GPU_FP16:
-            from .second.compiled import gpu
-
-            return gpu(model.stage, path, half=opinion.half)

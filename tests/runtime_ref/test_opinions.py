@@ -14,7 +14,8 @@ from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
 from dofkit.runtime_ref.golden import read_golden
 from dofkit.runtime_ref.sessions import open_session
 from dofkit.runtime_ref.sessions.isolated import IsolatedSessions
-from dofkit.runtime_ref.sessions.opinions import Opinion, OpinionUnavailableError, open_opinion, opinions_for
+from dofkit.runtime_ref.sessions.opinions import Opinion, OpinionUnavailableError, opinions_for
+from dofkit.runtime_ref.sessions.second.opening import open_opinion
 from dofkit.runtime_ref.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.runtime_ref.tolerances import tolerance

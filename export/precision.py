@@ -59,13 +59,13 @@ SUPPORT: dict[Precision, dict[Target, Support]] = {
     Precision.DYNAMIC: {
         Target.COREML: _no("Core ML quantises activations with fixed ranges only; take w8 or w8a8"),
         Target.TFLITE: _yes("convolutions in int8, all but the depthwise ones, whose weights are fp16"),
-        # Measured per stage on the shipped networks, CPU time of one thread: 7.1 to 8.0 times fp32's.
-        Target.ONNX: _useless("7 to 8 times the time of fp32, no smaller than w8 and further from PyTorch; take w8"),
+        # Measured per stage on the shipped networks: 7.3 to 8.7 times fp32's.
+        Target.ONNX: _useless("7 to 9 times the time of fp32, no smaller than w8 and further from PyTorch; take w8"),
     },
     Precision.W8A8: {
         Target.COREML: _yes("convolutions in int8"),
         Target.TFLITE: _yes("convolutions in int8"),
-        Target.ONNX: _yes("convolutions in int8"),
+        Target.ONNX: _yes("convolutions in int8; on x86 CPUs only the depth stage is faster for it"),
     },
     Precision.MIXED: {
         Target.COREML: _yes("w8a8, a recipe's layers in fp16"),
@@ -74,7 +74,7 @@ SUPPORT: dict[Precision, dict[Target, Support]] = {
     },
     Precision.W4: {
         Target.COREML: _yes("in blocks of input channels; from iOS 18"),
-        # Measured: 3.4 to 4.3 times the time of fp32 on the CPU, 26.8 dB in the worst of five photos.
+        # Measured per stage on the shipped networks: 3.0 to 4.5 times fp32's, 27.0 dB in the worst of 11 photos.
         Target.TFLITE: _useless("3 to 4 times the time of fp32, and 27 dB from PyTorch in whole pictures; take w8"),
         Target.ONNX: _no("opset 18 has no 4-bit type; take w8"),
     },

@@ -81,7 +81,7 @@ def test_inspect_shows_models_and_plan(cli: Callable, bundle_path: Path) -> None
     for word in ("guided_upsampling", "Core ML", "iOS 17", "halo", "astronaut", "litert-torch"):
         assert word in text
     manifest = json.loads(cli("inspect", str(bundle_path), "--json").stdout)
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
 
 
 def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_path: Path, weights: Path) -> None:
@@ -181,7 +181,8 @@ def test_one_stage_alone_can_be_exported(cli: Callable, weights: Path, tmp_path:
 
 def test_the_bundle_is_complete(bundle_path: Path) -> None:
     bundle = Bundle.open(bundle_path)
-    assert set(bundle.variants()) == {(target, precision) for target in Target for precision in (Precision.FP32, Precision.FP16)}
+    precisions = (Precision.FP32, Precision.FP16)
+    assert set(bundle.variants()) == {(target, precision) for target in Target for precision in precisions}
     for name in ("README.md", "report.html", "parity.json", "golden/0.safetensors", "golden/1.safetensors"):
         assert name in bundle.manifest.files
     page = (bundle_path / "report.html").read_text()

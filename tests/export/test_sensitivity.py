@@ -53,6 +53,7 @@ def found(bundle_path: Path, weights: Path, tmp_path_factory: pytest.TempPathFac
     return _measure(bundle_path, weights, np.ascontiguousarray(photo), tmp_path_factory.mktemp("s"), "SIZE=0.40")
 
 
+@pytest.mark.slow
 def test_every_layer_of_every_stage_is_measured_once(found: Sensitivity) -> None:
     assert {stage: sum(c.stage is stage for c in found.costs) for stage in Stage} == {
         Stage.DEPTH: 47, Stage.LENS_BLUR: 12, Stage.GUIDED_UPSAMPLING: 6
@@ -60,6 +61,7 @@ def test_every_layer_of_every_stage_is_measured_once(found: Sensitivity) -> None
     assert len({(cost.stage, cost.layer) for cost in found.costs}) == 65
 
 
+@pytest.mark.slow
 def test_with_all_layers_in_floats_the_files_are_those_in_floats(found: Sensitivity) -> None:
     last = found.curve[-1]
     assert last.kept == 65
@@ -67,6 +69,7 @@ def test_with_all_layers_in_floats_the_files_are_those_in_floats(found: Sensitiv
     assert last.measured.psnr > 80
 
 
+@pytest.mark.slow
 def test_more_layers_in_floats_make_larger_files(found: Sensitivity) -> None:
     sizes = [point.measured.bytes for point in found.curve]
     assert found.curve[0].kept == 0
@@ -75,12 +78,14 @@ def test_more_layers_in_floats_make_larger_files(found: Sensitivity) -> None:
     assert sizes[-1] > 2 * sizes[0]
 
 
+@pytest.mark.slow
 def test_the_choice_keeps_to_its_size_and_is_better_than_none(found: Sensitivity) -> None:
     assert found.recipe.reached.size <= 0.40
     assert found.recipe.reached.psnr > found.recipe.everything.psnr
     assert sum(map(len, found.recipe.keep.values())) > 0
 
 
+@pytest.mark.slow
 def test_the_report_is_json_and_a_picture(found: Sensitivity, tmp_path: Path) -> None:
     assert len(json.loads(json.dumps(found.as_json()))["costs"]) == 65
     draw(found, tmp_path / "plot.png")

@@ -32,14 +32,15 @@ def user_picture(path: Path) -> Picture:
     Raises:
         DofkitError: it cannot be read.
     """
-    pixels = _reduced(read_photo(path).pixels)
+    pixels = reduced(read_photo(path).pixels, PHOTO_LONG_SIDE)
     return Picture(path.stem, "photo", pixels, f"photo {path.name}, long side at most {PHOTO_LONG_SIDE}")
 
 
-def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def reduced(pixels: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
+    """A picture uint8 `[H, W, 3]` of at most this long side; a smaller one as it is."""
     image = require("PIL.Image", "all", "reading photos")
     picture = image.fromarray(pixels)
-    picture.thumbnail((PHOTO_LONG_SIDE, PHOTO_LONG_SIDE), image.Resampling.LANCZOS)
+    picture.thumbnail((long_side, long_side), image.Resampling.LANCZOS)
     return np.asarray(picture)
 
 

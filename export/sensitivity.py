@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..runtime_ref import metrics
 from ..runtime_ref.bundle import Bundle, ModelEntry
@@ -27,6 +28,7 @@ from ..runtime_ref.target import Precision, Target
 from ..train.session import torch_sessions
 from .calibration import Calibration
 from .folded import folded_layers
+from .golden import reduced
 from .quantisers import Quantiser, base_precision, quantiser
 from .recipe import Measured, Recipe
 from .search import Errors, dearest_first, decibels, fewest
@@ -116,7 +118,7 @@ class Sensitivity:
 class _Scene:
     """A picture with the reference's rendering."""
 
-    pixels: Array
+    pixels: NDArray[np.uint8]
     lens: Lens
     rendered: Array
 
@@ -180,7 +182,7 @@ def _choose(trial: _Trial, order: Sequence[str], budget: Budget) -> list[str]:
         if reachable < budget.value:
             raise DofkitError(f"--budget {budget}: with every layer in floats it is {reachable:.1f} dB; ask for less")
         return fewest(order, lambda kept: decibels(trial.errors(kept)) >= budget.value)
-    least = trial.measured([]).size
+    least = trial.measured_size([])
     if least > budget.value:
         raise DofkitError(f"--budget {budget}: with every layer quantised it is {least:.3f}; ask for more")
     chosen: list[str] = []
@@ -242,6 +244,7 @@ class _Trial:
         self._exact_bytes = sum(_bytes(bundle.path(model.path)) for model in base.values())
         self._files: dict[tuple[Stage, frozenset[str]], Path] = {}
         self._latest: dict[Stage, tuple[frozenset[str], Session]] = {}
+        self._errors: dict[frozenset[str], Errors] = {}
         scenes = [(picture.name, _scene(picture, networks, bundle)) for picture in pictures]
         self.pictures = tuple(name for name, _ in scenes)
         self._scenes = [scene for _, scene in scenes]
@@ -253,8 +256,11 @@ class _Trial:
 
     def errors(self, kept: Sequence[str]) -> Errors:
         """Mean squared error of every picture, these layers in floats."""
-        pipeline = PortraitPipeline({stage: self._session(stage, kept) for stage in Stage}, self._plan)
-        return np.array([self._error(pipeline, scene) for scene in self._scenes])
+        key = frozenset(kept)
+        if key not in self._errors:  # the search, the curve and the recipe ask for some choices again
+            pipeline = PortraitPipeline({stage: self._session(stage, kept) for stage in Stage}, self._plan)
+            self._errors[key] = np.array([self._error(pipeline, scene) for scene in self._scenes])
+        return self._errors[key]
 
     @staticmethod
     def _error(pipeline: PortraitPipeline, scene: _Scene) -> float:
@@ -263,15 +269,15 @@ class _Trial:
 
     def measured(self, kept: Sequence[str]) -> Measured:
         """Quality and size, these layers in floats."""
-        return Measured(
-            psnr=round(decibels(self.errors(kept)), 2),
-            bytes=sum(_bytes(self._file(stage, kept)) for stage in Stage),
-            size=round(self.measured_size(kept), 4),
-        )
+        size = self._size(kept)
+        return Measured(psnr=round(decibels(self.errors(kept)), 2), bytes=size, size=round(size / self._exact_bytes, 4))
 
     def measured_size(self, kept: Sequence[str]) -> float:
         """Size of all files as a part of those in floats."""
-        return sum(_bytes(self._file(stage, kept)) for stage in Stage) / self._exact_bytes
+        return self._size(kept) / self._exact_bytes
+
+    def _size(self, kept: Sequence[str]) -> int:
+        return sum(_bytes(self._file(stage, kept)) for stage in Stage)
 
     def saved(self, name: str) -> int:
         """Bytes that quantising a layer saves."""
@@ -310,11 +316,7 @@ def _open(bundle: Bundle, model: ModelEntry, path: Path) -> Session:
 
 
 def _scene(picture: Picture, networks: Mapping[Stage, torch.nn.Module], bundle: Bundle) -> _Scene:
-    from PIL import Image
-
-    image = Image.fromarray(picture.pixels)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image)
+    pixels = reduced(picture.pixels, SIDE)
     pipeline = PortraitPipeline(torch_sessions(networks), bundle.manifest.plan)
     disparity = pipeline.disparity(pixels)
     lens = Lens(auto_focus(disparity), 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cache
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -22,10 +22,7 @@ from ..runtime_ref.target import Precision, Target
 if TYPE_CHECKING:
     import torch
 
-    from ..runtime_ref.diagnosis.hypotheses import Inputs
-    from ..runtime_ref.diagnosis.hypotheses import Reference as Variant
-    from ..runtime_ref.diagnosis.matching import Layer
-    from ..train.reference import PyTorchReference
+    from ..runtime_ref.diagnosis.explain import Reference
 
 # Where the weights ship; `train.weights` knows it too, but imports PyTorch.
 _SHIPPED = Path(__file__).parent.parent / "train" / "weights"
@@ -139,37 +136,21 @@ def matching_networks(bundle: Bundle, weights: Path | None) -> dict[Stage, torch
     return networks
 
 
-class PyTorchIfAsked:
-    """PyTorch for a diagnosis; nothing of it is imported before the first question, which only a failure asks."""
-
-    def __init__(self, bundle: Bundle, weights: Path | None) -> None:
-        self._bundle, self._weights = bundle, weights
-
-    @cached_property
-    def _reference(self) -> PyTorchReference:
-        from ..train.reference import PyTorchReference
-
-        return PyTorchReference(lambda: matching_networks(self._bundle, self._weights))
-
-    def session(self, stage: Stage) -> Session:
-        """See `runtime_ref.diagnosis.explain.Reference`."""
-        return self._reference.session(stage)
-
-    def layers(self, stage: Stage, inputs: Inputs) -> list[Layer]:
-        """See `runtime_ref.diagnosis.explain.Reference`."""
-        return self._reference.layers(stage, inputs)
-
-    def variants(self, stage: Stage) -> Mapping[str, Variant]:
-        """See `runtime_ref.diagnosis.explain.Reference`."""
-        return self._reference.variants(stage)
-
-
-def reference_at_hand(bundle: Bundle, weights: Path | None) -> PyTorchIfAsked | None:
-    """PyTorch, if it is installed and the bundle was exported from these weights."""
+def reference_at_hand(bundle: Bundle, weights: Path | None) -> Callable[[], Reference] | None:
+    """Gives PyTorch, if it is installed and the bundle was exported from these weights; imported when it is called."""
     folder = weights or _SHIPPED
     fits = all(
         (folder / f"{stage}.safetensors").is_file()
         and file_sha256(folder / f"{stage}.safetensors") == entry.weights_sha256
         for stage, entry in bundle.manifest.networks.items()
     )
-    return PyTorchIfAsked(bundle, weights) if fits and find_spec("torch") is not None else None
+    if not fits or find_spec("torch") is None:
+        return None
+
+    @cache
+    def load() -> Reference:
+        from ..train.reference import PyTorchReference
+
+        return PyTorchReference(matching_networks(bundle, weights))
+
+    return load

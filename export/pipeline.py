@@ -162,7 +162,7 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
         # 5. Parity of the files as they lie on disk.
         bundle = Bundle(folder, manifest)
         with tempfile.TemporaryDirectory() as renderings:
-            gate = Gate(reference=PyTorchReference(lambda: networks), renderings=Path(renderings))
+            gate = Gate(reference=lambda: PyTorchReference(networks), renderings=Path(renderings))
             parity = run_parity(
                 bundle, gate=gate, watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}")
             )

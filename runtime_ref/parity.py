@@ -63,14 +63,14 @@ class Gate:
     Attributes:
         tolerances: a team's own limits; None takes the table's.
         opinions: ask the second opinions on every stage, too.
-        reference: the reference itself where it is at hand, to find causes with.
+        reference: gives the reference itself where it is at hand, to find causes with; called when something fails.
         renderings: a folder that keeps the renderings for a report; None keeps none.
         sessions: what opens sessions; each runtime in a process of its own by default.
     """
 
     tolerances: TeamTolerances | None = None
     opinions: bool = False
-    reference: Reference | None = None
+    reference: Callable[[], Reference] | None = None
     renderings: Path | None = None
     sessions: Callable[[Bundle], AbstractContextManager[SessionOpener]] = IsolatedSessions
 
@@ -266,7 +266,7 @@ class _VariantCheck:
                 model,
                 [case.arrays() for case in self._cases[:PROBED]],
                 scope.limits(self._gate.tolerances),
-                self._gate.reference,
+                None if self._gate.reference is None else self._gate.reference(),
             )
         except Exception as error:  # a diagnosis that fails must not hide the failure that it was to explain
             return (f"the diagnosis itself stopped: {(str(error).splitlines() or [type(error).__name__])[0]}",)

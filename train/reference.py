@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 
 import torch
 
@@ -16,18 +15,10 @@ from .tracing import trace_layers
 
 
 class PyTorchReference:
-    """The networks that a bundle was exported from; see `runtime_ref.diagnosis.explain.Reference`.
+    """The networks that a bundle was exported from; see `runtime_ref.diagnosis.explain.Reference`."""
 
-    Args:
-        load: gives the networks of all stages; called when the first question comes.
-    """
-
-    def __init__(self, load: Callable[[], Mapping[Stage, torch.nn.Module]]) -> None:
-        self._load = load
-
-    @cached_property
-    def _networks(self) -> Mapping[Stage, torch.nn.Module]:
-        return self._load()
+    def __init__(self, networks: Mapping[Stage, torch.nn.Module]) -> None:
+        self._networks = networks
 
     def session(self, stage: Stage) -> TorchSession:
         """It computes a stage."""

@@ -16,20 +16,27 @@ Array = NDArray[np.floating[Any]]
 
 
 class OnnxSession:
-    """A stage computed by ONNX Runtime."""
+    """A stage computed by ONNX Runtime.
 
-    def __init__(self, stage: Stage, model: Path, threads: int = 2) -> None:
+    Args:
+        optimised: False computes node by node: nothing folded, fused or laid out anew.
+    """
+
+    def __init__(self, stage: Stage, model: Path, threads: int = 2, optimised: bool = True) -> None:
         ort = require("onnxruntime", "onnx", "running an ONNX model")
         options = ort.SessionOptions()
+        if not optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only
         try:
             self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own error classes share no public base
             reason = str(error).splitlines()[0]
-            raise DofkitError(f"ONNX Runtime cannot open {model} ({reason}); export the bundle again") from error
+            engine = "ONNX Runtime" if optimised else "ONNX Runtime without optimisations"
+            raise DofkitError(f"{engine} cannot open {model} ({reason}); export the bundle again") from error
         self._output = OUTPUTS[stage].name
-        self.runtime = f"ONNX Runtime {ort.__version__}"
+        self.runtime = f"ONNX Runtime {ort.__version__}" + ("" if optimised else ", unoptimised")
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         return self._session.run([self._output], dict(inputs))[0]

@@ -24,9 +24,9 @@ def open_opinion(opinion: Opinion, bundle: Bundle, model: ModelEntry, threads: i
     path = bundle.path(model.path)
     match opinion:
         case Opinion.ONNX_UNOPTIMISED:
-            from .onnx import UnoptimisedOnnxSession
+            from ..onnx import OnnxSession
 
-            return UnoptimisedOnnxSession(model.stage, path, threads)
+            return OnnxSession(model.stage, path, threads, optimised=False)
         case Opinion.ONNX_REFERENCE:
             from .onnx import OnnxReferenceSession
 

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("bench", "Measure a bundle's latency and memory on this machine."),
     "mil": ("mil", "Run, show and compare Core ML packages on any machine."),
     "train": ("train", "Train the depth network or the rendering networks."),
+    "generate": ("generate", "Generate scenes whose depth of field is known exactly."),
+    "evaluate": ("evaluate", "Score rendering networks beside classical renderers."),
     "doctor": ("doctor", "Show versions and what works on this machine."),
 }
 

@@ -68,7 +68,9 @@ def _mark(support: Support) -> str:
     "--stage", "stages", type=EnumChoice(Stage), multiple=True, help="Export only this stage.  [default: all three]"
 )
 @click.option(
-    "--tile", type=click.IntRange(min=1), help="Input size of a tile in pixels, its halo included.  [default: 192]"
+    "--tile",
+    type=click.IntRange(min=1),
+    help="Input size of a tile in pixels, its halo included.  [default: 168 for lens_blur, 136 for guided_upsampling]",
 )
 @click.option("--depth-size", type=click.IntRange(min=128), help="Input size of the depth network.  [default: 384]")
 @click.option(
@@ -157,13 +159,13 @@ def command(
     from ..export.calibration import find_photos
     from ..export.pipeline import ExportRequest, export_bundle
     from ..runtime_ref.parity import Verdict
-    from ..train.session import DEPTH_SIZE, TILE
+    from ..train.session import DEPTH_SIZE
     from ..train.weights import SHIPPED
 
-    plan = _plan(tile or TILE, depth_size or DEPTH_SIZE)
+    plan = _plan(tile, depth_size or DEPTH_SIZE)
     for size in tiles:
         _plan(size, depth_size or DEPTH_SIZE)  # a size that cannot be is refused before the work
-    other_tiles = tuple(size for size in tiles if size != plan.lens_blur.tile)
+    other_tiles = tuple(size for size in tiles if {size} != {plan.lens_blur.tile, plan.guided_upsampling.tile})
     if licence is None:
         licence = "MIT" if weights is None else ""
     request = ExportRequest(
@@ -210,7 +212,7 @@ def command(
     ctx.exit(1 if result.parity.verdict is Verdict.FAIL else 0)
 
 
-def _plan(tile: int, depth_size: int) -> PipelinePlan:
+def _plan(tile: int | None, depth_size: int) -> PipelinePlan:
     """The plan of given sizes.
 
     Raises:
@@ -225,7 +227,8 @@ def _plan(tile: int, depth_size: int) -> PipelinePlan:
         return default_plan(tile, depth_size)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise DofkitError(f"--tile {tile}, --depth-size {depth_size}: {reason}") from error
+        given = f"--tile {tile}, " if tile else ""
+        raise DofkitError(f"{given}--depth-size {depth_size}: {reason}") from error
 
 
 def _recipes(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from ._training import FOLDER, RunOptions, run_options
 
 if TYPE_CHECKING:
-    from ..train.networks import GuidedUpsamplingNet, LensBlurNet
+    from ..train.data.scenes import TruthName
+    from ..train.networks import GuidedUpsamplingNet
+    from ..train.systems.render import BlurNet, Loss
+
+TRAINING_RAYS = 128
+"""Half of an evaluation's: a training window sees more noise from anything else."""
 
 
 @click.command()
@@ -26,11 +31,39 @@ if TYPE_CHECKING:
     help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
 )
 @click.option(
-    "--weights", type=FOLDER, help="Folder whose lens_blur and guided_upsampling to start from instead of afresh."
+    "--weights", type=FOLDER, help="Folder whose lens_blur (and guided_upsampling) to start from instead of afresh."
 )
-@click.option("--batch", default=4, show_default=True, help="Samples a step and device.")
-@click.option("--size", default=640, show_default=True, help="Side of a scene at full resolution in pixels.")
-@click.option("--levels", default=3, show_default=True, help="Upsamplings from the lowest level to the full size.")
+@click.option(
+    "--loss",
+    type=click.Choice(["normalised", "plain", "psnr"]),
+    default="normalised",
+    show_default=True,
+    help="normalised: L1 and gradients over how much the lens changes the picture; psnr: for the last steps.",
+)
+@click.option(
+    "--truth",
+    type=click.Choice(["layered", "aperture"]),
+    default="layered",
+    show_default=True,
+    help="Each layer blurred by itself, or 128 rays a pixel: exact where layers overlap, about ten times slower.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["lens", "direct"]),
+    default="lens",
+    show_default=True,
+    help="lens: ours; direct: a U-Net without any optics in its place, the baseline of `dofkit evaluate render`.",
+)
+@click.option(
+    "--only",
+    type=click.Choice(["lens_blur", "guided_upsampling"]),
+    help="Train this network alone; the other stays as it is in --weights.",
+)
+@click.option("--radii", default=8, show_default=True, help="Planes of defocus on either side of the focus.")
+@click.option("--fillings", default=4, show_default=True, help="Maps of what may lie behind blurred edges.")
+@click.option("--batch", default=6, show_default=True, help="Samples a step and device.")
+@click.option("--size", default=512, show_default=True, help="Side of a scene at full resolution in pixels.")
+@click.option("--levels", default=2, show_default=True, help="Upsamplings from the lowest level to the full size.")
 @click.option("--lr", "rate", default=2e-3, show_default=True, help="Peak learning rate.")
 @click.option("--reuse", default=24, show_default=True, help="Samples drawn from a scene for each new one rendered.")
 @click.option("--held-out", default=8, show_default=True, help="Scenes of the validation.")
@@ -40,6 +73,12 @@ def command(
     photos: tuple[Path, ...],
     masks: tuple[Path, ...],
     weights: Path | None,
+    loss: Loss,
+    truth: TruthName,
+    network: Literal["lens", "direct"],
+    only: str | None,
+    radii: int,
+    fillings: int,
     batch: int,
     size: int,
     levels: int,
@@ -72,7 +111,7 @@ def command(
 
     from ..runtime_ref.stage import Stage
     from ..train.data.render_samples import SceneStore, TrainingWindows, WholeScenes
-    from ..train.data.scenes import SceneSettings
+    from ..train.data.scenes import SceneSettings, truth_of
     from ..train.data.sources import find_sources
     from ..train.systems.render import RenderSystem
     from ..train.trainer import endless_loader, fit, is_main_process
@@ -81,14 +120,15 @@ def command(
     if levels < 1 or size % 2**levels or size // 2**levels < 16:
         raise DofkitError(f"--size {size} with --levels {levels}: the size must be 16 · 2^levels or a higher multiple")
     settings = run.settings(out)
-    scenes = SceneStore(
-        out / "scenes", run.seed, SceneSettings(size, levels), find_sources(photos, masks, held_out=False)
-    )
+    sources = find_sources(photos, masks, held_out=False)
+    scenes = SceneStore(out / "scenes", run.seed, SceneSettings(size, levels), sources, truth_of(truth, TRAINING_RAYS))
     judged = SceneStore(
         out / "held_out", run.seed + 1, SceneSettings(2 * size, levels + 1), find_sources(photos, masks, held_out=True)
     )
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
-    system = RenderSystem(*_networks(weights), run.steps, rate)
+    system = RenderSystem(
+        *_networks(weights, network, radii, fillings), run.steps, rate, loss, Stage(only) if only else None
+    )
     windows = TrainingWindows(scenes, run.seed, system.blur.halo, reuse)
     loader = endless_loader(windows, batch, settings, run.workers)
     figures = fit(system, loader, DataLoader(WholeScenes(judged, held_out), batch_size=1), settings)
@@ -101,17 +141,26 @@ def command(
     _report(files, figures, held_out, run.as_json)
 
 
-def _networks(weights: Path | None) -> tuple[LensBlurNet, GuidedUpsamplingNet]:
+def _networks(
+    weights: Path | None, network: Literal["lens", "direct"], radii: int, fillings: int
+) -> tuple[BlurNet, GuidedUpsamplingNet]:
     """Both networks, fresh or from a folder of weights."""
     from ..runtime_ref.stage import Stage
-    from ..train.networks import GuidedUpsamplingNet, LensBlurNet
-    from ..train.weights import load_weights
+    from ..train.networks import GuidedUpsamplingNet, LensBlurConfig, LensBlurNet
+    from ..train.rendering.baselines.direct import DirectBlurNet
+    from ..train.weights import has_weights, load_weights
 
+    fresh = DirectBlurNet() if network == "direct" else LensBlurNet(LensBlurConfig(radii=radii, fillings=fillings))
     if weights is None:
-        return LensBlurNet(), GuidedUpsamplingNet()
-    blur, upsampling = load_weights(Stage.LENS_BLUR, weights), load_weights(Stage.GUIDED_UPSAMPLING, weights)
-    assert isinstance(blur, LensBlurNet)
+        return fresh, GuidedUpsamplingNet()
+    upsampling = GuidedUpsamplingNet()
+    if has_weights(Stage.GUIDED_UPSAMPLING, weights):
+        upsampling = load_weights(Stage.GUIDED_UPSAMPLING, weights)
     assert isinstance(upsampling, GuidedUpsamplingNet)
+    if network == "direct":  # its own start is the photo; only the upsampling is taken over
+        return fresh, upsampling.train()
+    blur = load_weights(Stage.LENS_BLUR, weights)
+    assert isinstance(blur, LensBlurNet)
     return blur.train(), upsampling.train()
 
 

@@ -34,7 +34,9 @@ def defocus(disparity: Array, focus: float, aperture: float, long_side: float) -
     Returns:
         `[H, W]` in pixels of the map's own level; > 0 nearer than the focal plane.
     """
-    return (disparity - np.float32(focus)) * np.float32(aperture * long_side / LONG_SIDE_PER_RADIUS)
+    offset = np.subtract(disparity, np.float32(focus))
+    offset *= np.float32(aperture * long_side / LONG_SIDE_PER_RADIUS)
+    return offset
 
 
 def network_defocus(radius: Array) -> Array:

@@ -5,8 +5,10 @@ Memory is bounded by the photo's 8-bit pixels, its levels below the top and one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from .optics import defocus, network_defocus
 from .plan import PipelinePlan
 from .pyramid import Pyramid, as_float, build_levels, map_at_level, resample
-from .sessions import Session
+from .sessions import Session, SharedSession
 from .stage import Stage
 from .tiling import Tile, TilePlan
 
@@ -38,10 +40,13 @@ class Lens:
 
 def to_network(picture: NDArray[Any]) -> Array:
     """`[H, W]` or `[H, W, C]`, uint8 or float32, as a network input `[1, C, H, W]` float32."""
-    values = as_float(picture)
-    if values.ndim == 2:
-        values = values[:, :, None]
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+    planes = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
+    values = np.empty((1, *planes.shape), np.float32)
+    if picture.dtype == np.uint8:
+        np.divide(planes, np.float32(255), out=values[0])
+    else:
+        values[0] = planes
+    return values
 
 
 def from_network(output: Array) -> Array:
@@ -66,6 +71,7 @@ class PortraitPipeline:
     def __init__(self, sessions: Mapping[Stage, Session], plan: PipelinePlan) -> None:
         self._sessions = sessions
         self._plan = plan
+        self._side_by_side: dict[Stage, tuple[Session, int]] = {}
 
     def disparity(self, pixels: NDArray[Any]) -> Array:
         """Disparity of a photo, at the depth network's own resolution.
@@ -104,18 +110,36 @@ class PortraitPipeline:
         report = _counted(progress, self._tile_count(pyramid))
         radius = self._radius(disparity, lens, pyramid, level=0)
         result = _canvas(pixels, pyramid, 0, dtype)
-        for tile, core in self._blur(images[0], radius):
-            _place(result, tile, core)
-            report()
+        plan = self._plan.lens_blur.over(radius.shape)
+        self._each(Stage.LENS_BLUR, plan, self._blurring(plan, images[0], radius, result, report))
         for level in range(1, pyramid.levels + 1):
             low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
             if level > 1:
                 radius = self._radius(disparity, lens, pyramid, level - 1)
             result = _canvas(pixels, pyramid, level, dtype)
-            for tile, core in self._upsample(images[0], low, blurred, radius):
-                _place(result, tile, core)
-                report()
+            plan = self._plan.guided_upsampling.over(radius.shape)
+            work = self._upsampling(plan, images[0], low, blurred, radius, result, report)
+            self._each(Stage.GUIDED_UPSAMPLING, plan, work)
         return result
+
+    def _each(self, stage: Stage, plan: TilePlan, work: Callable[[Tile, Session], None]) -> None:
+        """Do the work for every tile, several at once where the session allows it: the conversions around one tile,
+        which occupy one core, then hide behind another's network. Each tile writes to a place of its own."""
+        session, workers = self._shared(stage) if plan.count > 1 else (self._sessions[stage], 1)
+        if workers == 1:
+            for tile in plan:
+                work(tile, session)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(lambda tile: work(tile, session), plan):
+                pass
+
+    def _shared(self, stage: Stage) -> tuple[Session, int]:
+        """The session of a stage for many tiles, and how many may be computed at once."""
+        if stage not in self._side_by_side:
+            session = self._sessions[stage]
+            self._side_by_side[stage] = session.side_by_side() if isinstance(session, SharedSession) else (session, 1)
+        return self._side_by_side[stage]
 
     @staticmethod
     def _radius(disparity: Array, lens: Lens, pyramid: Pyramid, level: int) -> Array:
@@ -130,36 +154,53 @@ class PortraitPipeline:
     def _is_sharp(self, radius: NDArray[Any]) -> bool:
         return float(np.abs(radius).max()) < self._plan.copy_below
 
-    def _blur(self, image: NDArray[Any], radius: Array) -> Iterator[tuple[Tile, Array]]:
-        """Level 0, tile by tile."""
-        plan = self._plan.lens_blur.over(radius.shape)
-        for tile in plan:
+    def _blurring(
+        self, plan: TilePlan, image: NDArray[Any], radius: Array, result: NDArray[Any], report: Callable[[], None]
+    ) -> Callable[[Tile, Session], None]:
+        """What computes a tile of level 0."""
+
+        def blur(tile: Tile, session: Session) -> None:
             tile_image, tile_radius = plan.extract(image, tile), plan.extract(radius, tile)
             if self._is_sharp(tile_radius):
-                yield tile, as_float(plan.core(tile_image, tile))
+                core = as_float(plan.core(tile_image, tile))
             else:
                 inputs = {"image": to_network(tile_image), "defocus": to_network(network_defocus(tile_radius))}
-                yield tile, plan.core(from_network(self._sessions[Stage.LENS_BLUR].run(inputs)), tile)
+                core = plan.core(from_network(session.run(inputs)), tile)
+            _place(result, tile, core)
+            report()
 
-    def _upsample(
-        self, high: NDArray[Any], low: NDArray[Any], blurred_low: NDArray[Any], radius_low: Array
-    ) -> Iterator[tuple[Tile, Array]]:
-        """One level up, tile by tile; the tiles that come out are those of the higher level."""
-        plan_low = self._plan.guided_upsampling.over(radius_low.shape)
-        plan_high: TilePlan = plan_low.scaled(2)
-        for tile_low, tile_high in zip(plan_low, plan_high, strict=True):
-            tile_image, tile_radius = plan_high.extract(high, tile_high), plan_low.extract(radius_low, tile_low)
+        return blur
+
+    def _upsampling(
+        self,
+        plan: TilePlan,
+        high: NDArray[Any],
+        low: NDArray[Any],
+        blurred_low: NDArray[Any],
+        radius_low: Array,
+        result: NDArray[Any],
+        report: Callable[[], None],
+    ) -> Callable[[Tile, Session], None]:
+        """What computes a tile of the higher level, given the one of the lower."""
+        above = plan.scaled(2)
+
+        def upsample(tile: Tile, session: Session) -> None:
+            goal = tile.scaled(2)
+            tile_image, tile_radius = above.extract(high, goal), plan.extract(radius_low, tile)
             if self._is_sharp(tile_radius):
-                yield tile_high, as_float(plan_high.core(tile_image, tile_high))
-                continue
-            inputs = {
-                "image_high": to_network(tile_image),
-                "image_low": to_network(plan_low.extract(low, tile_low)),
-                "blurred_low": to_network(plan_low.extract(blurred_low, tile_low)),
-                "defocus_low": to_network(network_defocus(tile_radius)),
-            }
-            output = self._sessions[Stage.GUIDED_UPSAMPLING].run(inputs)
-            yield tile_high, plan_high.core(from_network(output), tile_high)
+                core = as_float(above.core(tile_image, goal))
+            else:
+                inputs = {
+                    "image_high": to_network(tile_image),
+                    "image_low": to_network(plan.extract(low, tile)),
+                    "blurred_low": to_network(plan.extract(blurred_low, tile)),
+                    "defocus_low": to_network(network_defocus(tile_radius)),
+                }
+                core = above.core(from_network(session.run(inputs)), goal)
+            _place(result, goal, core)
+            report()
+
+        return upsample
 
 
 def _canvas(
@@ -174,17 +215,23 @@ def _canvas(
 def _place(result: NDArray[Any], tile: Tile, core: Array) -> None:
     """Write a core into the result, cut at the photo's border (the result of the top level is not padded)."""
     target = result[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
-    values = np.clip(core[: target.shape[0], : target.shape[1]], 0.0, 1.0)
-    target[...] = np.rint(values * 255).astype(np.uint8) if result.dtype == np.uint8 else values
+    values = core[: target.shape[0], : target.shape[1]]
+    if result.dtype == np.uint8:
+        scaled = np.multiply(values, np.float32(255))
+        target[...] = np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled)
+    else:
+        np.clip(values, 0.0, 1.0, out=target)
 
 
 def _counted(progress: Progress | None, total: int) -> Callable[[], None]:
     done = 0
+    lock = Lock()  # tiles may end on several threads
 
     def report() -> None:
         nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
+        with lock:
+            done += 1
+            if progress is not None:
+                progress(done, total)
 
     return report

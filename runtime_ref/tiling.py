@@ -24,6 +24,10 @@ class Tile:
     height: int
     width: int
 
+    def scaled(self, factor: int) -> Tile:
+        """The same part of a picture `factor` times as large."""
+        return Tile(*(factor * n for n in (self.top, self.left, self.height, self.width)))
+
 
 @dataclass(frozen=True)
 class TilePlan:
@@ -88,12 +92,22 @@ class TilePlan:
         """
         height, width = self.tile_size
         top, left = tile.top - self.halo, tile.left - self.halo
-        if top >= 0 and left >= 0 and top + height <= picture.shape[0] and left + width <= picture.shape[1]:
-            return picture[top : top + height, left : left + width]
-        rows = np.clip(np.arange(top, top + height), 0, picture.shape[0] - 1)
-        columns = np.clip(np.arange(left, left + width), 0, picture.shape[1] - 1)
-        return picture[rows[:, None], columns]
+        rows, above, below = _inside(top, height, picture.shape[0])
+        columns, before, after = _inside(left, width, picture.shape[1])
+        inside = picture[rows, columns]
+        if not (above or below or before or after):
+            return inside
+        return np.pad(inside, [(above, below), (before, after), *[(0, 0)] * (picture.ndim - 2)], mode="edge")
 
     def core(self, result: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """The part of a computed tile `[core + 2·halo, ...]` that belongs to the picture."""
         return result[self.halo : self.halo + tile.height, self.halo : self.halo + tile.width]
+
+
+def _inside(start: int, length: int, side: int) -> tuple[slice, int, int]:
+    """What of [start, start + length) lies inside [0, side), at least its nearest pixel, and how much is missing before
+    and after it."""
+    first = min(max(start, 0), side - 1)
+    last = max(min(start + length, side), first + 1)
+    before = min(max(first - start, 0), length - 1)
+    return slice(first, last), before, length - (last - first) - before

@@ -22,8 +22,8 @@ KINDS = {
 
 ZEROED = {
     Stage.DEPTH: "encoder.to_quarter.0.project.0",
-    Stage.LENS_BLUR: "kernels.context.4",
-    Stage.GUIDED_UPSAMPLING: "low.2",
+    Stage.LENS_BLUR: "context.4",
+    Stage.GUIDED_UPSAMPLING: "features.2",
 }
 IGNORED = {Stage.DEPTH: "image", Stage.LENS_BLUR: "defocus", Stage.GUIDED_UPSAMPLING: "blurred_low"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ Array = NDArray[np.floating[Any]]
 
 
 class Session(Protocol):
-    """One stage on one runtime."""
+    """One stage on one runtime. A session that several threads may run at once is a `SharedSession`, too."""
 
     @property
     def runtime(self) -> str:
@@ -31,6 +31,15 @@ class Session(Protocol):
         Returns:
             The stage's output, `[1, C, H, W]` float32.
         """
+        ...
+
+
+@runtime_checkable
+class SharedSession(Protocol):
+    """A stage that can be computed for several tiles at once."""
+
+    def side_by_side(self) -> tuple[Session, int]:
+        """The same stage with one core a call, and how many calls may run at once."""
         ...
 
 

@@ -35,8 +35,13 @@ class OnnxSession:
             reason = str(error).splitlines()[0]
             engine = "ONNX Runtime" if optimised else "ONNX Runtime without optimisations"
             raise DofkitError(f"{engine} cannot open {model} ({reason}); export the bundle again") from error
+        self._stage, self._model, self._threads, self._optimised = stage, model, threads, optimised
         self._output = OUTPUTS[stage].name
         self.runtime = f"ONNX Runtime {ort.__version__}" + ("" if optimised else ", unoptimised")
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         return self._session.run([self._output], dict(inputs))[0]
+
+    def side_by_side(self) -> tuple[OnnxSession, int]:
+        """The same model once more, on one core a call: ONNX Runtime lets any number of threads call it."""
+        return OnnxSession(self._stage, self._model, 1, self._optimised), self._threads

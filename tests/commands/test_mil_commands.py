@@ -202,8 +202,8 @@ def test_a_package_agrees_with_the_network_it_was_exported_from(
 @pytest.mark.parametrize(
     ("stage", "parameter", "first"),
     [
-        (Stage.LENS_BLUR, "kernels.context.4.weight", "kernels.context.4"),
-        (Stage.GUIDED_UPSAMPLING, "head.2.bias", "head.2"),
+        (Stage.LENS_BLUR, "context.4.weight", "context.4"),
+        (Stage.GUIDED_UPSAMPLING, "shares.bias", "shares"),
         # Its convolution is fused with the BatchNorm after it.
         (Stage.DEPTH, "encoder.to_eighth.1.filter.0.weight", "encoder.to_eighth.1.filter.1"),
     ],

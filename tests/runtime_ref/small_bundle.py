@@ -76,7 +76,7 @@ def write_bundle(
     stages = {stage: ({signal.name: tensor for signal in INPUTS[stage]}, tensor) for stage in Stage}
     write_golden(root / "golden" / "0.safetensors", golden_arrays(photo, photo.astype(np.float32), stages))
     (root / "parity.json").write_text(json.dumps({"verdict": "PASS", "results": rows}))
-    spec = TileSpec(tile=96, halo=16, align=2)
+    spec = TileSpec(tile=96, halo=20, align=2)
     manifest = Manifest(
         name="small",
         conventions={"disparity": "1 is nearest"} if conventions is None else conventions,

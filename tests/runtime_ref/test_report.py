@@ -178,7 +178,7 @@ def test_a_failure_that_names_no_case_is_every_cases() -> None:
 def page(tmp_path: Path) -> str:
     """A page of one golden case and one that is not the bundle's, with markup wherever text comes from elsewhere."""
     golden = GoldenCase(name="own", path="golden/0.x", kind="photo", focus=0.5, aperture=1, note="a <i>note</i>")
-    spec = TileSpec(tile=96, halo=16, align=2)
+    spec = TileSpec(tile=96, halo=20, align=2)
     manifest = Manifest(
         name="<small>",
         conventions={},

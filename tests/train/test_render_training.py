@@ -17,12 +17,35 @@ from dofkit.train.weights import load_weights
 TINY = ["--size", "32", "--levels", "1", "--batch", "2", "--held-out", "1", "--workers", "0", "--threads", "1"]
 
 
-def test_the_loss_is_zero_for_the_truth_and_weighs_blurred_regions_less() -> None:
+def test_the_loss_is_zero_for_the_truth_and_relative_to_what_the_lens_changes() -> None:
     truth = torch.full((1, 3, 8, 8), 0.5)
     assert lens_loss(truth, truth, truth) == 0
     wrong = truth + 0.1
-    assert lens_loss(wrong, truth, truth) == pytest.approx(0.1)
-    assert lens_loss(wrong, truth, truth - 0.25) == pytest.approx(0.1 / 3)
+    assert lens_loss(wrong, truth, truth) == pytest.approx(0.1 / 0.02)
+    assert lens_loss(wrong, truth, truth - 0.23) == pytest.approx(0.1 / 0.25)
+    assert lens_loss(wrong, truth, truth - 0.23, "plain") == pytest.approx(0.1)
+
+
+def test_gradients_count_one_and_a_half_times() -> None:
+    truth = torch.zeros(1, 3, 8, 8)
+    wrong = truth.clone()
+    wrong[..., 4:] = 0.1  # one step of 0.1 in each row: 8 of 56 differences across
+    assert lens_loss(wrong, truth, truth, "plain") == pytest.approx(0.05 + 1.5 * 0.1 / 7)
+
+
+def test_the_loss_in_decibels_is_the_mean_of_the_pictures_psnr() -> None:
+    truth = torch.zeros(2, 3, 8, 8)
+    ours = truth.clone()
+    ours[0] += 0.1  # 20 dB
+    ours[1] += 0.01  # 40 dB
+    assert -10 * lens_loss(ours, truth, truth, "psnr") == pytest.approx(30, abs=0.1)
+
+
+def test_one_network_can_learn_alone() -> None:
+    system = RenderSystem(LensBlurNet(), GuidedUpsamplingNet(), steps=1, only=Stage.GUIDED_UPSAMPLING)
+    (group,) = system.configure_optimizers()["optimizer"].param_groups
+    learned = {id(parameter) for parameter in group["params"]}
+    assert learned == {id(p) for p in system.upsampling.parameters() if p.requires_grad}
 
 
 def test_every_level_is_upsampled_from_the_networks_own_output() -> None:

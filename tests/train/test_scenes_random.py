@@ -1,5 +1,7 @@
 """Random scenes and the samples cut from them."""
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,11 @@ from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.data.render_samples import SceneLevels, SceneStore, TrainingWindows, WholeScenes, levels_of
-from dofkit.train.data.scenes import SceneSettings, random_scene
+from dofkit.train.data.scenes import SceneSettings, random_layers, random_lens, random_scene, seen_disparity
 from dofkit.train.data.sources import Sources, find_sources
-from dofkit.train.data.textures import random_shape, random_texture
-from dofkit.train.rendering.layered import SceneLens
+from dofkit.train.data.textures import random_texture
+from dofkit.train.rendering.layered import Layer, SceneLens, render
+from dofkit.train.rendering.lens import to_linear
 
 SETTINGS = SceneSettings(size=64, levels=1)
 
@@ -42,12 +45,73 @@ def test_a_seed_determines_its_scene() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_scenes_keep_to_their_ranges_and_to_eight_pixels_at_the_lowest_level(seed: int) -> None:
     scene = random_scene((0, seed), SETTINGS, Sources())
-    for plane in (scene.sharp, scene.blurred, scene.disparity):
+    for plane in (scene.sharp, scene.blurred, scene.disparity, scene.corrupted):
         assert plane.shape[:2] == (64, 64)
         assert plane.dtype == np.float32
         assert plane.min() >= 0
         assert plane.max() <= 1
     assert scene.lens.radius(scene.disparity).max() <= 8 * SETTINGS.unit
+
+
+def some_layers(seed: int) -> list[Layer]:
+    return random_layers(np.random.default_rng(seed), (64, 64), SETTINGS, Sources())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_layer_reaches_through_the_one_before_it(seed: int) -> None:
+    layers = some_layers(seed)
+    assert 2 <= len(layers) <= 5
+    assert layers[0].alpha.min() == 1
+    for behind, front in pairwise(layers):
+        assert (front.disparity >= behind.disparity - 1e-6).all()
+
+
+def test_surfaces_are_flat_slanted_and_curved() -> None:
+    """Slanted ones are affine to the last bits, so that rays meet them in closed form."""
+    rows, columns = np.mgrid[:64, :64]
+    plane = np.stack([np.ones(64 * 64), rows.ravel(), columns.ravel()], axis=1)
+    kinds = {"flat": 0, "slanted": 0, "curved": 0}
+    for disparity in (layer.disparity for seed in range(20) for layer in some_layers(seed)):
+        fitted = plane @ np.linalg.lstsq(plane, disparity.ravel(), rcond=None)[0]
+        affine = np.abs(fitted - disparity.ravel()).max() < 1e-5
+        kinds["curved" if not affine else "slanted" if np.ptp(disparity) > 1e-5 else "flat"] += 1
+    assert min(kinds.values()) >= 5
+
+
+def test_focus_is_often_on_the_nearest_layer_and_often_on_the_farthest() -> None:
+    """Both blurs are learnt: of what is behind a sharp subject, and of what hangs before a sharp background."""
+    drawn = [layers for layers in map(some_layers, range(12)) if (layers[-1].alpha > 0.5).any()]
+    lenses = [
+        (layers, random_lens(np.random.default_rng(seed), layers, SETTINGS)) for seed in range(12) for layers in drawn
+    ]
+    farthest = [lens.focus == np.median(layers[0].disparity) for layers, lens in lenses]
+    nearest = [lens.focus == np.median(layers[-1].disparity[layers[-1].alpha > 0.5]) for layers, lens in lenses]
+    assert np.mean(farthest) > 0.2
+    assert np.mean(nearest) > 0.25
+    assert np.mean([lens.aperture > 0.5 for _, lens in lenses]) > 0.5
+
+
+def test_a_scene_that_is_a_whole_photo_has_its_long_side() -> None:
+    scene = random_scene((0, 0), SceneSettings(size=64, levels=1, whole=True), Sources())
+    assert scene.sharp.shape == (64, 64, 3)
+    assert scene.lens.long_side == 64
+
+
+def test_the_truth_is_what_the_renderer_given_makes_of_the_layers() -> None:
+    """A lens that lets half of the light through."""
+    whole = random_scene((0, 1), SETTINGS, Sources())
+    dim = random_scene((0, 1), SETTINGS, Sources(), lambda layers, lens: render(layers, lens) * np.float32(0.5))
+    unclipped = whole.blurred < 0.999
+    assert np.allclose(to_linear(dim.blurred)[unclipped], to_linear(whole.blurred)[unclipped] / 2, atol=1e-4)
+    assert np.array_equal(dim.sharp, whole.sharp)
+    assert np.array_equal(dim.corrupted, whole.corrupted)
+
+
+def test_disparity_is_that_of_the_nearest_layer_that_covers_half() -> None:
+    light, alpha = np.zeros((1, 3, 3), np.float32), np.ones((1, 3), np.float32)
+    cover = np.array([[1, 0.6, 0.4]], np.float32)
+    layers = [Layer(light, alpha, alpha * 0.25), Layer(light, cover, alpha * 0.75)]
+    assert seen_disparity(layers).tolist() == [[0.75, 0.75, 0.25]]
 
 
 def test_scenes_use_the_folders_they_are_given(pictures: tuple[Path, Path]) -> None:
@@ -75,27 +139,26 @@ def test_a_folder_without_pictures_is_named_with_what_it_needs(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_textures_and_shapes_fill_any_size(seed: int) -> None:
+def test_textures_fill_any_size(seed: int) -> None:
     texture = random_texture(np.random.default_rng(seed), (50, 70))
-    shape = random_shape(np.random.default_rng(seed), (50, 70))
     assert texture.shape == (50, 70, 3)
-    assert shape.shape == (50, 70)
-    for plane in (texture, shape):
-        assert plane.min() >= 0
-        assert plane.max() <= 1
+    assert texture.min() >= 0
+    assert texture.max() <= 1
 
 
-def test_levels_are_area_averages_and_defocus_is_in_pixels_of_its_level() -> None:
+def test_levels_are_area_averages_of_light_and_defocus_is_in_pixels_of_its_level() -> None:
     scene = random_scene((0, 1), SETTINGS, Sources())
     levels = levels_of(scene, 1)
     assert [image.shape for image in levels.images] == [(32, 32, 3), (64, 64, 3)]
-    assert levels.images[0][0, 0, 0] / 255 == pytest.approx(scene.sharp[:2, :2, 0].mean(), abs=0.51 / 255)
+    light = np.square(scene.sharp[:2, :2, 0]).mean()  # light as the square of the encoded value, as in `halve`
+    assert levels.images[0][0, 0, 0] / 255 == pytest.approx(np.sqrt(light), abs=0.51 / 255)
+    assert levels.disparities[0][0, 0] / 65535 == pytest.approx(scene.disparity[:2, :2].mean(), abs=1e-4)
     lens = SceneLens(focus=0.5, aperture=0.5, long_side=640)  # 8 px for all of the range, at full size
-    defocus = SceneLevels(levels.images, levels.truths, levels.disparities, lens).defocus
+    defocus = replace(levels, lens=lens).defocus
     disparity = np.array([0, 0.5, 0.75, 1], np.float32)
     assert defocus(1, disparity).tolist() == [-0.5, 0, 0.25, 0.5]
     assert defocus(0, disparity).tolist() == [-0.25, 0, 0.125, 0.25]
-    assert abs(SceneLevels([], [], [], SceneLens(0.0, 1.0, 1280)).defocus(-1, disparity)).max() == 1  # clipped
+    assert abs(SceneLevels([], [], [], [], SceneLens(0.0, 1.0, 1280)).defocus(-1, disparity)).max() == 1  # clipped
 
 
 def test_a_stored_scene_is_the_one_drawn(tmp_path: Path) -> None:
@@ -125,7 +188,8 @@ def test_windows_of_neighbouring_levels_show_the_same_place(tmp_path: Path) -> N
         if around is not None:
             assert step["defocus_low"].equal(around[:, y : y + 8, x : x + 8])
         high = step["image_high"]
-        assert high.unfold(1, 2, 2).unfold(2, 2, 2).mean(dim=(3, 4)).allclose(step["image_low"], atol=1.01 / 255)
+        light = high.square().unfold(1, 2, 2).unfold(2, 2, 2).mean(dim=(3, 4))
+        assert light.sqrt().allclose(step["image_low"], atol=1.01 / 255)
         below, around = high, None
 
 
@@ -134,6 +198,35 @@ def test_a_sample_is_determined_by_its_index(tmp_path: Path) -> None:
     first, again = (TrainingWindows(store, 0, halo=4, reuse=4)[7] for _ in range(2))
     assert first["image"].equal(again["image"])
     assert first["steps"][0]["offset"].equal(again["steps"][0]["offset"])
+
+
+def test_the_share_of_windows_asked_for_sees_the_corrupted_disparity(tmp_path: Path) -> None:
+    def defocus(corrupted: float, index: int):
+        settings = SceneSettings(size=32, levels=1, corrupted=corrupted)
+        return TrainingWindows(SceneStore(tmp_path, 0, settings, Sources()), 0, halo=4, reuse=40)[index]["defocus"]
+
+    true, wrong, mixed = ([defocus(share, index) for index in range(30)] for share in (0.0, 1.0, 0.5))
+    differ = [index for index in range(30) if not true[index].equal(wrong[index])]
+    seen_wrong = [mixed[index].equal(wrong[index]) for index in differ]
+    assert all(mixed[index].equal(true[index]) or mixed[index].equal(wrong[index]) for index in range(30))
+    assert 0.25 < np.mean(seen_wrong) < 0.75
+
+
+def test_a_scene_stored_in_an_older_format_is_rendered_again(tmp_path: Path) -> None:
+    store = SceneStore(tmp_path, 0, SETTINGS, Sources())
+    fresh = store[1]
+    with np.load(tmp_path / "000001.npz") as stored:
+        older = {name: stored[name] for name in stored.files if not name.startswith("corrupted")}
+    np.savez(tmp_path / "000001.npz", **older)
+    assert np.array_equal(store[1].corrupted[1], fresh.corrupted[1])
+
+
+def test_whole_scenes_see_the_true_disparity_unless_told_otherwise(tmp_path: Path) -> None:
+    store = SceneStore(tmp_path, 0, SETTINGS, Sources())
+    for corrupted, planes in ((False, store[0].disparities), (True, store[0].corrupted)):
+        expected = store[0].defocus(1, (planes[1] / 65535).astype(np.float32))
+        shown = WholeScenes(store, 1, corrupted)[0]["defocus"][1].numpy()[0]
+        assert np.allclose(shown, expected, atol=1e-6)
 
 
 def test_whole_scenes_hold_every_level_and_end_where_they_should(tmp_path: Path) -> None:

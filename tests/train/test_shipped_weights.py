@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,6 +11,8 @@ from dofkit.runtime_ref.stage import Stage
 from dofkit.train.networks import LensBlurNet
 from dofkit.train.rendering.lens import disc
 from dofkit.train.weights import SHIPPED, load_weights, weights_file
+
+RENDERING = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
 
 
 @pytest.fixture(scope="module")
@@ -26,23 +30,34 @@ def noise() -> torch.Tensor:
 
 
 def _psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(-10 * torch.log10((a - b)[..., 16:-16, 16:-16].square().mean()))
+    return float(-10 * torch.log10((a - b)[..., 20:-20, 20:-20].square().mean()))
 
 
 def test_all_stages_together_take_at_most_12_mb() -> None:
     assert sum(weights_file(stage, SHIPPED).stat().st_size for stage in Stage) <= 12_000_000
 
 
-def test_the_kernels_see_as_far_as_the_blur_reaches(blur: LensBlurNet, noise: torch.Tensor) -> None:
-    # A kernel path whose ReLUs have died predicts from the nearest two pixels alone, and its loss hardly shows it.
-    defocus = torch.full((1, 1, 96, 96), -0.5)
-    defocus[..., 40:] = 0.5
-    scene = torch.cat([noise, defocus], dim=1).requires_grad_()
-    blur.kernels(scene)[..., 48, 48].sum().backward()
-    assert scene.grad is not None
-    rows = scene.grad.abs().sum((0, 1)).amax(1).nonzero()
-    assert int(rows.min()) <= 48 - 8
-    assert int(rows.max()) >= 48 + 8
+def test_both_rendering_networks_take_at_most_2_mb_in_fp16() -> None:
+    numbers = sum(p.numel() for stage in RENDERING for p in load_weights(stage).parameters())
+    assert 2 * numbers <= 2_000_000
+
+
+def test_the_learned_paths_are_alive(blur: LensBlurNet) -> None:
+    # A path whose ReLUs have all died costs a few tenths of a decibel, and no loss shows it.
+    image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    defocus = torch.linspace(-1, 1, 96).expand(1, 1, 96, 96)
+    alive: dict[str, float] = {}
+
+    def count(name: str) -> Any:
+        return lambda module, inputs, output: alive.update({name: float((output > 0).any((0, 2, 3)).float().mean())})
+
+    heads = {"context": blur.context[-1], "source": blur.source[1], "correction": blur.correction[1]}
+    hooks = [module.register_forward_hook(count(name)) for name, module in heads.items()]
+    with torch.inference_mode():
+        blur(image, defocus)
+    for hook in hooks:
+        hook.remove()
+    assert min(alive.values()) > 0.6, alive
 
 
 @pytest.mark.parametrize("value", [0.2, 0.5, 1.0])
@@ -51,7 +66,7 @@ def test_flat_colour_stays_flat_at_any_defocus(blur: LensBlurNet, value: float) 
     for c in (-1.0, 0.0, 0.5):
         with torch.inference_mode():
             output = blur(picture, torch.full((1, 1, 64, 64), c))
-        assert (output - picture)[..., 16:-16, 16:-16].abs().max() < 0.02
+        assert (output - picture)[..., 20:-20, 20:-20].abs().max() < 0.02
 
 
 def test_what_is_in_focus_passes_through(blur: LensBlurNet, noise: torch.Tensor) -> None:

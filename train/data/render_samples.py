@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import torch
 from torch.utils.data import Dataset
 
 from ...runtime_ref.optics import defocus, network_defocus
-from ..rendering.layered import SceneLens
+from ...runtime_ref.pyramid import halve, resize
+from ..rendering.layered import SceneLens, render
 from ..rendering.lens import Array
-from .scenes import Scene, SceneSettings, random_scene
+from .scenes import Scene, SceneSettings, Truth, random_scene
 from .sources import Sources
 
 Stored = npt.NDArray[np.unsignedinteger[Any]]
@@ -25,17 +26,18 @@ Stored = npt.NDArray[np.unsignedinteger[Any]]
 
 @dataclass(frozen=True)
 class SceneLevels:
-    """A scene at every level, lowest first, by 2x2 averages.
+    """A scene at every level, lowest first.
 
     Attributes:
         images, truths: sharp and blurred, [H, W, 3] of 8 bit, sRGB-encoded.
-        disparities: [H, W] of 16 bit.
+        disparities, corrupted: true disparity and what a bad depth network gives, [H, W] of 16 bit.
         lens: at full size.
     """
 
     images: list[Stored]
     truths: list[Stored]
     disparities: list[Stored]
+    corrupted: list[Stored]
     lens: SceneLens
 
     def defocus(self, level: int, disparity: Array) -> Array:
@@ -52,19 +54,21 @@ class SceneStore:
         folder: where they are kept; one folder a seed, settings and sources.
         seed: of all scenes; training and validation differ in it.
         settings, sources: of the scenes.
+        truth: how their light reaches the sensor.
     """
 
     folder: Path
     seed: int
     settings: SceneSettings
     sources: Sources
+    truth: Truth = render
 
     def __getitem__(self, number: int) -> SceneLevels:
         file = self.folder / f"{number:06d}.npz"
         try:
             return _read(file)
-        except (FileNotFoundError, zipfile.BadZipFile):
-            scene = random_scene((self.seed, number), self.settings, self.sources)
+        except (FileNotFoundError, zipfile.BadZipFile, KeyError):  # none, half-written, or of an older format
+            scene = random_scene((self.seed, number), self.settings, self.sources, self.truth)
             _write(file, levels_of(scene, self.settings.levels))
             return _read(file)
 
@@ -73,7 +77,8 @@ class TrainingWindows(Dataset[dict[str, Any]]):
     """Sample i: a scene of the store, flipped and turned, cut to one window at each level.
 
     Every `reuse`-th sample brings a new scene; the others draw from those rendered so far, so that rendering keeps
-    pace with training. All is drawn from (seed, i).
+    pace with training. The settings' share of samples sees the corrupted disparity, at all levels alike. All is drawn
+    from (seed, i).
 
     Attributes:
         store: the scenes.
@@ -86,7 +91,7 @@ class TrainingWindows(Dataset[dict[str, Any]]):
 
     FIRST = 48  # scenes before the first is reused
 
-    def __init__(self, store: SceneStore, seed: int, halo: int, reuse: int, core: int = 64, window: int = 48) -> None:
+    def __init__(self, store: SceneStore, seed: int, halo: int, reuse: int, core: int = 96, window: int = 64) -> None:
         self.store, self.seed, self.halo, self.reuse = store, seed, halo, reuse
         self.core = min(core, store.settings.size // store.settings.unit)
         self.window = min(window, self.core)
@@ -95,7 +100,10 @@ class TrainingWindows(Dataset[dict[str, Any]]):
         rng = np.random.default_rng((self.seed, index))
         newest = index // self.reuse + self.FIRST
         number = newest if index % self.reuse == 0 else int(rng.integers(newest))
-        return self._cut(rng, _turned(rng, self.store[number]))
+        scene = _turned(rng, self.store[number])
+        if rng.random() < self.store.settings.corrupted:
+            scene = replace(scene, disparities=scene.corrupted)
+        return self._cut(rng, scene)
 
     def _cut(self, rng: np.random.Generator, scene: SceneLevels) -> dict[str, Any]:
         """Level 0 with its halo, then for each upsampling the window's place in the level below and its tensors."""
@@ -124,10 +132,15 @@ class TrainingWindows(Dataset[dict[str, Any]]):
 
 
 class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
-    """Held-out scenes in full: lists of images, blurred images and defocus maps from the lowest level up."""
+    """Held-out scenes in full: lists of images, blurred images and defocus maps from the lowest level up.
 
-    def __init__(self, store: SceneStore, count: int) -> None:
-        self.store, self.count = store, count
+    Attributes:
+        store: the scenes; the first `count` are taken.
+        corrupted: defocus from the corrupted disparity instead of the true one.
+    """
+
+    def __init__(self, store: SceneStore, count: int, corrupted: bool = False) -> None:
+        self.store, self.count, self.corrupted = store, count, corrupted
 
     def __len__(self) -> int:
         return self.count
@@ -136,10 +149,11 @@ class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
         if not 0 <= index < self.count:
             raise IndexError(index)
         scene, corner = self.store[index], np.zeros(2, int)
+        disparities = scene.corrupted if self.corrupted else scene.disparities
         return {
             "images": [_window(image, corner, len(image)) for image in scene.images],
             "truths": [_window(truth, corner, len(truth)) for truth in scene.truths],
-            "defocus": [_defocus(scene, k, d, corner, len(d)) for k, d in enumerate(scene.disparities)],
+            "defocus": [_defocus(scene, k, d, corner, len(d)) for k, d in enumerate(disparities)],
         }
 
 
@@ -149,15 +163,18 @@ def levels_of(scene: Scene, levels: int) -> SceneLevels:
         [_stored(plane, np.uint8) for plane in _pyramid(scene.sharp, levels)],
         [_stored(plane, np.uint8) for plane in _pyramid(scene.blurred, levels)],
         [_stored(plane, np.uint16) for plane in _pyramid(scene.disparity, levels)],
+        [_stored(plane, np.uint16) for plane in _pyramid(scene.corrupted, levels)],
         scene.lens,
     )
 
 
 def _pyramid(plane: Array, levels: int) -> list[Array]:
+    """All levels, lowest first, by the rule of the runtime for pictures, by plain means for maps."""
     found = [plane]
     for _ in range(levels):
         top = found[0]
-        found.insert(0, (top[::2, ::2] + top[1::2, ::2] + top[::2, 1::2] + top[1::2, 1::2]) * np.float32(0.25))
+        height, width = top.shape[0] // 2, top.shape[1] // 2
+        found.insert(0, halve(top, (height, width)) if top.ndim == 3 else resize(top, (height, width)))
     return found
 
 
@@ -201,6 +218,7 @@ def _turned(rng: np.random.Generator, scene: SceneLevels) -> SceneLevels:
         [turn(image) for image in scene.images],
         [turn(truth) for truth in scene.truths],
         [turn(disparity) for disparity in scene.disparities],
+        [turn(disparity) for disparity in scene.corrupted],
         scene.lens,
     )
 
@@ -214,6 +232,7 @@ def _write(file: Path, scene: SceneLevels) -> None:
         planes[f"image{level}"] = scene.images[level]
         planes[f"truth{level}"] = scene.truths[level]
         planes[f"disparity{level}"] = scene.disparities[level]
+        planes[f"corrupted{level}"] = scene.corrupted[level]
     lens = scene.lens
     with partial.open("wb") as stream:
         np.savez(stream, lens=np.array([lens.focus, lens.aperture, lens.long_side]), **planes)
@@ -225,7 +244,8 @@ def _read(file: Path) -> SceneLevels:
         pass
     with np.load(file) as stored:
         levels = range(sum(name.startswith("image") for name in stored.files))
-        images, truths, disparities = (
-            [stored[f"{name}{level}"] for level in levels] for name in ("image", "truth", "disparity")
+        images, truths, disparities, corrupted = (
+            [stored[f"{name}{level}"] for level in levels] for name in ("image", "truth", "disparity", "corrupted")
         )
-        return SceneLevels(images, truths, disparities, SceneLens(*(float(value) for value in stored["lens"])))
+        lens = SceneLens(*(float(value) for value in stored["lens"]))
+        return SceneLevels(images, truths, disparities, corrupted, lens)

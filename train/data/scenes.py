@@ -6,17 +6,27 @@ A scene is drawn from its seed alone: the same seed and sources give the same sc
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
-from scipy import ndimage
 
-from ...runtime_ref.optics import NETWORK_RADIUS
-from ...runtime_ref.pyramid import resize
+from ...runtime_ref.optics import LONG_SIDE_PER_RADIUS
+from ...runtime_ref.pyramid import LOWEST_LONG_SIDE
+from ..rendering.aperture import render_through_aperture
 from ..rendering.layered import Layer, SceneLens, render
-from ..rendering.lens import Array, to_linear, to_srgb
-from .sources import Sources, read_image, read_mask
-from .textures import Rng, Size, lights, noise, random_shape, random_texture
+from ..rendering.lens import Array, to_srgb
+from .corruption import corrupt
+from .sources import Sources
+from .surfaces import emit, foreground, ground, set_apart, sheet, surface
+from .textures import Rng, Size
+
+Truth = Callable[[Sequence[Layer], SceneLens], Array]
+"""Layers on a canvas with a margin, and a lens -> linear radiance [H, W, 3]."""
+
+TruthName = Literal["aperture", "layered"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +37,15 @@ class SceneSettings:
         size: side of the square picture in pixels at full resolution.
         levels: doublings from the lowest level to the full size; the blur reaches 8 · 2^levels pixels.
         real: share of surfaces taken from the sources' pictures, where there are any.
-        corrupted: share of scenes whose disparity is given as badly as a depth network gives it.
+        corrupted: share of training windows whose disparity is as bad as a depth network gives it.
+        whole: each scene is a photo of its own; else a part of a photo whose long side is at most 320 · 2^levels.
     """
 
-    size: int = 640
-    levels: int = 3
+    size: int = 512
+    levels: int = 2
     real: float = 0.7
     corrupted: float = 0.4
+    whole: bool = False
 
     @property
     def unit(self) -> int:
@@ -41,9 +53,14 @@ class SceneSettings:
         return 2**self.levels
 
     @property
+    def long_side(self) -> int:
+        """The longest side in pixels that the photo of a scene can have."""
+        return self.size if self.whole else LOWEST_LONG_SIDE * self.unit
+
+    @property
     def margin(self) -> int:
         """Pixels around the picture that its blur can see."""
-        return int(NETWORK_RADIUS) * self.unit
+        return math.ceil(self.long_side / LONG_SIDE_PER_RADIUS)
 
 
 @dataclass(frozen=True)
@@ -53,140 +70,78 @@ class Scene:
     Attributes:
         sharp: [S, S, 3], all in focus, sRGB-encoded in [0, 1].
         blurred: [S, S, 3], through the lens, sRGB-encoded in [0, 1].
-        disparity: [S, S] in [0, 1], 1 = nearest; as a depth network might give it, so not always true.
-        lens: focus, aperture and long side at full size (a virtual photo of which the scene is a part).
+        disparity: [S, S] in [0, 1], 1 = nearest: of the nearest layer that covers at least half of the pixel.
+        corrupted: [S, S] in [0, 1], the same as a bad depth network gives it.
+        lens: focus, aperture and long side at full size (of a photo of which the scene may be a part).
     """
 
     sharp: Array
     blurred: Array
     disparity: Array
+    corrupted: Array
     lens: SceneLens
 
 
-def random_scene(seed: tuple[int, ...], settings: SceneSettings, sources: Sources) -> Scene:
-    """Draw and render one scene."""
+def random_scene(seed: tuple[int, ...], settings: SceneSettings, sources: Sources, truth: Truth = render) -> Scene:
+    """Draw one scene and show it through its lens, as `truth` renders it."""
     rng = np.random.default_rng(seed)
     side = settings.size + 2 * settings.margin
-    layers = _layers(rng, (side, side), settings, sources)
-    lens = _lens(rng, layers, settings)
+    layers = random_layers(rng, (side, side), settings, sources)
+    lens = random_lens(rng, layers, settings)
     inner = slice(settings.margin, settings.margin + settings.size)
     sharp = render(layers, SceneLens(lens.focus, 0.0, lens.long_side))
-    blurred = render(layers, lens)
-    disparity = _seen_disparity(layers)
-    if rng.random() < settings.corrupted:
-        disparity = _corrupt(rng, disparity, settings.unit)
-    return Scene(to_srgb(sharp[inner, inner]), to_srgb(blurred[inner, inner]), disparity[inner, inner], lens)
+    disparity = seen_disparity(layers)[inner, inner]
+    return Scene(
+        to_srgb(sharp[inner, inner]),
+        to_srgb(truth(layers, lens)[inner, inner]),
+        disparity,
+        corrupt(rng, disparity, settings.unit),
+        lens,
+    )
 
 
-def _layers(rng: Rng, size: Size, settings: SceneSettings, sources: Sources) -> list[Layer]:
-    """Background and one to three foregrounds, far to near."""
-    count = int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
-    depths = np.sort(rng.uniform(0, 1, count + 1))
-    if rng.random() < 0.6:  # a portrait: the background is well behind
-        depths[0] *= 0.4
-    background = _surface(rng, size, settings, sources)
-    opaque = np.ones(size, np.float32)
-    layers = [Layer(_emit(rng, background), opaque, _sheet(rng, size, depths[0], ground=rng.random() < 0.3))]
-    for depth in depths[1:]:
-        picture, alpha = _foreground(rng, size, settings, sources)
-        layers.append(Layer(_emit(rng, picture), alpha, _sheet(rng, size, depth, ground=False)))
+def truth_of(name: TruthName, samples: int) -> Truth:
+    """The renderer of this name: "layered" blurs each layer by itself, "aperture" casts `samples` rays a pixel."""
+    return render if name == "layered" else partial(render_through_aperture, samples=samples)
+
+
+def random_layers(rng: Rng, size: Size, settings: SceneSettings, sources: Sources) -> list[Layer]:
+    """Background and one to four foregrounds on a canvas of `size`, far to near; none reaches through another."""
+    count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
+    depths = _depths(rng, count + 1)
+    walls = np.concatenate([[0.0], (depths[:-1] + depths[1:]) / 2, [1.0]])
+    picture = surface(rng, size, sources, settings.real)
+    if rng.random() < 0.3:
+        far = ground(rng, size, (float(depths[0]), float(depths[1])))
+        walls[1] = depths[1]  # the first foreground may stand on it
+    else:
+        far = sheet(rng, size, depths[0], (walls[0], walls[1]))
+    layers = [Layer(emit(rng, picture), np.ones(size, np.float32), far)]
+    for number in range(1, count + 1):
+        front, alpha = foreground(rng, size, sources, settings.real)
+        front = set_apart(rng, front, alpha, picture)
+        layers.append(
+            Layer(emit(rng, front), alpha, sheet(rng, size, depths[number], (walls[number], walls[number + 1])))
+        )
+        picture = (picture + alpha[..., None] * (front - picture)).astype(np.float32)
     return layers
 
 
-def _lens(rng: Rng, layers: list[Layer], settings: SceneSettings) -> SceneLens:
-    """Focus mostly on a layer's visible middle, any aperture, sometimes everything in focus."""
-    if rng.random() < 0.75:
-        layer = layers[rng.integers(len(layers))] if rng.random() < 0.4 else layers[-1]
+def random_lens(rng: Rng, layers: list[Layer], settings: SceneSettings) -> SceneLens:
+    """Focus mostly on the nearest layer or the farthest, at times elsewhere; any aperture, mostly large."""
+    kind = rng.random()
+    if kind < 0.8:
+        layer = layers[-1] if kind < 0.4 else layers[0] if kind < 0.65 else layers[rng.integers(len(layers))]
         visible = layer.disparity[layer.alpha > 0.5]
         focus = float(np.median(visible)) if visible.size else 0.5
     else:
         focus = float(rng.uniform(0, 1))
-    aperture = float(rng.uniform(0, 0.08)) if rng.random() < 0.06 else float(rng.uniform(0.25, 1))
-    return SceneLens(focus, aperture, float(rng.uniform(220, 320)) * settings.unit)
+    aperture = float(rng.uniform(0, 0.1)) if rng.random() < 0.06 else float(1 - 0.8 * rng.random() ** 1.5)
+    part = settings.whole or rng.random() < 0.5
+    return SceneLens(focus, aperture, settings.long_side * (1.0 if part else float(rng.uniform(0.6, 1))))
 
 
-def _surface(rng: Rng, size: Size, settings: SceneSettings, sources: Sources) -> Array:
-    """A picture that fills the canvas, [H, W, 3] sRGB-encoded."""
-    files = (*sources.photos, *(image for image, _ in sources.cutouts))
-    if not files or rng.random() >= settings.real:
-        return random_texture(rng, size)
-    photo = read_image(files[rng.integers(len(files))])
-    least = 0.6 * size[0] / max(photo.shape[:2])  # smaller ones would repeat too often to look like a place
-    zoom = max(least, math.exp(rng.uniform(math.log(0.6), math.log(2.5))))
-    photo = resize(photo, _scaled(photo, zoom))
-    return _with_grain(rng, _tile(rng, photo, size))
-
-
-def _foreground(rng: Rng, size: Size, settings: SceneSettings, sources: Sources) -> tuple[Array, Array]:
-    """Picture [H, W, 3] and coverage [H, W] of something in front."""
-    if sources.cutouts and rng.random() < settings.real:
-        return _cutout(rng, size, sources)
-    return _surface(rng, size, settings, sources), random_shape(rng, size)
-
-
-def _cutout(rng: Rng, size: Size, sources: Sources) -> tuple[Array, Array]:
-    """A subject cut out of a photo by its mask, somewhere on the canvas."""
-    image_file, mask_file = sources.cutouts[rng.integers(len(sources.cutouts))]
-    image, mask = read_image(image_file), read_mask(mask_file)
-    mask = np.asarray(ndimage.grey_erosion(mask, size=(3, 3)), np.float32)  # a pixel less keeps the old background out
-    zoom = rng.uniform(0.5, 1.4) * size[0] / max(image.shape[:2])
-    shape = _scaled(image, zoom)
-    mask = np.clip(3 * resize(_smoothed(mask, 0.7), shape) - 1, 0, 1)  # upscaled edges sharp again
-    picture, alpha = np.zeros((*size, 3), np.float32), np.zeros(size, np.float32)
-    shift = [round(rng.uniform(-0.25, 0.25) * side + (side - own) / 2) for side, own in zip(size, shape, strict=True)]
-    here = tuple(slice(max(s, 0), min(s + own, side)) for s, own, side in zip(shift, shape, size, strict=True))
-    there = tuple(slice(h.start - s, h.stop - s) for h, s in zip(here, shift, strict=True))
-    picture[here], alpha[here] = _with_grain(rng, resize(image, shape))[there], mask[there]
-    return picture, alpha.astype(np.float32)
-
-
-def _with_grain(rng: Rng, picture: Array) -> Array:
-    """Fine detail for enlarged photos, so that sharpness at full size is there to be kept."""
-    strength = rng.uniform(0, 0.06) if rng.random() < 0.7 else 0.0
-    grain = noise(rng, picture.shape[:2], rng.uniform(0, 0.6))
-    return np.clip(picture + np.float32(strength) * grain[..., None], 0, 1)
-
-
-def _tile(rng: Rng, photo: Array, size: Size) -> Array:
-    """A crop of `size` at random; photos that are too small go on mirrored."""
-    pad = [(0, max(0, side - own)) for side, own in zip(size, photo.shape, strict=False)]
-    photo = np.pad(photo, [*pad, (0, 0)], mode="symmetric")
-    y, x = (int(rng.integers(own - side + 1)) for side, own in zip(size, photo.shape, strict=False))
-    return photo[y : y + size[0], x : x + size[1]]
-
-
-def _emit(rng: Rng, picture: Array) -> Array:
-    """sRGB → radiance. Small clipped spots shine above 1, and some scenes get lamps: both become discs when blurred.
-
-    Large clipped areas (paper, sky) stay at 1, or blur would grow them as it never does in photos.
-    """
-    light = to_linear(picture)
-    clipped = picture.min(axis=2) > 0.97
-    if clipped.any():
-        reach = max(2, picture.shape[1] // 80)
-        large = np.asarray(ndimage.binary_opening(clipped[::2, ::2], np.ones((reach, reach))), bool)
-        large = large.repeat(2, axis=0).repeat(2, axis=1)[: picture.shape[0], : picture.shape[1]]
-        light = light * (1 + 3 * (clipped & ~large)[..., None].astype(np.float32))
-    if rng.random() < 0.2:
-        light = light * np.float32(rng.uniform(0.1, 1)) + lights(rng, picture.shape[:2], int(rng.integers(5, 60)))
-    return light.astype(np.float32)
-
-
-def _sheet(rng: Rng, size: Size, depth: float, ground: bool) -> Array:
-    """Disparity [H, W] around `depth`: flat, slanted or curved; a ground comes nearer towards the bottom edge."""
-    y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j].astype(np.float32)
-    if ground:
-        plane = depth + rng.uniform(0.1, 0.5) * (y + rng.uniform(-0.3, 0.5))
-    elif (kind := rng.random()) < 0.55:
-        plane = np.full(size, depth)
-    elif kind < 0.8:
-        plane = depth + rng.normal(0, 0.06) * x + rng.normal(0, 0.06) * y
-    else:
-        plane = depth + rng.normal(0, 0.06) * (x**2 + y**2) + 0.02 * noise(rng, size, 2.5)
-    return np.clip(plane, 0, 1).astype(np.float32)
-
-
-def _seen_disparity(layers: list[Layer]) -> Array:
+def seen_disparity(layers: Sequence[Layer]) -> Array:
     """Disparity [H, W] of the nearest layer that covers at least half of a pixel."""
     disparity = layers[0].disparity
     for layer in layers[1:]:
@@ -194,21 +149,11 @@ def _seen_disparity(layers: list[Layer]) -> Array:
     return disparity
 
 
-def _corrupt(rng: Rng, disparity: Array, unit: int) -> Array:
-    """Mistakes of a depth network: soft edges, edges a little off, a wrong offset; `unit` is a lowest-level pixel."""
-    kind = rng.random()
-    if kind < 0.5:
-        return _smoothed(disparity, rng.uniform(0.4, 1.3) * unit)
-    if kind < 0.85:
-        reach = 2 * int(rng.uniform(0.3, 1.2) * unit) + 1
-        shift = ndimage.maximum_filter if rng.random() < 0.5 else ndimage.minimum_filter
-        return _smoothed(np.asarray(shift(disparity, size=reach), np.float32), 0.4 * unit)
-    return np.clip(disparity + rng.normal(0, 0.02), 0, 1).astype(np.float32)
-
-
-def _scaled(picture: Array, zoom: float) -> Size:
-    return max(16, round(picture.shape[0] * zoom)), max(16, round(picture.shape[1] * zoom))
-
-
-def _smoothed(plane: Array, sigma: float) -> Array:
-    return np.asarray(ndimage.gaussian_filter(plane, sigma), np.float32)
+def _depths(rng: Rng, count: int) -> Array:
+    """Disparities of the layers, far to near: often the background lies well behind, or something close to the lens."""
+    depths = np.sort(rng.uniform(0, 1, count))
+    if rng.random() < 0.6:
+        depths[0] *= 0.4
+    if rng.random() < 0.35:
+        depths[-1] = 1 - 0.4 * (1 - depths[-1])
+    return depths.astype(np.float32)

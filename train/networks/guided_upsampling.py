@@ -1,7 +1,9 @@
 """Guided upsampling: one level of blur up, led by the sharp image; the same weights serve every level.
 
 From DeepLens (Wang et al. 2018, sec. 3.3): H = M_A · A + M_L · L̂ (Eq. 3), applied recurrently until full resolution.
-Ours: the two weight maps sum to 1, so flat colour survives any number of levels, and the network is small.
+Ours: the sum is taken by octaves, H = L̂ + M₁ · (A − Â) + M₂ · (Â − L̂), where Â is the sharp image of the level below,
+enlarged like L̂. M₁ = M₂ is Eq. 3; apart they keep detail behind a blurred edge and fade it under slight blur. The
+network runs at the low resolution, each of its pixels with the four that it becomes: a quarter of the work.
 """
 
 from __future__ import annotations
@@ -12,31 +14,28 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...runtime_ref.optics import NETWORK_RADIUS
+from .filters import convolution, enlarging, fixed
+
 
 @dataclass(frozen=True)
 class GuidedUpsamplingConfig:
     """Sizes of the network.
 
     Attributes:
-        low_width: channels of the low-resolution features.
-        low_layers: convolutions that make them; each adds one low-resolution pixel to the receptive field.
-        high_width: channels of the high-resolution features.
-        head_width: channels of the high-resolution head.
+        width: channels of the features.
+        layers: 3×3 convolutions that make them; each adds one low-resolution pixel to the receptive field. A 1×1 one
+            follows.
+        near_focus: widths in low-resolution pixels of the maps max(0, 1 − |c| / width). How much of the finest octave a
+            lens keeps falls from all to nothing within these; the defocus itself, in units of 8, hardly moves there.
     """
 
-    low_width: int = 16
-    low_layers: int = 3
-    high_width: int = 8
-    head_width: int = 10
+    width: int = 16
+    layers: int = 2
+    near_focus: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
 
-
-def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1)
-
-
-def _twice(maps: torch.Tensor) -> torch.Tensor:
-    """[N, C, H, W] → [N, C, 2H, 2W], bilinear with half-pixel centres."""
-    return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "near_focus", tuple(self.near_focus))  # JSON brings a list
 
 
 class GuidedUpsamplingNet(nn.Module):
@@ -47,20 +46,24 @@ class GuidedUpsamplingNet(nn.Module):
         align: H, W and tile origins are multiples of this.
     """
 
-    halo: int = 6
+    halo: int = 4
     align: int = 1
+    slopes: torch.Tensor
 
     def __init__(self, config: GuidedUpsamplingConfig | None = None) -> None:
         super().__init__()
         self.config = config or GuidedUpsamplingConfig()
-        width, head = self.config.low_width, self.config.head_width
-        low: list[nn.Module] = []
-        for i in range(self.config.low_layers):
-            low += [_convolution(7 if i == 0 else width, width), nn.ReLU()]
-        self.low = nn.Sequential(*low)
-        self.high = nn.Sequential(_convolution(3, self.config.high_width), nn.ReLU())
-        inputs = width + 7 + self.config.high_width + 3
-        self.head = nn.Sequential(_convolution(inputs, head), nn.ReLU(), _convolution(head, 1), nn.Sigmoid())
+        width = self.config.width
+        self.enlarge = fixed(enlarging().repeat(6, 1, 1, 1), groups=6)
+        self.gather = fixed(torch.eye(4).view(4, 1, 2, 2).repeat(3, 1, 1, 1), groups=3, stride=2)
+        slopes = [NETWORK_RADIUS / reach for reach in self.config.near_focus]
+        self.register_buffer("slopes", torch.tensor(slopes).view(1, -1, 1, 1), persistent=False)
+        inputs = 12 + 7 + len(slopes)  # with five of them 24: a multiple of what vector units take at a time
+        layers: list[nn.Module] = []
+        for i in range(self.config.layers):
+            layers += [convolution(inputs if i == 0 else width, width), nn.ReLU()]
+        self.features = nn.Sequential(*layers, convolution(width, width, 1), nn.ReLU())
+        self.shares = convolution(width, 8, 1)
 
     def forward(
         self,
@@ -87,7 +90,12 @@ class GuidedUpsamplingNet(nn.Module):
 
         Channel-last targets join them before they enter the network: joined inside, each would be transposed.
         """
-        features = _twice(torch.cat([self.low(scene), scene], dim=1))
-        sharp = self.head(torch.cat([features, self.high(image_high), image_high], dim=1))
-        blurred = features[:, -4:-1]  # L̂: the scene's last channels but one, already enlarged
-        return sharp * image_high + (1.0 - sharp) * blurred
+        sharp = self.gather(image_high)  # pixel_unshuffle, without its 6-d transpose
+        enlarged = self.enlarge(scene[:, :6])
+        low, blurred = enlarged[:, :12], enlarged[:, 12:]
+        near = torch.relu(1.0 - scene[:, 6:].abs() * self.slopes)
+        shares = torch.sigmoid(self.shares(self.features(torch.cat([sharp, scene, near], dim=1))))
+        shares = (1.04 * shares - 0.02).clamp(0.0, 1.0)  # so that 0 and 1 are reached: in focus nothing is lost
+        detail, tone = (torch.cat([part] * 3, dim=1) for part in (shares[:, :4], shares[:, 4:]))
+        mixed = blurred + detail * (sharp - low) + tone * (low - blurred)
+        return F.pixel_shuffle(mixed, 2).clamp(0.0, 1.0)

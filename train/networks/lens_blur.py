@@ -1,8 +1,10 @@
 """Lens blur at the lowest level: the photo and its defocus map in, the photo blurred as by a lens out.
 
-From DeepLens (Wang et al. 2018, sec. 3.2): features of each colour by shared weights, non-negative kernels predicted
-from image and defocus, and their normalised sum (Eq. 2). Ours: squared values as approximately linear light, a kernel
-path at half resolution, dilated convolutions, and a receptive field bounded for tiling.
+From DeepLens (Wang et al. 2018, sec. 3.2): maps of each colour by filters that all three share, non-negative weights
+predicted from image and defocus, and their normalised sum (Eq. 2). Ours is what the maps are: the photo is split into
+planes of defocus and each is spread by its own disc, so the optics is exact before anything is learned. What is learned
+is what optics cannot know: where the disparity is wrong, how bright a clipped light was, which plane hides which, and
+what lies behind a blurred edge. The weights start as those of back-to-front compositing.
 """
 
 from __future__ import annotations
@@ -13,110 +15,105 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...runtime_ref.optics import NETWORK_RADIUS
+from .filters import convolution, disc_bank, fixed
+from .transfer import decode, encode
+
+OWN_LIGHT = 1e-3
+"""Weight that the pixel's own light always has: no pixel divides by nothing. Far above fp16's least normal, 6e-5."""
+
+FILL_FLOOR = 0.02
+"""Coverage at which a filling counts half: below it there is too little light to normalise."""
+
 
 @dataclass(frozen=True)
 class LensBlurConfig:
-    """Sizes of the network; the defaults reach 11 px for features and 16 px for kernels.
+    """Sizes of the network.
 
     Attributes:
-        feature_widths: maps of the four feature convolutions; with the colour itself they are the c maps of Eq. 2.
-        feature_kernels, feature_dilations: of the same convolutions, summing to a radius of at least 8 px.
-        kernel_width: channels of the half-resolution kernel path.
-        kernel_dilations: of its convolutions; the blur scatters from 8 px away, so the path must see at least so far.
-        head_width: channels of the full-resolution kernel head.
-        epsilon: weight that the pixel's own colour always has; 1e-3 is far above fp16's smallest normal 6e-5.
+        radii: planes on either side of the focus, at |c| = 8/radii, 16/radii … 8 pixels; with the plane in focus and
+            the fillings they are the c = 2·radii + 1 + fillings maps of Eq. 2.
+        fillings: groups of neighbouring planes that also come spread by the widest disc, normalised by their coverage:
+            what may lie behind a blurred edge.
+        context_width: channels of the half-resolution path that both heads see.
+        source_width: channels of the head that mends defocus and lights before the spreading.
+        weight_width: channels of the head that corrects the weights after it.
     """
 
-    feature_widths: tuple[int, int, int, int] = (8, 8, 8, 7)
-    feature_kernels: tuple[int, int, int, int] = (3, 5, 5, 5)
-    feature_dilations: tuple[int, int, int, int] = (1, 1, 2, 2)
-    kernel_width: int = 32
-    kernel_dilations: tuple[int, ...] = (1, 2, 1, 1)
-    head_width: int = 24
-    epsilon: float = 1e-3
+    radii: int = 8
+    fillings: int = 4
+    context_width: int = 32
+    source_width: int = 16
+    weight_width: int = 16
+
+    @property
+    def planes(self) -> tuple[float, ...]:
+        """Signed defocus of each plane in pixels, from in focus to the widest, near and far in turn."""
+        step = NETWORK_RADIUS / self.radii
+        return (0.0, *(sign * step * k for k in range(1, self.radii + 1) for sign in (1, -1)))
 
     @property
     def maps(self) -> int:
-        """c of Eq. 2: the feature maps of one colour, the colour itself among them."""
-        return 1 + sum(self.feature_widths)
+        """c of Eq. 2."""
+        return len(self.planes) + self.fillings
 
 
-def _convolution(inputs: int, outputs: int, size: int = 3, dilation: int = 1, stride: int = 1) -> nn.Conv2d:
-    """A convolution with zero 'same' padding."""
-    padding = dilation * (size // 2)
-    return nn.Conv2d(inputs, outputs, size, stride=stride, padding=padding, dilation=dilation)
+class Spreading(nn.Module):
+    """A few planes' light and coverage, each convolved with its disc. Nothing here is learned."""
 
-
-def _towards_identity(weights: nn.Conv2d) -> nn.Conv2d:
-    """Start near pass-through: the colour itself, map 0, weighs most; no map starts cut off by its ReLU."""
-    assert weights.bias is not None
-    nn.init.constant_(weights.bias, 0.1)
-    with torch.no_grad():
-        weights.bias[0] = 3.0
-    return weights
-
-
-class ColourFeatures(nn.Module):
-    """Features of one colour, by weights that all three share (Wang et al. 2018, sec. 3.2)."""
-
-    def __init__(self, config: LensBlurConfig) -> None:
+    def __init__(self, radii: list[float]) -> None:
         super().__init__()
-        sources = (1, *config.feature_widths[:-1])
-        shapes = zip(sources, config.feature_widths, config.feature_kernels, config.feature_dilations, strict=True)
-        self.layers = nn.ModuleList(_convolution(*shape) for shape in shapes)
+        self.discs = fixed(disc_bank(radii, copies=4), groups=4 * len(radii))
 
-    def forward(self, colour: torch.Tensor) -> torch.Tensor:
-        """Linear `colour` [N, 1, H, W] → all layers' maps [N, c, H, W], the colour itself first."""
-        maps = [colour]
-        for layer in self.layers:
-            maps.append(torch.relu(layer(maps[-1])))
-        return torch.cat(maps, dim=1)
-
-
-class KernelPrediction(nn.Module):
-    """Weights of the feature maps at every pixel, from the image and its defocus."""
-
-    def __init__(self, config: LensBlurConfig) -> None:
-        super().__init__()
-        width = config.kernel_width
-        context: list[nn.Module] = [_convolution(4, width, stride=2), nn.ReLU()]
-        for dilation in config.kernel_dilations:
-            context += [_convolution(width, width, dilation=dilation), nn.ReLU()]
-        self.context = nn.Sequential(*context)
-        self.head = nn.Sequential(
-            _convolution(width + 4, config.head_width),
-            nn.ReLU(),
-            _convolution(config.head_width, config.head_width),
-            nn.ReLU(),
-            _towards_identity(_convolution(config.head_width, config.maps, size=1)),
-            nn.ReLU(),
-        )
-
-    def forward(self, scene: torch.Tensor) -> torch.Tensor:
-        """`scene` [N, 4, H, W]: image and defocus → non-negative weights [N, c, H, W]."""
-        context = F.interpolate(self.context(scene), scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.head(torch.cat([context, scene], dim=1))
+    def forward(self, light: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """`light` [N, 3, H, W], `masks` [N, P, H, W] → [N, 4P, H, W]: red, green, blue and coverage of all planes."""
+        planes = torch.cat([masks * light[:, :1], masks * light[:, 1:2], masks * light[:, 2:], masks], dim=1)
+        return self.discs(planes)
 
 
 class LensBlurNet(nn.Module):
     """Blurs an image as a lens would, given its signed defocus.
 
-    A pixel whose predicted weights are all zero passes through unchanged: the colour itself carries the small weight
-    `epsilon` in both sums of Eq. 2 (ours; the paper has it in the denominator alone, which turns such a pixel black).
-
     Attributes:
         halo: pixels around a tile that its core's values can depend on.
-        align: H, W and tile origins are multiples of this (the kernel path runs at half resolution).
+        align: H, W and tile origins are multiples of this (context and fillings run at half resolution).
     """
 
-    halo: int = 16
+    halo: int = 20
     align: int = 2
+    rise: torch.Tensor
+    start: torch.Tensor
+    fall: torch.Tensor
+    end: torch.Tensor
 
     def __init__(self, config: LensBlurConfig | None = None) -> None:
         super().__init__()
         self.config = config or LensBlurConfig()
-        self.features = ColourFeatures(self.config)
-        self.kernels = KernelPrediction(self.config)
+        planes, fillings, width = self.config.planes, self.config.fillings, self.config.context_width
+        for name, values in zip(("rise", "start", "fall", "end"), _slopes(planes), strict=True):
+            self.register_buffer(name, values, persistent=False)
+        self.spread = nn.ModuleList(Spreading([abs(c) for c in planes[k : k + 4]]) for k in range(1, len(planes), 4))
+        self.members = fixed(_membership(planes, fillings)) if fillings else None
+        self.fill = Spreading([NETWORK_RADIUS / 2] * fillings) if fillings else None
+        self.context = nn.Sequential(
+            convolution(4, width, stride=2), nn.ReLU(),
+            convolution(width, width), nn.ReLU(),
+            convolution(width, width), nn.ReLU(),
+        )  # fmt: skip
+        self.source = nn.Sequential(
+            convolution(width + 4, self.config.source_width), nn.ReLU(),
+            convolution(self.config.source_width, 2 + len(planes), 1),
+        )  # fmt: skip
+        self.correction = nn.Sequential(
+            convolution(len(planes) + width + 7, self.config.weight_width), nn.ReLU(),
+            convolution(self.config.weight_width, self.config.maps, 1),
+        )  # fmt: skip
+        self.visibility = _compositing(planes, fillings)
+        for head in (self.source[-1], self.correction[-1]):
+            assert isinstance(head, nn.Conv2d)
+            assert head.bias is not None
+            nn.init.normal_(head.weight, std=0.003)  # the start is compositing; zeros would leave ReLUs no way out
+            nn.init.zeros_(head.bias)
 
     def forward(self, image: torch.Tensor, defocus: torch.Tensor) -> torch.Tensor:
         """Blur `image`.
@@ -130,12 +127,93 @@ class LensBlurNet(nn.Module):
             [N, 3, H, W], sRGB-encoded, in [0, 1].
         """
         scene = torch.cat([image, defocus], dim=1)
-        kernels = self.kernels(scene)
-        light = image * image  # close to linear light, and exact in fp16 on every delegate
-        total = kernels.sum(dim=1, keepdim=True) + self.config.epsilon
-        sums = []
-        for i in range(3):  # a loop exports to plain convolutions with shared weights; a batch of 3 costs transposes
-            colour = light[:, i : i + 1]
-            sums.append((kernels * self.features(colour)).sum(dim=1, keepdim=True) + self.config.epsilon * colour)
-        blurred = torch.cat(sums, dim=1) / total
-        return torch.sqrt(blurred.clamp(1e-6, 1.0))  # the floor keeps the root's gradient finite; it is 0.25 / 255
+        seen = torch.cat([_twice(self.context(scene)), scene], dim=1)
+        mended = self.source(seen)
+        light = decode(image) * (1.0 + torch.relu(mended[:, 1:2]))
+        masks = torch.relu(self.masks((defocus + mended[:, :1]).clamp(-1.0, 1.0)) + mended[:, 2:])
+        colours, coverage = self.maps(light, masks)
+        planes = coverage[:, : len(self.config.planes)]
+        corrected = self.correction(torch.cat([planes, seen, light], dim=1))
+        weights = torch.relu(self.visibility(planes) + corrected)
+        total = (weights * coverage).sum(dim=1, keepdim=True) + OWN_LIGHT
+        sums = [(weights * colour).sum(dim=1, keepdim=True) for colour in colours]
+        return encode((torch.cat(sums, dim=1) + OWN_LIGHT * light) / total)
+
+    def masks(self, defocus: torch.Tensor) -> torch.Tensor:
+        """How much of each pixel belongs to each plane: [N, 1, H, W] in units of 8 px → [N, planes, H, W], sum 1.
+
+        Shared between the two nearest planes so that the second moment is the true one: linearly in ±radius².
+        """
+        moment = defocus * defocus.abs()
+        return torch.relu(torch.minimum(moment * self.rise - self.start, self.end - moment * self.fall))
+
+    def maps(self, light: torch.Tensor, masks: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """The maps of Eq. 2: red, green, blue, each [N, c, H, W], and their coverage of the same shape."""
+        parts = [[masks[:, :1] * light[:, k : k + 1] for k in range(3)] + [masks[:, :1]]]
+        for k, spreading in enumerate(self.spread):
+            few = masks[:, 1 + 4 * k : 5 + 4 * k]
+            parts.append(_quarters(spreading(light, few)))
+        if self.fill is not None and self.members is not None:
+            low, groups = F.avg_pool2d(light, 2), F.avg_pool2d(self.members(masks), 2)
+            red, green, blue, cover = _quarters(self.fill(low, groups))
+            share = 1.0 / (cover + FILL_FLOOR)
+            parts.append(_quarters(_twice(torch.cat([m * share for m in (red, green, blue, cover)], dim=1))))
+        red, green, blue, coverage = (torch.cat([part[k] for part in parts], dim=1) for k in range(4))
+        return [red, green, blue], coverage
+
+
+def _slopes(planes: tuple[float, ...]) -> tuple[torch.Tensor, ...]:
+    """Each plane's share over the moment m = ±(c / 8)²: min(m · rise − start, end − m · fall), [1, planes, 1, 1] each.
+
+    The outermost planes keep all beyond them.
+    """
+    moments = [c * abs(c) / NETWORK_RADIUS**2 for c in planes]
+    order = sorted(moments)
+    slopes = []
+    for m in moments:
+        place = order.index(m)
+        rise = 1 / (m - order[place - 1]) if place else 0.0
+        fall = 1 / (order[place + 1] - m) if place + 1 < len(order) else 0.0
+        slopes.append((rise, m * rise - 1, fall, m * fall + 1))
+    return tuple(torch.tensor(column).view(1, -1, 1, 1) for column in zip(*slopes, strict=True))
+
+
+def _membership(planes: tuple[float, ...], fillings: int) -> torch.Tensor:
+    """[fillings, planes, 1, 1]: the planes from far to near, shared out into groups of neighbours."""
+    order = sorted(range(len(planes)), key=lambda k: planes[k])
+    belongs = torch.zeros(fillings, len(planes), 1, 1)
+    for rank, plane in enumerate(order):
+        if fillings:
+            belongs[rank * fillings // len(planes), plane] = 1
+    return belongs
+
+
+def _compositing(planes: tuple[float, ...], fillings: int) -> nn.Conv2d:
+    """Weights from coverage as back-to-front compositing has them, the start of the learned ones.
+
+    A plane counts by what nearer planes leave free; the planes next to it are the same surface, cut in two by the
+    sampling, and hide nothing. Fillings hardly count before something is learned.
+    """
+    step = min(abs(c) for c in planes if c)
+    layer = nn.Conv2d(len(planes), len(planes) + fillings, 1)
+    assert layer.bias is not None
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.fill_(1.0)
+        for k, c in enumerate(planes):
+            for j, other in enumerate(planes):
+                if other > c + 1.5 * step:
+                    layer.weight[k, j] = -1.0
+        layer.bias[len(planes) :] = 0.02
+    return layer
+
+
+def _twice(maps: torch.Tensor) -> torch.Tensor:
+    """[N, C, H, W] → [N, C, 2H, 2W], bilinear with half-pixel centres."""
+    return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _quarters(maps: torch.Tensor) -> list[torch.Tensor]:
+    """Channels in four equal parts."""
+    quarter = maps.shape[1] // 4
+    return [maps[:, k * quarter : (k + 1) * quarter] for k in range(4)]

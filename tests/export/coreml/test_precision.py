@@ -94,13 +94,13 @@ def test_what_one_concatenation_joins_has_one_range(export_stages: Export) -> No
 def test_a_mixed_model_leaves_the_recipes_layers_in_fp16(export_stages: Export, golden: GoldenArrays) -> None:
     class Recipe:
         def kept(self, stage: Stage) -> frozenset[str]:
-            return frozenset({"low.0", "head.2"})
+            return frozenset({"features.0", "shares"})
 
     _, (whole, mixed) = export_stages(UP, precisions=(Precision.W8A8, Precision.MIXED), recipe=Recipe())
     stored = {layer.name: layer.stored for layer in mixed.layers}
-    assert stored["low.0"] == stored["head.2"] == "fp16"
-    assert stored["low.2"] == "int8"
-    assert mixed.kept_float == ("head.2", "low.0")
+    assert stored["features.0"] == stored["shares"] == "fp16"
+    assert stored["features.2"] == "int8"
+    assert mixed.kept_float == ("shares", "features.0")
     assert mixed.operators["quantize"] < whole.operators["quantize"]
 
 

@@ -24,7 +24,7 @@ from dofkit.train.networks import LensBlurNet
 from dofkit.train.session import default_plan
 
 PLAN = default_plan(tile=48, depth_size=128)
-KEPT = ("features.layers.1", "kernels.context.2")
+KEPT = ("source.0", "context.2")
 WRITTEN = (Precision.FP32, Precision.FP16, Precision.W8, Precision.DYNAMIC, Precision.W8A8, Precision.MIXED)
 
 

@@ -154,7 +154,7 @@ def test_the_lens_blur_survives_quantisation(blur: Exported, precision: Precisio
 
 @pytest.mark.parametrize("precision", [Precision.MIXED, Precision.DYNAMIC])
 def test_kept_layers_compute_in_floats_in_all_their_calls(blur: Exported, precision: Precision) -> None:
-    kept = {"features.layers.1", "kernels.head.0"}
+    kept = {"source.0", "correction.0"}
     path = blur.file(precision, kept=kept)
     stored = {convolution.name: convolution.stored for convolution in convolutions(path)}
     assert stored == {name: "fp16" if name in kept else "int8" for name in stored}

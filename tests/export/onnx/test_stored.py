@@ -27,7 +27,7 @@ STORED = {
     Precision.W8A8: {"int8"},
     Precision.MIXED: {"int8", "fp16"},
 }
-KEPT = ("kernels.context.2",)
+KEPT = ("context.2",)
 
 
 def _file(blur: Exported, precision: Precision) -> Path:
@@ -55,7 +55,7 @@ def test_names_are_the_networks_own(blur: Exported, precision: Precision) -> Non
 
 
 @pytest.mark.parametrize("precision", STORED)
-@pytest.mark.parametrize("layer", ["kernels.context.2.weight", "features.layers.1.bias"])
+@pytest.mark.parametrize("layer", ["context.2.weight", "source.0.bias"])
 def test_one_wrong_number_in_the_file_is_named(
     blur: Exported, precision: Precision, layer: str, tmp_path: Path
 ) -> None:

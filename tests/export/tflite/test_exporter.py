@@ -30,7 +30,7 @@ from .conftest import Converted
 
 PLAN = default_plan(tile=48, depth_size=128)
 # Called once for each colour: three convolutions of the file.
-KEPT = ("features.layers.0", "kernels.context.2")
+KEPT = ("source.0", "context.2")
 WRITTEN = (
     Precision.FP32,
     Precision.FP16,

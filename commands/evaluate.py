@@ -1,0 +1,16 @@
+"""`dofkit evaluate`: the group of commands that measure networks, each loaded only when it runs."""
+
+from __future__ import annotations
+
+import click
+
+from ._lazy import LazyGroup
+
+SYSTEMS = {
+    "render": ("evaluate_render", "Score lens blur and guided upsampling beside classical renderers."),
+}
+
+
+@click.group(cls=LazyGroup, lines=SYSTEMS)
+def command() -> None:
+    """Measure networks where the truth is known (needs the extras `train` and `report`)."""

@@ -1,0 +1,16 @@
+"""`dofkit generate`: the group of commands that make data, each loaded only when it runs."""
+
+from __future__ import annotations
+
+import click
+
+from ._lazy import LazyGroup
+
+KINDS = {
+    "scenes": ("generate_scenes", "Compose scenes whose depth of field is known exactly."),
+}
+
+
+@click.group(cls=LazyGroup, lines=KINDS)
+def command() -> None:
+    """Make data to train and judge networks with (needs the extra `train`)."""

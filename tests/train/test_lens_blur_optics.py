@@ -1,0 +1,110 @@
+"""The optics inside the lens blur, before anything is learned: transfer curve, discs, planes, compositing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dofkit.train.networks.filters import disc, enlarging
+from dofkit.train.networks.lens_blur import LensBlurConfig, LensBlurNet
+from dofkit.train.networks.transfer import decode, encode
+from dofkit.train.rendering.lens import to_linear
+
+
+def composing() -> LensBlurNet:
+    """A network that has learned nothing: its heads add nothing to compositing."""
+    network = LensBlurNet()
+    for head in (network.source[-1], network.correction[-1]):
+        assert isinstance(head, torch.nn.Conv2d)
+        torch.nn.init.zeros_(head.weight)
+    with torch.no_grad():
+        assert network.visibility.bias is not None
+        network.visibility.bias[len(network.config.planes) :] = 0
+    return network.eval()
+
+
+def inner(picture: torch.Tensor) -> torch.Tensor:
+    return picture[..., 20:-20, 20:-20]
+
+
+def test_light_is_srgbs_within_a_hundredth_and_comes_back() -> None:
+    encoded = torch.linspace(0, 1, 1001)
+    light = torch.from_numpy(to_linear(encoded.numpy()))
+    slope = torch.gradient(light, spacing=1e-3)[0]
+    assert ((decode(encoded) - light) / slope).abs().max() < 0.006  # in encoded values
+    assert (encode(decode(encoded)) - encoded).abs().max() < 3e-4
+
+
+@pytest.mark.parametrize("radius", [1.0, 1.5, 3.0, 8.0])
+def test_a_disc_has_a_discs_second_moment_and_its_light(radius: float) -> None:
+    kernel = disc(radius).double()
+    line = torch.arange(len(kernel)) - len(kernel) // 2
+    assert kernel.sum() == pytest.approx(1, abs=1e-6)
+    assert (kernel.sum(0) * line**2).sum() == pytest.approx(radius**2 / 4, rel=1e-3)
+    assert (kernel > 0).sum() <= math.pi * (radius + 1.5) ** 2
+
+
+def test_planes_share_every_defocus_and_keep_its_moment() -> None:
+    network = LensBlurNet()
+    defocus = torch.linspace(-1, 1, 161).view(1, 1, 1, -1)
+    shares = network.masks(defocus)[0, :, 0]
+    planes = torch.tensor(LensBlurConfig().planes)
+    assert shares.sum(0).allclose(torch.ones(161), atol=1e-5)
+    assert (shares > 1e-6).sum(0).max() == 2
+    moment = (planes.abs() * planes) @ shares
+    assert moment.allclose((64 * defocus * defocus.abs()).flatten(), atol=1e-3)
+
+
+@pytest.mark.parametrize("radius", [-6.0, -2.0, 3.0, 8.0])
+def test_a_uniform_sheet_is_convolved_with_its_disc(radius: float) -> None:
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    kernel = disc(abs(radius))[None, None].expand(3, 1, -1, -1)
+    truth = encode(F.conv2d(decode(picture), kernel, padding="same", groups=3))
+    with torch.no_grad():
+        ours = composing()(picture, torch.full((1, 1, 64, 64), radius / 8))
+    assert (inner(ours) - inner(truth)).abs().max() < 3e-3
+
+
+def test_a_foreground_in_focus_is_never_stained_by_the_background() -> None:
+    picture = torch.zeros(1, 3, 64, 64)
+    picture[..., 32:] = 1.0
+    defocus = torch.full((1, 1, 64, 64), -1.0)  # black, far, out of focus
+    defocus[..., 32:] = 0.0  # white, near, in focus
+    with torch.no_grad():
+        ours = composing()(picture, defocus)
+    assert inner(ours)[..., 12:].min() > 0.999  # white up to its edge
+    assert inner(ours)[..., :12].max() < 0.08  # and no light outside it
+
+
+def test_a_blurred_foreground_spreads_over_the_sharp_background_by_its_coverage() -> None:
+    picture = torch.full((1, 3, 64, 64), 0.0)
+    picture[..., 32:] = 1.0
+    defocus = torch.zeros(1, 1, 64, 64)
+    defocus[..., 32:] = 1.0
+    with torch.no_grad():
+        row = composing()(picture, defocus)[0, 0, 32]
+    column = disc(8.0).sum(0)
+    for distance in range(1, 8):  # pixels from the edge into the background: the part of a disc that reaches over
+        cover = float(column[8 + distance :].sum())
+        assert float(decode(row[32 - distance])) == pytest.approx(cover, abs=0.01)
+
+
+def test_enlarging_gives_back_every_quadratic_from_its_averages() -> None:
+    fine = np.arange(40, dtype=np.float64)
+
+    def averages(start: np.ndarray, width: int) -> np.ndarray:
+        """Of 2 + 3x − 0.1x² over [start, start + width]."""
+
+        def integral(x: np.ndarray) -> np.ndarray:
+            return 2 * x + 1.5 * x**2 - 0.1 / 3 * x**3
+
+        return (integral(start + width) - integral(start)) / width
+
+    coarse, truth = averages(fine[::2], 2), averages(fine, 1)
+    low = torch.from_numpy(np.broadcast_to(coarse, (20, 20)).copy()).float()[None, None]
+    children = F.pixel_shuffle(F.conv2d(low, enlarging(), padding=1), 2)[0, 0]
+    assert np.allclose(children[10, 2:-2].numpy(), truth[2:-2], rtol=1e-5)

@@ -1,0 +1,1 @@
+"""Measuring finished networks: renderers against scenes whose truth is known, and what people look at afterwards."""

@@ -1,0 +1,231 @@
+"""What is compared: the networks in their pipeline, other upsamplings, classical renderers, and the photo itself."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...runtime_ref.optics import defocus
+from ...runtime_ref.pipeline import Lens, PortraitPipeline
+from ...runtime_ref.pyramid import Pyramid, as_float, build_levels, map_at_level
+from ...runtime_ref.report_pictures import to_bytes
+from ..rendering.baselines import Renderer, Upsampler
+from ..rendering.layered import SceneLens
+from ..rendering.lens import Array
+from .scores import Bytes
+
+
+class DisparityKind(str, Enum):
+    """The disparity that a method is given."""
+
+    TRUE = "true"
+    CORRUPTED = "corrupted"  # the true one with a depth network's usual mistakes
+    PREDICTED = "predicted"  # the depth network's, its scale and shift fitted to the true one
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Group(str, Enum):
+    """The part of the table that a method belongs to; the value is its heading."""
+
+    OURS = "ours"
+    CLASSICAL = "classical renderers"
+    UPSAMPLING = "ours with another upsampling"
+    REPLACED = "another network in place of the lens blur"
+    ABLATION = "ablations"
+    PHOTO = "the photo itself"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+ALL = tuple(DisparityKind)
+
+
+class Method(Protocol):
+    """Something that renders a scene.
+
+    Attributes:
+        name: unique in an evaluation.
+        group: what it is compared as.
+        source: a paper, or one line on what it is.
+        kinds: the disparities it is scored with.
+        fingerprint: of all that its pictures depend on besides the scene: a change computes them anew.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def group(self) -> Group: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def kinds(self) -> tuple[DisparityKind, ...]: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
+        """[H, W, 3] of 8 bit through `lens`, by a disparity [H, W] in [0, 1]."""
+        ...
+
+
+def digest(*parts: object) -> str:
+    """24 hexadecimal digits that stand for these parts' texts."""
+    return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()[:24]
+
+
+def code_of(*things: Any) -> str:
+    """The code of the modules that define these things, and of the modules of this package that those import from.
+
+    Comments and docstrings are left out: a picture is rendered anew when what computes it was changed, and only then.
+    """
+    owners = {
+        (thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)).__module__ for thing in things
+    }
+    root = __name__.partition(".")[0]
+    for module in [sys.modules[owner] for owner in owners]:
+        taken = {str(getattr(value, "__module__", "")) for value in vars(module).values()}
+        owners |= {owner for owner in taken if owner.partition(".")[0] == root and owner in sys.modules}
+    return "\n".join(_bare_code(sys.modules[owner]) for owner in sorted(owners))
+
+
+@cache
+def _bare_code(module: ModuleType) -> str:
+    """A module's syntax tree as text, without docstrings; empty where there is no source."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError):
+        return ""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # pyright: ignore[reportAttributeAccessIssue]
+    return ast.dump(tree)
+
+
+def _is_text(line: ast.AST) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+def pipeline_lens(lens: SceneLens, shape: tuple[int, ...]) -> Lens:
+    """A scene's lens for a picture [H, W, …]: the pipeline knows the picture's own long side only.
+
+    The blur is aperture · long_side / 40 for a disparity difference of 1, so the aperture takes up the difference.
+    """
+    return Lens(lens.focus, lens.aperture * lens.long_side / max(shape[:2]))
+
+
+@dataclass(frozen=True)
+class Unblurred:
+    """The photo as it is: what must be beaten. It sees no disparity, so it is scored once."""
+
+    name: str = "all in focus"
+    group: Group = Group.PHOTO
+    source: str = "no blur at all"
+    kinds: tuple[DisparityKind, ...] = (DisparityKind.TRUE,)
+    fingerprint: str = "unblurred"
+
+    def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
+        return sharp
+
+
+@dataclass(frozen=True)
+class Classical:
+    """A classical renderer at full resolution."""
+
+    renderer: Renderer
+    group: Group = Group.CLASSICAL
+    kinds: tuple[DisparityKind, ...] = ALL
+
+    @property
+    def name(self) -> str:
+        return self.renderer.name
+
+    @property
+    def source(self) -> str:
+        return self.renderer.source
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(self.renderer, code_of(self.renderer))
+
+    def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
+        return to_bytes(self.renderer.render(as_float(sharp), disparity, lens))
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks as photographers use them: tiled, recurrent, 8-bit output.
+
+    Attributes:
+        pipeline: lens blur and guided upsampling over PyTorch sessions.
+    """
+
+    name: str
+    pipeline: PortraitPipeline = field(repr=False)
+    fingerprint: str
+    group: Group = Group.OURS
+    source: str = "lens blur and guided upsampling"
+    kinds: tuple[DisparityKind, ...] = ALL
+
+    def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
+        return self.pipeline.render(sharp, disparity, pipeline_lens(lens, sharp.shape))
+
+    def lower_levels(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> list[Array]:
+        """The recurrence's pictures below the top, lowest first, [h, w, 3] in [0, 1].
+
+        A level's picture is what the pipeline makes of the photo averaged down to that level: the levels below are the
+        same (exactly so for sides that are multiples of 2^levels).
+        """
+        images = build_levels(sharp, Pyramid.of(*sharp.shape[:2]))[:-1]
+        seen = pipeline_lens(lens, sharp.shape)
+        return [self.pipeline.render(image, disparity, seen, dtype=np.float32) for image in images]
+
+
+@dataclass(frozen=True)
+class OtherUpsampling:
+    """The lens blur network at the lowest level, brought to full size in one step by something else."""
+
+    networks: Networks
+    upsampler: Upsampler
+    group: Group = Group.UPSAMPLING
+    kinds: tuple[DisparityKind, ...] = (DisparityKind.TRUE, DisparityKind.CORRUPTED)
+
+    @property
+    def name(self) -> str:
+        return f"{self.networks.name}, {self.upsampler.name}"
+
+    @property
+    def source(self) -> str:
+        return self.upsampler.source
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(self.networks.fingerprint, self.upsampler, code_of(self.upsampler))
+
+    def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
+        pyramid = Pyramid.of(*sharp.shape[:2])
+        low = build_levels(sharp, pyramid)[0]
+        seen = pipeline_lens(lens, sharp.shape)
+        blurred = self.networks.pipeline.render(low, disparity, seen, dtype=np.float32)
+        if not pyramid.levels:
+            return to_bytes(blurred)
+        radius = defocus(map_at_level(disparity, pyramid, 0), seen.focus, seen.aperture, pyramid.long_side(0))
+        image = _edged(as_float(sharp), pyramid.size(pyramid.levels))
+        return to_bytes(self.upsampler.upsample(blurred, image, low, radius)[: sharp.shape[0], : sharp.shape[1]])
+
+
+def _edged(image: Array, size: tuple[int, int]) -> Array:
+    """Edge-padded to `size`, as the pyramid's levels are."""
+    padding = [(0, goal - own) for goal, own in zip(size, image.shape, strict=False)]
+    return np.pad(image, [*padding, (0, 0)], mode="edge")

@@ -134,7 +134,7 @@ class NetworkEntry(_Frozen):
 
     parameters: int
     halo: int | None = Field(description="pixels of the low-resolution side that an output sees; null: the whole photo")
-    configuration: dict[str, str | int | float | bool | tuple[int, ...]]
+    configuration: dict[str, str | int | float | bool | tuple[int, ...] | tuple[float, ...]]
     weights_sha256: Sha256
 
 

@@ -111,7 +111,7 @@ class PortraitPipeline:
         radius = self._radius(disparity, lens, pyramid, level=0)
         result = _canvas(pixels, pyramid, 0, dtype)
         plan = self._plan.lens_blur.over(radius.shape)
-        self._each(Stage.LENS_BLUR, plan, self._blurring(plan, images[0], radius, result, report))
+        self._each(Stage.LENS_BLUR, plan, radius, self._blurring(plan, images[0], radius, result, report))
         for level in range(1, pyramid.levels + 1):
             low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
             if level > 1:
@@ -119,23 +119,31 @@ class PortraitPipeline:
             result = _canvas(pixels, pyramid, level, dtype)
             plan = self._plan.guided_upsampling.over(radius.shape)
             work = self._upsampling(plan, images[0], low, blurred, radius, result, report)
-            self._each(Stage.GUIDED_UPSAMPLING, plan, work)
+            self._each(Stage.GUIDED_UPSAMPLING, plan, radius, work)
         return result
 
-    def _each(self, stage: Stage, plan: TilePlan, work: Callable[[Tile, Session], None]) -> None:
+    def _each(self, stage: Stage, plan: TilePlan, radius: Array, work: Callable[[Tile, Session | None], None]) -> None:
         """Do the work for every tile, several at once where the session allows it: the conversions around one tile,
         which occupy one core, then hide behind another's network. Each tile writes to a place of its own."""
-        session, workers = self._shared(stage) if plan.count > 1 else (self._sessions[stage], 1)
+        blurred = {tile for tile in plan if not self._is_sharp(plan.extract(radius, tile))}
+        session, workers = self._session_for(stage, len(blurred))
+
+        def each(tile: Tile) -> None:
+            work(tile, session if tile in blurred else None)
+
         if workers == 1:
             for tile in plan:
-                work(tile, session)
+                each(tile)
             return
         with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(lambda tile: work(tile, session), plan):
+            for _ in pool.map(each, plan):
                 pass
 
-    def _shared(self, stage: Stage) -> tuple[Session, int]:
-        """The session of a stage for many tiles, and how many may be computed at once."""
+    def _session_for(self, stage: Stage, tiles: int) -> tuple[Session | None, int]:
+        """The session that computes so many tiles of a stage (None where there is none to compute), and how many at
+        once."""
+        if tiles < 2:
+            return (self._sessions[stage] if tiles else None), 1
         if stage not in self._side_by_side:
             session = self._sessions[stage]
             self._side_by_side[stage] = session.side_by_side() if isinstance(session, SharedSession) else (session, 1)
@@ -156,15 +164,16 @@ class PortraitPipeline:
 
     def _blurring(
         self, plan: TilePlan, image: NDArray[Any], radius: Array, result: NDArray[Any], report: Callable[[], None]
-    ) -> Callable[[Tile, Session], None]:
-        """What computes a tile of level 0."""
+    ) -> Callable[[Tile, Session | None], None]:
+        """What computes a tile of level 0, or copies it (no session)."""
 
-        def blur(tile: Tile, session: Session) -> None:
-            tile_image, tile_radius = plan.extract(image, tile), plan.extract(radius, tile)
-            if self._is_sharp(tile_radius):
+        def blur(tile: Tile, session: Session | None) -> None:
+            tile_image = plan.extract(image, tile)
+            if session is None:
                 core = as_float(plan.core(tile_image, tile))
             else:
-                inputs = {"image": to_network(tile_image), "defocus": to_network(network_defocus(tile_radius))}
+                tile_defocus = network_defocus(plan.extract(radius, tile))
+                inputs = {"image": to_network(tile_image), "defocus": to_network(tile_defocus)}
                 core = plan.core(from_network(session.run(inputs)), tile)
             _place(result, tile, core)
             report()
@@ -180,21 +189,21 @@ class PortraitPipeline:
         radius_low: Array,
         result: NDArray[Any],
         report: Callable[[], None],
-    ) -> Callable[[Tile, Session], None]:
-        """What computes a tile of the higher level, given the one of the lower."""
+    ) -> Callable[[Tile, Session | None], None]:
+        """What computes a tile of the higher level, given the one of the lower, or copies it (no session)."""
         above = plan.scaled(2)
 
-        def upsample(tile: Tile, session: Session) -> None:
+        def upsample(tile: Tile, session: Session | None) -> None:
             goal = tile.scaled(2)
-            tile_image, tile_radius = above.extract(high, goal), plan.extract(radius_low, tile)
-            if self._is_sharp(tile_radius):
+            tile_image = above.extract(high, goal)
+            if session is None:
                 core = as_float(above.core(tile_image, goal))
             else:
                 inputs = {
                     "image_high": to_network(tile_image),
                     "image_low": to_network(plan.extract(low, tile)),
                     "blurred_low": to_network(plan.extract(blurred_low, tile)),
-                    "defocus_low": to_network(network_defocus(tile_radius)),
+                    "defocus_low": to_network(network_defocus(plan.extract(radius_low, tile))),
                 }
                 core = above.core(from_network(session.run(inputs)), goal)
             _place(result, goal, core)

@@ -94,6 +94,7 @@ class TracedStage:
             network = network_to_export(graph, options)
             self._traced: Any = torch.jit.trace(network, graph.example(), check_trace=False)
         refuse_antialias(self._traced, graph.stage.value)
+        _divide_for_reciprocals(self._traced)
 
     def convert(self, precision: Precision, keep: KeepFp32 | None = None) -> Any:
         """The coremltools model."""
@@ -113,6 +114,24 @@ class TracedStage:
                 compute_precision=compute,
                 skip_model_load=True,
             )
+
+
+def _divide_for_reciprocals(traced: Any) -> None:
+    """Write 1 / x as a division: coremltools 9.0 makes `inverse` of it, which adds 1e-4 to x without a word."""
+    torch._C._jit_pass_inline(traced.graph)
+    torch._C._jit_pass_custom_pattern_based_rewrite_graph(
+        """
+        graph(%x):
+            %y = aten::reciprocal(%x)
+            return (%y)""",
+        """
+        graph(%x):
+            %number : float = prim::Constant[value=1.]()
+            %one : Tensor = prim::NumToTensor(%number)
+            %y = aten::div(%one, %x)
+            return (%y)""",
+        traced.graph,
+    )
 
 
 def refuse_antialias(traced: Any, stage: str) -> None:

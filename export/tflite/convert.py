@@ -8,13 +8,30 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from ...runtime_ref.errors import require
 from ...runtime_ref.quiet import silence
 from ...train.networks import GuidedUpsamplingNet
 from ..stages import StageGraph
+
+
+class _Clamps(TorchFunctionMode):
+    """Cuts numbers to [0, 1] by a ReLU6, which is fused, and a minimum: the same values.
+
+    The converter makes RELU_0_TO_1 of a clamp, and of a ReLU with a minimum, too. XNNPACK (LiteRT 2.1) leaves that to
+    slower kernels and splits the graph around it.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if func in (torch.clamp, torch.Tensor.clamp) and args[1:] == (0.0, 1.0):
+            return torch.minimum(F.relu6(args[0]), torch.tensor(1.0))
+        return func(*args, **(kwargs or {}))
 
 
 class _ChannelLast(torch.nn.Module):
@@ -26,7 +43,8 @@ class _ChannelLast(torch.nn.Module):
         self.network = graph.network
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {self._graph.output.name: self._compute(inputs).permute(0, 2, 3, 1)}
+        with _Clamps():
+            return {self._graph.output.name: self._compute(inputs).permute(0, 2, 3, 1)}
 
     def _compute(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         if isinstance(self.network, GuidedUpsamplingNet):

@@ -15,6 +15,7 @@ from ...runtime_ref.errors import DofkitError, require
 from ...runtime_ref.quiet import silence
 from ...runtime_ref.target import Precision
 from ..ranges import Ranges
+from .biases import with_fitting_biases
 from .flatbuffer import Operation, TFLiteFile
 from .stored import CONVOLUTIONS, layer_name
 
@@ -58,7 +59,7 @@ def quantise(
     with warnings.catch_warnings(), silence():
         warnings.simplefilter("ignore")
         result = job.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
-    goal.write_bytes(result.quantized_model)
+    goal.write_bytes(with_fitting_biases(file, result.quantized_model))
 
 
 def _configure(job: Any, file: TFLiteFile, precision: Precision, kept: Collection[str]) -> None:

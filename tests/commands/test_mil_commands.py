@@ -158,11 +158,14 @@ def test_diff_of_a_package_and_itself_is_nothing(cli, package) -> None:
 
 # Rounding to halves adds up to 2.6e-2 in a depth network with random weights; trained ones stay within the default.
 HALF_TOLERANCE = ("--tolerance", "0.05")
+# The lens blur's last step corrects a square root by a difference of nearly equal numbers: 0.23 of it, 1e-3 in all.
+CANCELLATION = ("--tolerance", "0.3")
 
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_diff_of_fp32_and_fp16_is_rounding(cli, package, stage: Stage) -> None:
-    result = cli("mil", "diff", str(package(stage)), str(package(stage, "fp16")), *HALF_TOLERANCE, "--json")
+    tolerance = CANCELLATION if stage is Stage.LENS_BLUR else HALF_TOLERANCE
+    result = cli("mil", "diff", str(package(stage)), str(package(stage, "fp16")), *tolerance, "--json")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)
     assert {operation["type"] for operation in facts["only_b"]} == {"cast"}
@@ -173,7 +176,7 @@ def test_diff_of_fp32_and_fp16_is_rounding(cli, package, stage: Stage) -> None:
 
 def test_diff_names_the_operation_whose_weight_was_changed(cli, package, tmp_path: Path) -> None:
     path = package("lens_blur")
-    changed = _change_weight(path, tmp_path / "changed.mlpackage", "kernels_context_4_weight")
+    changed = _change_weight(path, tmp_path / "changed.mlpackage", "context_4_weight")
     result = cli("mil", "diff", str(path), str(changed), "--json")
     assert result.exit_code == 1
     facts = json.loads(result.stdout)

@@ -15,18 +15,19 @@ from dofkit.runtime_ref.target import Precision, Target
 # lists (GATHER_ND, a 5-D RESHAPE, a custom op) falls off the GPU or the Neural Engine.
 NATIVE = {
     Target.COREML: {
-        "add", "avg_pool", "cast", "clip", "concat", "conv", "mul", "real_div", "reduce_max", "reduce_mean",
-        "reduce_min", "reduce_sum", "relu", "relu6", "sigmoid", "slice_by_index", "sqrt", "sub", "upsample_bilinear",
-        "max_pool",
+        "abs", "add", "avg_pool", "cast", "clip", "concat", "conv", "minimum", "mul", "pixel_shuffle", "real_div",
+        "reduce_max", "reduce_mean", "reduce_min", "reduce_sum", "relu", "relu6", "sigmoid", "slice_by_index", "sqrt",
+        "sub", "upsample_bilinear", "max_pool",
     },
     Target.TFLITE: {
-        "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV", "LOGISTIC",
-        "MAXIMUM", "MEAN", "MINIMUM", "MUL", "PAD", "REDUCE_MAX", "REDUCE_MIN", "RELU6", "RESHAPE", "RESIZE_BILINEAR",
-        "SLICE", "SQRT", "SUB", "SUM", "TRANSPOSE",
+        "ABS", "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV",
+        "LOGISTIC", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "PAD", "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6", "RESHAPE",
+        "RESIZE_BILINEAR", "SLICE", "SQRT", "SUB", "SUM", "TRANSPOSE",
     },
     Target.ONNX: {
-        "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Max", "Min", "Mul", "ReduceMax", "ReduceMean",
-        "ReduceMin", "ReduceSum", "Relu", "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "GlobalAveragePool",
+        "Abs", "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Max", "Min", "Mul",
+        "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Resize", "Sigmoid", "Slice", "Sqrt",
+        "Sub", "GlobalAveragePool",
     },
 }  # fmt: skip
 

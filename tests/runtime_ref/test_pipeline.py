@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from collections import deque
 from collections.abc import Mapping
@@ -61,6 +62,29 @@ class FakeUpsampling:
         return inputs["image_high"] * (1 - weight) + blurred * weight
 
 
+class Shared:
+    """A session that may be called by two threads at once; its first two calls go on only when both have begun."""
+
+    runtime = "fake"
+
+    def __init__(self, session: FakeBlur | FakeUpsampling) -> None:
+        self._session = session
+        self._both = threading.Barrier(2)
+        self._lock = threading.Lock()
+        self.calls = 0
+
+    def side_by_side(self) -> tuple[Shared, int]:
+        return self, 2
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        with self._lock:
+            self.calls += 1
+            call = self.calls
+        if call <= 2:
+            self._both.wait(timeout=60)  # alone it would break
+        return self._session.run(inputs)
+
+
 def fake_sessions() -> dict:
     return {Stage.DEPTH: FakeDepth(), Stage.LENS_BLUR: FakeBlur(), Stage.GUIDED_UPSAMPLING: FakeUpsampling()}
 
@@ -109,6 +133,26 @@ def test_only_tiles_with_defocus_are_computed() -> None:
     assert sessions[Stage.LENS_BLUR].calls == 1
 
 
+def test_tiles_side_by_side_give_the_same_bits_as_one_after_the_other(disparity: np.ndarray, photo: np.ndarray) -> None:
+    pixels, lens = np.tile(photo, (3, 2, 1)), Lens(0.4, 1.0)
+    serial = PortraitPipeline(fake_sessions(), PLAN).render(pixels, disparity, lens, np.float32)
+    shared = fake_sessions()
+    shared |= {stage: Shared(shared[stage]) for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
+    parallel = PortraitPipeline(shared, PLAN).render(pixels, disparity, lens, np.float32)
+    np.testing.assert_array_equal(parallel, serial)
+    assert min(shared[stage].calls for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)) > 2
+
+
+def test_an_error_in_one_of_several_tiles_ends_the_rendering(disparity: np.ndarray, photo: np.ndarray) -> None:
+    class Broken(FakeBlur):
+        def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+            raise RuntimeError("no memory")
+
+    sessions = {**fake_sessions(), Stage.LENS_BLUR: Shared(Broken())}
+    with pytest.raises(RuntimeError, match="no memory"):
+        PortraitPipeline(sessions, PLAN).render(photo, disparity, Lens(0.4, 1.0))
+
+
 def test_each_level_gets_the_defocus_of_its_own_pixels() -> None:
     pixels = np.zeros((640, 640, 3), np.uint8)
     sessions = fake_sessions()
@@ -126,11 +170,17 @@ def test_rounding_to_bytes_is_the_only_difference_between_the_result_types(dispa
     np.testing.assert_array_equal(rounded, np.rint(exact * 255))
 
 
-def test_progress_counts_all_tiles(disparity: np.ndarray, photo: np.ndarray) -> None:
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_progress_counts_every_tile_once(disparity: np.ndarray, photo: np.ndarray, side_by_side: bool) -> None:
     seen: list[tuple[int, int]] = []
-    pipeline = PortraitPipeline(fake_sessions(), PLAN)
-    pipeline.render(np.tile(photo, (3, 2, 1)), disparity, Lens(0.4, 1.0), progress=lambda *state: seen.append(state))
-    total = seen[0][1]
+    sessions = fake_sessions()
+    if side_by_side:
+        sessions |= {stage: Shared(sessions[stage]) for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
+    pixels = np.tile(photo, (3, 2, 1))
+    pipeline = PortraitPipeline(sessions, PLAN)
+    pipeline.render(pixels, disparity, Lens(0.4, 1.0), progress=lambda *state: seen.append(state))
+    # 450 × 402 pixels: levels of 225 × 201 and of 450 × 402, in cores of 40 and of 34 pixels of the lower one
+    total = 6 * 6 + 7 * 6
     assert seen == [(done, total) for done in range(1, total + 1)]
 
 

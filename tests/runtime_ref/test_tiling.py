@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
-from dofkit.runtime_ref.tiling import TilePlan
+from dofkit.runtime_ref.tiling import Tile, TilePlan
 
 SIDE = st.integers(1, 70)
 PLAN = st.builds(TilePlan, SIDE, SIDE, st.integers(3, 40), st.integers(3, 40), st.integers(0, 9))
+PLACE = st.integers(-100, 100)
 
 
 @given(PLAN)
@@ -33,6 +34,17 @@ def test_a_tile_is_a_window_of_the_edge_padded_picture(plan: TilePlan) -> None:
         height, width = plan.tile_size
         top, left = tile.top - plan.halo + margin, tile.left - plan.halo + margin
         np.testing.assert_array_equal(plan.extract(picture, tile), padded[top : top + height, left : left + width])
+
+
+@given(PLAN, SIDE, SIDE, PLACE, PLACE, st.sampled_from([(), (3,)]))
+def test_any_tile_even_one_beside_the_picture_is_its_nearest_pixels(
+    plan: TilePlan, height: int, width: int, top: int, left: int, channels: tuple[int, ...]
+) -> None:
+    picture = np.random.default_rng(height).random((height, width, *channels))
+    rows = np.arange(plan.tile_size[0]) + top - plan.halo
+    columns = np.arange(plan.tile_size[1]) + left - plan.halo
+    nearest = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    np.testing.assert_array_equal(plan.extract(picture, Tile(top, left, 1, 1)), nearest)
 
 
 @settings(max_examples=60)
@@ -64,9 +76,18 @@ def test_a_halo_too_small_is_seen() -> None:
 
 @given(PLAN, st.integers(2, 4))
 def test_a_scaled_plan_has_the_same_tiles_on_a_larger_picture(plan: TilePlan, factor: int) -> None:
-    for small, large in zip(plan, plan.scaled(factor), strict=True):
-        assert (large.top, large.left) == (factor * small.top, factor * small.left)
-        assert (large.height, large.width) == (factor * small.height, factor * small.width)
+    assert [tile.scaled(factor) for tile in plan] == list(plan.scaled(factor))
+
+
+@given(PLAN, st.integers(1, 4))
+def test_a_scaled_tile_is_the_same_part_of_an_enlarged_picture(plan: TilePlan, factor: int) -> None:
+    picture = np.arange(plan.height * plan.width).reshape(plan.height, plan.width)
+    large = picture.repeat(factor, 0).repeat(factor, 1)
+    for tile in plan:
+        part, goal = plan.extract(picture, tile), tile.scaled(factor)
+        enlarged = plan.core(part, tile).repeat(factor, 0).repeat(factor, 1)
+        above = plan.scaled(factor)
+        np.testing.assert_array_equal(above.core(above.extract(large, goal), goal), enlarged)
 
 
 @given(SIDE, SIDE, st.integers(0, 9), st.integers(1, 4))

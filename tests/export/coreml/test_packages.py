@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,20 @@ def test_a_resize_with_antialias_is_refused_in_one_line() -> None:
     with pytest.raises(DofkitError, match="antialias=True") as refusal:
         TracedStage(StageGraph(Stage.DEPTH, Antialiased(), 128), CoreMLOptions())
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("reciprocal", [lambda x: 1 / x, torch.reciprocal, lambda x: x.reciprocal()])
+def test_a_reciprocal_is_one(reciprocal: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path) -> None:
+    # coremltools 9.0 makes `inverse` of it, which adds 1e-4 to what it divides by.
+    class Reciprocal(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return 0.01 * reciprocal(image[:, :1] + 0.01)
+
+    path = tmp_path / "reciprocal.mlpackage"
+    TracedStage(StageGraph(Stage.DEPTH, Reciprocal(), 16), CoreMLOptions()).convert(Precision.FP32).save(str(path))
+    image = np.random.default_rng(0).random((1, 3, 16, 16), np.float32) / 10
+    expected = 0.01 / (image[:, :1] + 0.01)
+    np.testing.assert_allclose(MilSession(Stage.DEPTH, path).run({"image": image}), expected, rtol=1e-6)
 
 
 def test_inputs_have_one_fixed_shape(export_stages: Export) -> None:

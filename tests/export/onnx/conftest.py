@@ -61,7 +61,7 @@ def _exported(stage: Stage, network: torch.nn.Module, side: int, folder: Path) -
 
 @pytest.fixture(scope="session")
 def blur(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The lens blur with random weights: layers that are called three times, and branches without an order."""
+    """The lens blur with random weights: fixed layers without a bias, and branches without an order."""
     torch.manual_seed(21)
     return _exported(Stage.LENS_BLUR, LensBlurNet(), 64, tmp_path_factory.mktemp("blur"))
 

@@ -59,7 +59,7 @@ def converted(stage: Stage, network: torch.nn.Module, side: int, folder: Path) -
 
 @pytest.fixture(scope="session")
 def blur(tmp_path_factory: pytest.TempPathFactory) -> Converted:
-    """The lens blur with random weights: shared layers, depthwise ones, and concatenations of every kind."""
+    """The lens blur with random weights: fixed layers, depthwise ones, and concatenations of every kind."""
     torch.manual_seed(11)
     return converted(Stage.LENS_BLUR, LensBlurNet(), 64, tmp_path_factory.mktemp("blur"))
 

@@ -26,11 +26,10 @@ from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.networks import LensBlurNet
 from dofkit.train.session import default_plan
 
-from .conftest import Converted
+from .conftest import Convert, Converted
 
 PLAN = default_plan(tile=48, depth_size=128)
-# Called once for each colour: three convolutions of the file.
-KEPT = ("source.0", "context.2")
+KEPT = ("context.2", "source.0")
 WRITTEN = (
     Precision.FP32,
     Precision.FP16,
@@ -64,7 +63,7 @@ def _recipe(*layers: str) -> Recipe:
         target=Target.TFLITE,
         budget="PSNR=40",
         keep={Stage.LENS_BLUR: layers},
-        layers={Stage.LENS_BLUR: 12},
+        layers={Stage.LENS_BLUR: 14},
         weights={},
         pictures=("noise",),
         reached=figures,
@@ -110,19 +109,19 @@ def test_the_stored_weights_are_proven_in_every_precision(
     written: tuple[Path, dict[Precision, ModelEntry], int],
 ) -> None:
     for entry in written[1].values():
-        assert len(entry.layers) == 12
+        assert len(entry.layers) == 14
         assert entry.weight_problems == ()
-    assert written[1][Precision.W8].storage == "w8, 11 of 12 layers"
+    assert written[1][Precision.W8].storage == "w8, 14 of 14 layers"
 
 
-def test_mixed_keeps_the_recipes_layers_in_all_their_calls(
+def test_mixed_keeps_the_recipes_layers(
     written: tuple[Path, dict[Precision, ModelEntry], int],
 ) -> None:
     folder, entries, _ = written
     mixed = entries[Precision.MIXED]
     assert mixed.kept_float == KEPT
     assert {layer.name for layer in mixed.layers if layer.stored == "fp16"} == set(KEPT)
-    assert [each.stored for each in convolutions(folder / mixed.path)].count("fp16") == 3 + 1
+    assert [each.stored for each in convolutions(folder / mixed.path)].count("fp16") == len(KEPT)
     assert entries[Precision.W8A8].kept_float == ()
 
 
@@ -134,6 +133,22 @@ def test_a_recipe_for_another_network_is_one_line(blur: Converted) -> None:
     layers = folded_layers(blur.graph.network, blur.graph.example())
     with pytest.raises(DofkitError, match=r"^the network has no layer 'encoder\.nothing' to keep .*dofkit sensitivity"):
         refuse_unknown({"encoder.nothing"}, layers)
+
+
+def test_a_layer_that_is_called_twice_has_two_names_in_the_file(convert_network: Convert) -> None:
+    class Shared(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.twice, self.once = torch.nn.Conv2d(3, 3, 3, padding=1), torch.nn.Conv2d(3, 1, 1)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.once(torch.relu(self.twice(torch.relu(self.twice(image)))))
+
+    shared = convert_network(Shared())
+    stored = convolutions(shared.path)
+    layers = folded_layers(shared.graph.network, shared.graph.example())
+    assert names_in_file({"twice"}, layers, stored) == {call.name for call in stored[:2]}
+    assert names_in_file({"once"}, layers, stored) == {stored[2].name}
 
 
 def test_layers_are_not_looked_up_in_a_file_of_other_weights(blur: Converted) -> None:

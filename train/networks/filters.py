@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-
 FREQUENCIES = 48
 """Samples along each axis of the frequencies at which a disc's kernel is fitted."""
 
@@ -30,8 +29,8 @@ def disc(radius: float) -> torch.Tensor:
     """[S, S], S odd, summing to 1: the kernel that spreads samples as a disc of `radius` ≥ 1 pixels spreads light.
 
     The samples are means over a pixel, before as after, so the kernel's frequency response should be the disc's own,
-    2·J₁(2πrf) / (2πrf), up to half a cycle a pixel. This is the least-squares fit of that, weighted by 1/f² as the power
-    of photos falls; the shares of each pixel that a disc covers would be too wide by a pixel. Small kernels come out with
+    2·J₁(2πrf) / (2πrf), up to half a cycle a pixel. This is the least-squares fit of that, weighted by 1/f² as photos'
+    power falls; the shares of each pixel that a disc covers would be too wide by a pixel. Small kernels come out with
     slightly negative corners.
     """
     reach = max(2, math.ceil(radius))

@@ -43,10 +43,12 @@ def test_only_native_operations_are_exported(models: list[ModelEntry]) -> None:
         assert not foreign, f"{model.path}: {foreign}"
 
 
-def test_tflite_graphs_have_no_transposes(models: list[ModelEntry]) -> None:
+def test_tflite_graphs_have_no_transposes_but_those_that_interleave_children(models: list[ModelEntry]) -> None:
+    # Channel-last, pixel_shuffle is four of them, as fast there as any other way that was measured.
     for model in models:
         if model.target is Target.TFLITE:
-            assert model.operators.get("TRANSPOSE", 0) == 0, model.path
+            most = 4 if model.stage is Stage.GUIDED_UPSAMPLING else 0
+            assert model.operators.get("TRANSPOSE", 0) <= most, model.path
 
 
 def test_names_and_shapes_are_the_designs(models: list[ModelEntry]) -> None:

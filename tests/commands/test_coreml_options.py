@@ -26,7 +26,7 @@ from dofkit.runtime_ref.target import Precision
         ("--target onnx --precision palette6", "palettes exist in Core ML only"),
         ("--target onnx --precision fp16 --recipe r.json", "add --precision mixed"),
         ("--target onnx --precision mixed", "needs a recipe for these weights"),
-        ("--target coreml --deployment-target iOS18 --single-package --extra-tile 33", "must be multiples of 2"),
+        ("--target coreml --deployment-target iOS18 --single-package --extra-tile 97", "must be multiples of 2"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line_before_any_work(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
+from scipy import special
 from torch.nn import functional as F
 
 from dofkit.train.networks.filters import disc, enlarging
@@ -39,13 +38,17 @@ def test_light_is_srgbs_within_a_hundredth_and_comes_back() -> None:
     assert (encode(decode(encoded)) - encoded).abs().max() < 3e-4
 
 
-@pytest.mark.parametrize("radius", [1.0, 1.5, 3.0, 8.0])
-def test_a_disc_has_a_discs_second_moment_and_its_light(radius: float) -> None:
-    kernel = disc(radius).double()
-    line = torch.arange(len(kernel)) - len(kernel) // 2
+@pytest.mark.parametrize("radius", [1.0, 2.0, 3.0, 5.0, 8.0])
+def test_a_discs_kernel_has_its_light_and_its_frequency_response(radius: float) -> None:
+    kernel = disc(radius).double().numpy()
     assert kernel.sum() == pytest.approx(1, abs=1e-6)
-    assert (kernel.sum(0) * line**2).sum() == pytest.approx(radius**2 / 4, rel=1e-3)
-    assert (kernel > 0).sum() <= math.pi * (radius + 1.5) ** 2
+    assert np.allclose(kernel, kernel.T, atol=1e-6)
+    place = np.arange(len(kernel)) - len(kernel) // 2
+    assert (kernel.sum(0) * place**2).sum() == pytest.approx(radius**2 / 4, rel=0.12)
+    frequency = np.linspace(0.01, 0.5, 50)  # cycles a pixel, along an axis
+    found = (kernel.sum(0) * np.cos(2 * np.pi * frequency[:, None] * place)).sum(1)
+    argument = 2 * np.pi * radius * frequency
+    assert np.abs(found - 2 * special.j1(argument) / argument).max() < 0.06  # the disc's, in closed form
 
 
 def test_planes_share_every_defocus_and_keep_its_moment() -> None:

@@ -45,10 +45,10 @@ def test_a_discs_kernel_has_its_light_and_its_frequency_response(radius: float) 
     assert np.allclose(kernel, kernel.T, atol=1e-6)
     place = np.arange(len(kernel)) - len(kernel) // 2
     assert (kernel.sum(0) * place**2).sum() == pytest.approx(radius**2 / 4, rel=0.12)
-    frequency = np.linspace(0.01, 0.5, 50)  # cycles a pixel, along an axis
+    frequency = np.linspace(0.01, 0.4, 40)  # cycles a pixel along an axis; at 0.5 a kernel must come in level
     found = (kernel.sum(0) * np.cos(2 * np.pi * frequency[:, None] * place)).sum(1)
     argument = 2 * np.pi * radius * frequency
-    assert np.abs(found - 2 * special.j1(argument) / argument).max() < 0.06  # the disc's, in closed form
+    assert np.abs(found - 2 * special.j1(argument) / argument).max() < 0.04  # the disc's, in closed form
 
 
 def test_planes_share_every_defocus_and_keep_its_moment() -> None:

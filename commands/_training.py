@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(path_type=Path)
 
+photos_option = click.option(
+    "--photos", type=FOLDER, multiple=True, help="Folder of photos, searched with all below it. May be given again."
+)
+masks_option = click.option(
+    "--masks",
+    type=FOLDER,
+    multiple=True,
+    help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
+)
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--steps", default=20000, show_default=True, help="Optimiser steps."),
     click.option("--seed", default=0, show_default=True, help="Of initialisation and data."),

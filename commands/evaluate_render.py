@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._options import json_option
+from ._training import FOLDER
 
 if TYPE_CHECKING:
     from ..train.evaluation.assemble import DepthNetwork
     from ..train.evaluation.methods import Method
     from ..train.evaluation.render import Evaluation, Scenes
 
-FOLDER = click.Path(path_type=Path)
 HELD_OUT_SEED = 20180921
 """Of the scenes made on the spot: no training takes it by chance."""
 GENERATED, SIZE, LEVELS = 4, 1280, 2

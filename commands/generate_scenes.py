@@ -8,8 +8,7 @@ from typing import Literal
 import click
 
 from ._options import json_option
-
-FOLDER = click.Path(path_type=Path)
+from ._training import FOLDER, masks_option, photos_option
 
 
 @click.command()
@@ -22,13 +21,8 @@ FOLDER = click.Path(path_type=Path)
     help="Doublings from the lowest level; corruptions are as coarse as it.  [default: as `dofkit render` takes them]",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Scene i depends on it and i alone.")
-@click.option("--photos", type=FOLDER, multiple=True, help="Folder of photos, with all below it. May be given again.")
-@click.option(
-    "--masks",
-    type=FOLDER,
-    multiple=True,
-    help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
-)
+@photos_option
+@masks_option
 @click.option("--held-out", is_flag=True, help="Take the one picture in ten that training never sees.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from ._training import FOLDER, RunOptions, run_options
+from ._training import FOLDER, RunOptions, masks_option, photos_option, run_options
 
 if TYPE_CHECKING:
     from ..train.data.scenes import TruthName
@@ -21,15 +21,8 @@ TRAINING_RAYS = 128
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, scenes, weights.")
-@click.option(
-    "--photos", type=FOLDER, multiple=True, help="Folder of photos, searched with all below it. May be given again."
-)
-@click.option(
-    "--masks",
-    type=FOLDER,
-    multiple=True,
-    help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
-)
+@photos_option
+@masks_option
 @click.option(
     "--weights", type=FOLDER, help="Folder whose lens_blur (and guided_upsampling) to start from instead of afresh."
 )

@@ -18,10 +18,9 @@ from .weights import SHIPPED, has_weights, load_weights
 Array = NDArray[np.floating[Any]]
 
 DEPTH_SIZE = 384  # a multiple of 128, so that the stride-16 maps divide into the pyramid pooling's 8 bins
-# Cores of 128 pixels in both: they divide the levels of most photos with little left over (the lowest level of a 4:3
-# photo is 252 to 320 pixels wide), and a tile's maps stay in the cache.
-BLUR_TILE = 128 + 2 * LensBlurNet.halo
-UPSAMPLING_TILE = 128 + 2 * GuidedUpsamplingNet.halo
+CORE = 128
+"""Pixels of a tile without its halo, in both rendering stages: they divide the levels of most photos with little left
+over (the lowest level of a 4:3 photo is 252 to 320 pixels wide), and a tile's maps stay in the cache."""
 
 
 class TorchSession:
@@ -61,8 +60,10 @@ def default_plan(tile: int | None = None, depth_size: int = DEPTH_SIZE) -> Pipel
     """
     return PipelinePlan(
         depth_size=depth_size,
-        lens_blur=TileSpec(tile=tile or BLUR_TILE, halo=LensBlurNet.halo, align=LensBlurNet.align),
+        lens_blur=TileSpec(tile=tile or CORE + 2 * LensBlurNet.halo, halo=LensBlurNet.halo, align=LensBlurNet.align),
         guided_upsampling=TileSpec(
-            tile=tile or UPSAMPLING_TILE, halo=GuidedUpsamplingNet.halo, align=GuidedUpsamplingNet.align
+            tile=tile or CORE + 2 * GuidedUpsamplingNet.halo,
+            halo=GuidedUpsamplingNet.halo,
+            align=GuidedUpsamplingNet.align,
         ),
     )

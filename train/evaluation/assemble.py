@@ -20,14 +20,12 @@ from ...runtime_ref.stage import Stage
 from ..rendering.baselines import CLASSICAL, UPSAMPLERS
 from ..rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
 from ..rendering.lens import Array
-from ..session import DEPTH_SIZE, torch_sessions
+from ..session import CORE, DEPTH_SIZE, torch_sessions
 from ..weights import SHIPPED, has_weights, load_weights, weights_file
 from .methods import Classical, DisparityKind, Group, Method, Networks, OtherUpsampling, Unblurred, code_of, digest
 from .scores import Bytes
 
 RENDERING = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
-CORE = 128
-"""Pixels of a tile without its halo; the pictures do not depend on it."""
 TRUE_AND_CORRUPTED = (DisparityKind.TRUE, DisparityKind.CORRUPTED)
 
 
@@ -88,7 +86,7 @@ class DepthNetwork:
 
 
 def plan_of(networks: Mapping[Stage, torch.nn.Module]) -> PipelinePlan:
-    """The plan of these networks: their own halos and alignments around cores of 128 pixels."""
+    """The plan of these networks: their own halos and alignments around the default cores."""
 
     def tiles(stage: Stage) -> TileSpec:
         halo, align = (getattr(networks.get(stage), name, other) for name, other in (("halo", 0), ("align", 1)))

@@ -1,6 +1,7 @@
 """PortraitPipeline: depth → tiled lens blur → recurrent guided upsampling, over any sessions.
 
-Memory is bounded by the photo's 8-bit pixels, its levels below the top and the tiles at work; no float copy of the photo exists.
+Memory is bounded by the photo's 8-bit pixels, its levels below the top and the tiles at work; no float copy of the
+photo exists.
 """
 
 from __future__ import annotations

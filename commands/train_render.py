@@ -24,7 +24,7 @@ TRAINING_RAYS = 128
 @photos_option
 @masks_option
 @click.option(
-    "--weights", type=FOLDER, help="Folder whose lens_blur (and guided_upsampling) to start from instead of afresh."
+    "--weights", type=FOLDER, help="Folder whose lens_blur or guided_upsampling or both to start from, not afresh."
 )
 @click.option(
     "--loss",
@@ -50,10 +50,10 @@ TRAINING_RAYS = 128
 @click.option(
     "--only",
     type=click.Choice(["lens_blur", "guided_upsampling"]),
-    help="Train this network alone; the other stays as it is in --weights.",
+    help="Train this network alone; the other stays as it is in --weights, or as it is before anything is learned.",
 )
-@click.option("--radii", default=8, show_default=True, help="Planes of defocus on either side of the focus.")
-@click.option("--fillings", default=4, show_default=True, help="Maps of what may lie behind blurred edges.")
+@click.option("--radii", type=click.IntRange(1), help="Planes of defocus on either side of the focus.  [default: 9]")
+@click.option("--fillings", type=click.IntRange(0), help="Maps of what may lie behind blurred edges.  [default: 4]")
 @click.option("--batch", default=6, show_default=True, help="Samples a step and device.")
 @click.option("--size", default=512, show_default=True, help="Side of a scene at full resolution in pixels.")
 @click.option("--levels", default=2, show_default=True, help="Upsamplings from the lowest level to the full size.")
@@ -70,8 +70,8 @@ def command(
     truth: TruthName,
     network: Literal["lens", "direct"],
     only: str | None,
-    radii: int,
-    fillings: int,
+    radii: int | None,
+    fillings: int | None,
     batch: int,
     size: int,
     levels: int,
@@ -135,26 +135,31 @@ def command(
 
 
 def _networks(
-    weights: Path | None, network: Literal["lens", "direct"], radii: int, fillings: int
+    weights: Path | None, network: Literal["lens", "direct"], radii: int | None, fillings: int | None
 ) -> tuple[BlurNet, GuidedUpsamplingNet]:
-    """Both networks, fresh or from a folder of weights."""
+    """Both networks, each from the folder of weights if that holds it, else fresh.
+
+    Raises:
+        DofkitError: the folder holds neither, or a lens blur whose size is asked for as well.
+    """
+    from ..runtime_ref.errors import DofkitError
     from ..runtime_ref.stage import Stage
     from ..train.networks import GuidedUpsamplingNet, LensBlurConfig, LensBlurNet
     from ..train.rendering.baselines.direct import DirectBlurNet
     from ..train.weights import has_weights, load_weights
 
-    fresh = DirectBlurNet() if network == "direct" else LensBlurNet(LensBlurConfig(radii=radii, fillings=fillings))
-    if weights is None:
-        return fresh, GuidedUpsamplingNet()
-    upsampling = GuidedUpsamplingNet()
-    if has_weights(Stage.GUIDED_UPSAMPLING, weights):
-        upsampling = load_weights(Stage.GUIDED_UPSAMPLING, weights)
+    stages = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
+    found = {stage: load_weights(stage, weights).train() for stage in stages if weights and has_weights(stage, weights)}
+    if weights and not found:
+        raise DofkitError(f"--weights {weights}: there is no {' or '.join(stages)} in it; give a folder of training")
+    sizes = {name: value for name, value in (("radii", radii), ("fillings", fillings)) if value is not None}
+    if sizes and Stage.LENS_BLUR in found and network == "lens":
+        raise DofkitError(f"--{next(iter(sizes))}: {weights} holds a lens blur, whose size is fixed; leave one of both")
+    upsampling = found.get(Stage.GUIDED_UPSAMPLING, GuidedUpsamplingNet())
+    blur = found.get(Stage.LENS_BLUR, LensBlurNet(LensBlurConfig(**sizes))) if network == "lens" else DirectBlurNet()
     assert isinstance(upsampling, GuidedUpsamplingNet)
-    if network == "direct":  # its own start is the photo; only the upsampling is taken over
-        return fresh, upsampling.train()
-    blur = load_weights(Stage.LENS_BLUR, weights)
-    assert isinstance(blur, LensBlurNet)
-    return blur.train(), upsampling.train()
+    assert isinstance(blur, LensBlurNet | DirectBlurNet)
+    return blur, upsampling
 
 
 def _report(files: list[Path], figures: dict[str, float], count: int, as_json: bool) -> None:

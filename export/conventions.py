@@ -14,7 +14,8 @@ CONVENTIONS = {
     "The networks get c / 8 clipped to [-1, 1]",
     "levels": "pad the photo at its right and bottom (repeat the edge) to a multiple of 2^n, n the least with "
     "long_side / 2^n <= 320; a level is the root of the 2x2 mean of squares of "
-    "the one above; blur at level 0, then upsample n times",
+    "the one above; blur at level 0, then upsample n times. A disparity map finer than a level gives it the largest "
+    "(nearest) of the values in each of the level's pixels",
     "tiles": "input size = core + 2 * halo; cut tiles every core pixels from the corner, repeat the picture's edge "
     "beyond its border, keep the core of each output; copy tiles whose |c| is below plan.copy_below pixels",
 }

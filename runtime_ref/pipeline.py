@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .optics import defocus, network_defocus
 from .plan import PipelinePlan
-from .pyramid import Pyramid, as_float, build_levels, map_at_level, resample
+from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, resample
 from .sessions import Session, SharedSession
 from .stage import Stage
 from .tiling import Tile, TilePlan
@@ -153,7 +153,9 @@ class PortraitPipeline:
     @staticmethod
     def _radius(disparity: Array, lens: Lens, pyramid: Pyramid, level: int) -> Array:
         """Defocus at a level, `[H_level, W_level]` in pixels of that level."""
-        return defocus(map_at_level(disparity, pyramid, level), lens.focus, lens.aperture, pyramid.long_side(level))
+        return defocus(
+            disparity_at_level(disparity, pyramid, level), lens.focus, lens.aperture, pyramid.long_side(level)
+        )
 
     def _tile_count(self, pyramid: Pyramid) -> int:
         plans = [self._plan.lens_blur.over(pyramid.size(0))]

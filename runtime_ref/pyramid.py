@@ -128,15 +128,15 @@ def _lerp_axis(values: Array, positions: Array, axis: int) -> Array:
     return result
 
 
-def _reduce_axis(values: Array, factor: int, axis: int) -> Array:
-    """Mean over blocks of `factor` along one axis; the last block is filled up by repeating the edge."""
+def _reduce_axis(values: Array, factor: int, axis: int, nearest: bool) -> Array:
+    """Mean or largest of blocks of `factor` along one axis; the last block is filled up by repeating the edge."""
     count = -(-values.shape[axis] // factor)
     blocks = values.take(np.minimum(np.arange(count * factor), values.shape[axis] - 1), axis)
-    shape = (*values.shape[:axis], count, factor, *values.shape[axis + 1 :])
-    return blocks.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
+    blocks = blocks.reshape((*values.shape[:axis], count, factor, *values.shape[axis + 1 :]))
+    return blocks.max(axis=axis + 1) if nearest else blocks.mean(axis=axis + 1, dtype=np.float32)
 
 
-def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float]) -> Array:
+def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float], nearest: bool = False) -> Array:
     """Resample a picture onto a grid of another pitch (half-pixel centres; bilinear after averaging over whole pixels).
 
     Result pixel (i, j) sits at ((i + ½)·pitch_y, (j + ½)·pitch_x) of the source, in source pixels from its corner;
@@ -147,11 +147,12 @@ def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float]) -
         size: (height, width) of the result.
         pitch: source pixels per result pixel, (vertical, horizontal); above 2 the source is averaged first, so that
             nothing aliases.
+        nearest: for disparity, take the largest value instead of that average.
     """
     for axis, (count, step) in enumerate(zip(size, pitch, strict=True)):
         factor = max(1, int(step))
         if factor > 1:
-            values = _reduce_axis(values, factor, axis)
+            values = _reduce_axis(values, factor, axis, nearest)
         positions = (np.arange(count) + 0.5) * (step / factor) - 0.5
         values = _lerp_axis(values, positions, axis)
     return values
@@ -162,15 +163,18 @@ def resize(values: Array, size: tuple[int, int]) -> Array:
     return resample(values, size, (values.shape[0] / size[0], values.shape[1] / size[1]))
 
 
-def map_at_level(values: Array, pyramid: Pyramid, level: int) -> Array:
-    """A map that lies over the whole unpadded photo, sampled at the pixels of a (padded) level.
+def disparity_at_level(disparity: Array, pyramid: Pyramid, level: int) -> Array:
+    """Disparity over the whole unpadded photo, sampled at the pixels of a (padded) level.
+
+    Where several of its pixels fall into one of the level, the nearest counts. Their mean would be the disparity of
+    nothing: hair in front of a far wall would get the blur of something halfway.
 
     Args:
-        values: `[h, w]` of any resolution.
+        disparity: `[h, w]` of any resolution, 1 = nearest.
 
     Returns:
         `[H_level, W_level]`.
     """
     factor = pyramid.factor(level)
-    pitch = (factor * values.shape[0] / pyramid.height, factor * values.shape[1] / pyramid.width)
-    return resample(values, pyramid.size(level), pitch)
+    pitch = (factor * disparity.shape[0] / pyramid.height, factor * disparity.shape[1] / pyramid.width)
+    return resample(disparity, pyramid.size(level), pitch, nearest=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,13 @@ DEPTH_SIZE = 384  # a multiple of 128, so that the stride-16 maps divide into th
 CORE = 128
 """Pixels of a tile without its halo, in both rendering stages: they divide the levels of most photos with little left
 over (the lowest level of a 4:3 photo is 252 to 320 pixels wide), and a tile's maps stay in the cache."""
+
+
+class Tiled(Protocol):
+    """What a rendering network says of its tiles."""
+
+    halo: int
+    align: int
 
 
 class TorchSession:
@@ -60,10 +67,11 @@ def default_plan(tile: int | None = None, depth_size: int = DEPTH_SIZE) -> Pipel
     """
     return PipelinePlan(
         depth_size=depth_size,
-        lens_blur=TileSpec(tile=tile or CORE + 2 * LensBlurNet.halo, halo=LensBlurNet.halo, align=LensBlurNet.align),
-        guided_upsampling=TileSpec(
-            tile=tile or CORE + 2 * GuidedUpsamplingNet.halo,
-            halo=GuidedUpsamplingNet.halo,
-            align=GuidedUpsamplingNet.align,
-        ),
+        lens_blur=tile_spec(LensBlurNet, tile),
+        guided_upsampling=tile_spec(GuidedUpsamplingNet, tile),
     )
+
+
+def tile_spec(network: Tiled | type[Tiled], tile: int | None = None) -> TileSpec:
+    """A rendering network's tiles, by default its halo around the default core."""
+    return TileSpec(tile=tile or CORE + 2 * network.halo, halo=network.halo, align=network.align)

@@ -174,7 +174,7 @@ def _averaging(decay: float) -> WeightAveraging:
 
     def average(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
         kept = min(decay, (1 + int(count)) / (10 + int(count)))
-        return averaged * kept + current * (1 - kept)
+        return averaged + (current - averaged) * (1 - kept)  # what is not trained stays as it is, to the bit
 
     return WeightAveraging(avg_fn=average)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dofkit.runtime_ref.pyramid import Pyramid, build_levels, halve, map_at_level, resample, resize
+from dofkit.runtime_ref.pyramid import Pyramid, build_levels, disparity_at_level, halve, resample, resize
 
 SIDE = st.integers(1, 20000)
 
@@ -89,8 +89,32 @@ def test_a_map_lies_over_the_photo_at_every_level_whatever_its_resolution(map_si
     positions = ((np.arange(width) + 0.5) / width).astype(np.float32)  # value = fraction of the photo's width
     ramp = np.tile(positions, (height, 1))
     for level in range(pyramid.levels + 1):
-        sampled = map_at_level(ramp, pyramid, level)
+        sampled = disparity_at_level(ramp, pyramid, level)
         assert sampled.shape == pyramid.size(level)
         expected = (np.arange(sampled.shape[1]) + 0.5) * pyramid.factor(level) / 1000
         inside = (expected > 1 / width) & (expected < 1 - 1 / width)  # the outermost half pixels repeat the edge
-        np.testing.assert_allclose(sampled[0][inside], expected[inside], atol=1e-3)
+        farther = (sampled[0] - expected)[inside]  # of several pixels the nearest counts: half a pixel of the level
+        assert farther.min() > -1e-3
+        assert farther.max() < 1e-3 + max(0.0, pyramid.factor(level) / 1000 - 1 / width) / 2
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_hair_keeps_its_disparity_at_every_level(level: int) -> None:
+    disparity = np.full((960, 1280), 0.1, np.float32)
+    disparity[:, 601] = 0.9  # one pixel wide, in front of a far wall
+    sampled = disparity_at_level(disparity, Pyramid.of(960, 1280), level)
+    factor = Pyramid.of(960, 1280).factor(level)
+    assert set(np.unique(sampled)) == {np.float32(0.1), np.float32(0.9)}
+    assert np.flatnonzero(sampled[0] == np.float32(0.9)).tolist() == [601 // factor]
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 4), st.integers(0, 2**31))
+def test_of_the_disparities_in_a_pixel_the_nearest_counts(halvings: int, seed: int) -> None:
+    photo = np.random.default_rng(seed).random((8 << halvings, 300 << halvings)).astype(np.float32)
+    pyramid = Pyramid.of(*photo.shape)
+    expected = photo
+    while expected.shape != pyramid.size(0):  # 2×2 at a time
+        expected = np.maximum(np.maximum(expected[::2, ::2], expected[1::2, ::2]),
+                              np.maximum(expected[::2, 1::2], expected[1::2, 1::2]))  # fmt: skip
+    np.testing.assert_array_equal(disparity_at_level(photo, pyramid, 0), expected)

@@ -12,7 +12,7 @@ from dofkit.runtime_ref.stage import Stage
 from dofkit.train.networks.guided_upsampling import GuidedUpsamplingNet
 from dofkit.train.networks.lens_blur import LensBlurNet
 from dofkit.train.systems.render import RenderSystem, lens_loss
-from dofkit.train.weights import load_weights
+from dofkit.train.weights import load_weights, save_weights
 
 TINY = ["--size", "32", "--levels", "1", "--batch", "2", "--held-out", "1", "--workers", "0", "--threads", "1"]
 
@@ -72,6 +72,31 @@ def test_the_command_trains_resumes_and_writes_weights_that_load(tmp_path: Path)
     assert CliRunner().invoke(main, again).exit_code == 0
     resumed = CliRunner().invoke(main, [*arguments, "--steps", "3", "--resume"])
     assert resumed.exit_code == 0, resumed.output
+
+
+def test_the_lens_blur_alone_learns_from_level_0(tmp_path: Path) -> None:
+    save_weights(GuidedUpsamplingNet(), Stage.GUIDED_UPSAMPLING, tmp_path / "start")
+    out = tmp_path / "run"
+    options = ["--weights", str(tmp_path / "start"), "--only", "lens_blur", "--radii", "2", "--fillings", "1"]
+    run = CliRunner().invoke(main, ["train", "render", "--out", str(out), *TINY, *options, "--steps", "2"])
+    assert run.exit_code == 0, run.output
+    start, kept = (load_weights(Stage.GUIDED_UPSAMPLING, folder).state_dict() for folder in (tmp_path / "start", out))
+    assert all(kept[name].equal(start[name]) for name in start)
+    blur = load_weights(Stage.LENS_BLUR, out)
+    assert isinstance(blur, LensBlurNet)
+    assert blur.config.maps == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [([], "no lens_blur or guided_upsampling"), (["--radii", "3"], "fixed")]
+)
+def test_weights_that_do_not_serve_are_refused_in_one_line(tmp_path: Path, options: list[str], reason: str) -> None:
+    if options:
+        save_weights(LensBlurNet(), Stage.LENS_BLUR, tmp_path)
+    start = ["--out", str(tmp_path / "run"), "--weights", str(tmp_path)]
+    run = CliRunner().invoke(main, ["train", "render", *start, *options])
+    assert run.exit_code == 2
+    assert reason in run.stderr
 
 
 def test_a_size_that_cannot_be_halved_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -146,13 +146,13 @@ def test_textures_fill_any_size(seed: int) -> None:
     assert texture.max() <= 1
 
 
-def test_levels_are_area_averages_of_light_and_defocus_is_in_pixels_of_its_level() -> None:
+def test_levels_are_means_of_light_and_the_nearest_disparity_and_defocus_is_in_pixels_of_its_level() -> None:
     scene = random_scene((0, 1), SETTINGS, Sources())
     levels = levels_of(scene, 1)
     assert [image.shape for image in levels.images] == [(32, 32, 3), (64, 64, 3)]
     light = np.square(scene.sharp[:2, :2, 0]).mean()  # light as the square of the encoded value, as in `halve`
     assert levels.images[0][0, 0, 0] / 255 == pytest.approx(np.sqrt(light), abs=0.51 / 255)
-    assert levels.disparities[0][0, 0] / 65535 == pytest.approx(scene.disparity[:2, :2].mean(), abs=1e-4)
+    assert levels.disparities[0][0, 0] / 65535 == pytest.approx(scene.disparity[:2, :2].max(), abs=1e-4)
     lens = SceneLens(focus=0.5, aperture=0.5, long_side=640)  # 8 px for all of the range, at full size
     defocus = replace(levels, lens=lens).defocus
     disparity = np.array([0, 0.5, 0.75, 1], np.float32)
@@ -167,6 +167,7 @@ def test_a_stored_scene_is_the_one_drawn(tmp_path: Path) -> None:
     for read in (store[4], SceneStore(tmp_path, 0, SETTINGS, Sources())[4]):
         assert np.array_equal(read.truths[1], drawn.truths[1])
         assert np.array_equal(read.disparities[0], drawn.disparities[0])
+        assert np.array_equal(read.corrupted[1], drawn.corrupted[1])
         assert read.lens == drawn.lens
 
 

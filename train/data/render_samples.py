@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ...runtime_ref.optics import defocus, network_defocus
-from ...runtime_ref.pyramid import halve, resize
+from ...runtime_ref.pyramid import halve
 from ..rendering.layered import SceneLens, render
 from ..rendering.lens import Array
 from .scenes import Scene, SceneSettings, Truth, random_scene
@@ -162,19 +162,27 @@ def levels_of(scene: Scene, levels: int) -> SceneLevels:
     return SceneLevels(
         [_stored(plane, np.uint8) for plane in _pyramid(scene.sharp, levels)],
         [_stored(plane, np.uint8) for plane in _pyramid(scene.blurred, levels)],
-        [_stored(plane, np.uint16) for plane in _pyramid(scene.disparity, levels)],
-        [_stored(plane, np.uint16) for plane in _pyramid(scene.corrupted, levels)],
+        _nearest(_stored(scene.disparity, np.uint16), levels),
+        _nearest(_stored(scene.corrupted, np.uint16), levels),
         scene.lens,
     )
 
 
-def _pyramid(plane: Array, levels: int) -> list[Array]:
-    """All levels, lowest first, by the rule of the runtime for pictures, by plain means for maps."""
-    found = [plane]
+def _pyramid(picture: Array, levels: int) -> list[Array]:
+    """All levels, lowest first, by the rule of the runtime for pictures."""
+    found = [picture]
     for _ in range(levels):
-        top = found[0]
-        height, width = top.shape[0] // 2, top.shape[1] // 2
-        found.insert(0, halve(top, (height, width)) if top.ndim == 3 else resize(top, (height, width)))
+        height, width = found[0].shape[:2]
+        found.insert(0, halve(found[0], (height // 2, width // 2)))
+    return found
+
+
+def _nearest(disparity: Stored, levels: int) -> list[Stored]:
+    """All levels, lowest first, by the rule of the runtime for disparity."""
+    found = [disparity]
+    for _ in range(levels):
+        rows = np.maximum(found[0][::2], found[0][1::2])
+        found.insert(0, np.maximum(rows[:, ::2], rows[:, 1::2]))
     return found
 
 
@@ -231,8 +239,7 @@ def _write(file: Path, scene: SceneLevels) -> None:
     for level in range(len(scene.images)):
         planes[f"image{level}"] = scene.images[level]
         planes[f"truth{level}"] = scene.truths[level]
-        planes[f"disparity{level}"] = scene.disparities[level]
-        planes[f"corrupted{level}"] = scene.corrupted[level]
+    planes |= {"disparity": scene.disparities[-1], "corrupted": scene.corrupted[-1]}
     lens = scene.lens
     with partial.open("wb") as stream:
         np.savez(stream, lens=np.array([lens.focus, lens.aperture, lens.long_side]), **planes)
@@ -243,9 +250,8 @@ def _read(file: Path) -> SceneLevels:
     with zipfile.ZipFile(file):  # a half-written file is told apart before numpy guesses what it may be
         pass
     with np.load(file) as stored:
-        levels = range(sum(name.startswith("image") for name in stored.files))
-        images, truths, disparities, corrupted = (
-            [stored[f"{name}{level}"] for level in levels] for name in ("image", "truth", "disparity", "corrupted")
-        )
+        levels = sum(name.startswith("image") for name in stored.files)
+        images, truths = ([stored[f"{name}{level}"] for level in range(levels)] for name in ("image", "truth"))
+        disparities, corrupted = (_nearest(stored[name], levels - 1) for name in ("disparity", "corrupted"))
         lens = SceneLens(*(float(value) for value in stored["lens"]))
         return SceneLevels(images, truths, disparities, corrupted, lens)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,12 +15,11 @@ from safetensors import SafetensorError, safe_open
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline import PortraitPipeline
-from ...runtime_ref.plan import PipelinePlan, TileSpec
 from ...runtime_ref.stage import Stage
 from ..rendering.baselines import CLASSICAL, UPSAMPLERS
 from ..rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
 from ..rendering.lens import Array
-from ..session import CORE, DEPTH_SIZE, torch_sessions
+from ..session import DEPTH_SIZE, Tiled, default_plan, tile_spec, torch_sessions
 from ..weights import SHIPPED, has_weights, load_weights, weights_file
 from .methods import Classical, DisparityKind, Group, Method, Networks, OtherUpsampling, Unblurred, code_of, digest
 from .scores import Bytes
@@ -79,29 +78,16 @@ class DepthNetwork:
         """From the weights' depth network."""
         network = weights.load(Stage.DEPTH)
         fingerprint = digest(DEPTH_SIZE, code_of(PortraitPipeline, network), weights.sha256()[Stage.DEPTH.value])
-        return cls(PortraitPipeline(torch_sessions({Stage.DEPTH: network}), plan_of({})), fingerprint)
+        return cls(PortraitPipeline(torch_sessions({Stage.DEPTH: network}), default_plan()), fingerprint)
 
     def __call__(self, sharp: Bytes) -> Array:
         return self.pipeline.disparity(sharp).astype("float32", copy=False)
 
 
-def plan_of(networks: Mapping[Stage, torch.nn.Module]) -> PipelinePlan:
-    """The plan of these networks: their own halos and alignments around the default cores."""
-
-    def tiles(stage: Stage) -> TileSpec:
-        halo, align = (getattr(networks.get(stage), name, other) for name, other in (("halo", 0), ("align", 1)))
-        return TileSpec(tile=CORE + 2 * halo, halo=halo, align=align)
-
-    return PipelinePlan(
-        depth_size=DEPTH_SIZE,
-        lens_blur=tiles(Stage.LENS_BLUR),
-        guided_upsampling=tiles(Stage.GUIDED_UPSAMPLING),
-    )
-
-
 def networks_method(name: str, networks: Mapping[Stage, torch.nn.Module], fingerprint: str, **facts: Any) -> Networks:
     """Two rendering networks as a method; `facts` are further fields of `Networks`."""
-    plan = plan_of(networks)
+    tiles = {stage.value: tile_spec(cast(Tiled, networks[stage])) for stage in RENDERING}  # halos are their own
+    plan = default_plan().model_copy(update=tiles)
     pipeline = PortraitPipeline(torch_sessions(networks), plan)
     code = code_of(PortraitPipeline, *networks.values())
     return Networks(name, pipeline, digest(plan.model_dump_json(), code, fingerprint), **facts)

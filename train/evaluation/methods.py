@@ -16,7 +16,7 @@ import numpy as np
 
 from ...runtime_ref.optics import defocus
 from ...runtime_ref.pipeline import Lens, PortraitPipeline
-from ...runtime_ref.pyramid import Pyramid, as_float, build_levels, map_at_level
+from ...runtime_ref.pyramid import Pyramid, as_float, build_levels, disparity_at_level
 from ...runtime_ref.report_pictures import to_bytes
 from ..rendering.baselines import Renderer, Upsampler
 from ..rendering.layered import SceneLens
@@ -220,7 +220,7 @@ class OtherUpsampling:
         blurred = self.networks.pipeline.render(low, disparity, seen, dtype=np.float32)
         if not pyramid.levels:
             return to_bytes(blurred)
-        radius = defocus(map_at_level(disparity, pyramid, 0), seen.focus, seen.aperture, pyramid.long_side(0))
+        radius = defocus(disparity_at_level(disparity, pyramid, 0), seen.focus, seen.aperture, pyramid.long_side(0))
         image = _edged(as_float(sharp), pyramid.size(pyramid.levels))
         return to_bytes(self.upsampler.upsample(blurred, image, low, radius)[: sharp.shape[0], : sharp.shape[1]])
 

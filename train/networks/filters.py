@@ -25,15 +25,19 @@ def fixed(weight: torch.Tensor, groups: int = 1, stride: int = 1) -> nn.Conv2d:
     return layer
 
 
-def disc(radius: float) -> torch.Tensor:
-    """[S, S], S odd, summing to 1: the kernel that spreads samples as a disc of `radius` ≥ 1 pixels spreads light.
+def disc(radius: float, reach: int | None = None) -> torch.Tensor:
+    """[S, S], S odd, summing to 1: the kernel that spreads samples as a disc of `radius` pixels spreads light.
 
     The samples are means over a pixel, before as after, so the kernel's frequency response should be the disc's own,
     2·J₁(2πrf) / (2πrf), up to half a cycle a pixel. This is the least-squares fit of that, weighted by 1/f² as photos'
     power falls; the shares of each pixel that a disc covers would be too wide by a pixel. Small kernels come out with
     slightly negative corners.
+
+    Args:
+        radius: > 0.
+        reach: pixels from the kernel's middle to its edge; by default the radius, but at least 2.
     """
-    reach = max(2, math.ceil(radius))
+    reach = reach or max(2, math.ceil(radius))
     grid = torch.linspace(0, 0.5, FREQUENCIES, dtype=torch.float64)
     fy, fx = torch.meshgrid(grid, grid, indexing="ij")
     frequency = torch.hypot(fy, fx)
@@ -60,13 +64,32 @@ def disc_bank(radii: list[float], copies: int) -> torch.Tensor:
     return torch.stack(discs)[:, None].repeat(copies, 1, 1, 1)
 
 
-def enlarging() -> torch.Tensor:
-    """[4, 1, 3, 3]: a pixel's four children from its neighbourhood, in the order of `pixel_unshuffle`.
+def gathering(kernel: torch.Tensor) -> torch.Tensor:
+    """[4, 1, S + 1, S + 1], for a stride of 2: `kernel` [S, S], S odd, at a pixel's four children, in the order of
+    `pixel_unshuffle`."""
+    size = kernel.shape[0] + 1
+    children = torch.zeros(4, 1, size, size)
+    for child in range(4):
+        top, left = divmod(child, 2)
+        children[child, 0, top : top + size - 1, left : left + size - 1] = kernel
+    return children
 
-    A child is the pixel's value plus an eighth of the difference across it, along both axes: of all 3-tap rules the one
-    that gives back every quadratic from its averages (the prediction of the (1, 3) wavelets of Cohen, Daubechies and
-    Feauveau 1992). The four children's mean is the pixel, which a bilinear ×2 does not keep.
+
+def enlarging(differences: tuple[float, ...] = (22 / 128, -3 / 128)) -> torch.Tensor:
+    """[4, 1, S, S]: a pixel's four children from its neighbourhood, in the order of `pixel_unshuffle`.
+
+    A child is the pixel's value plus shares of the differences between its neighbours on either side, the nearest ones
+    first, along both axes. Of all rules with two such shares the default is the one that gives back every polynomial up
+    to the fourth degree from its averages; of those with one it is 1/8, up to the second (the predictions of the (1, 5)
+    and (1, 3) wavelets of Cohen, Daubechies and Feauveau 1992). The four children's mean is the pixel, which a bilinear
+    ×2 does not keep.
     """
-    first = torch.tensor([1 / 8, 1.0, -1 / 8])
+    first = torch.tensor([*reversed(differences), 1.0, *(-share for share in differences)])
     lines = (first, first.flip(0))
     return torch.stack([vertical[:, None] * horizontal for vertical in lines for horizontal in lines])[:, None]
+
+
+def softly_enlarging() -> torch.Tensor:
+    """[4, 1, 5, 5]: the children, by one difference, of a picture smoothed by (1, 2, 1) / 4 along both axes."""
+    line = torch.tensor([0.25, 0.5, 0.25])
+    return F.conv2d(enlarging((1 / 8,)), (line[:, None] * line)[None, None], padding=2)  # symmetric: no need to turn it

@@ -9,6 +9,7 @@ what lies behind a blurred edge. The weights start as those of back-to-front com
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,10 @@ from .transfer import decode, encode
 OWN_LIGHT = 1e-3
 """Weight that the pixel's own light always has: no pixel divides by nothing. Far above fp16's least normal, 6e-5."""
 
+SPACING = 2.0
+"""Argument of the hyperbolic sine at the widest radius: near 0 the radii are evenly spaced, above 3 each is a multiple
+of the one before."""
+
 FILL_FLOOR = 0.02
 """Coverage at which a filling counts half: below it there is too little light to normalise."""
 
@@ -31,8 +36,8 @@ class LensBlurConfig:
     """Sizes of the network.
 
     Attributes:
-        radii: planes on either side of the focus, at |c| = 8/radii, 16/radii … 8 pixels; with the plane in focus and
-            the fillings they are the c = 2·radii + 1 + fillings maps of Eq. 2.
+        radii: planes on either side of the focus; with the plane in focus and the fillings they are the
+            c = 2·radii + 1 + fillings maps of Eq. 2.
         fillings: groups of neighbouring planes that also come spread by the widest disc, normalised by their coverage:
             what may lie behind a blurred edge.
         context_width: channels of the half-resolution path that both heads see.
@@ -40,7 +45,7 @@ class LensBlurConfig:
         weight_width: channels of the head that corrects the weights after it.
     """
 
-    radii: int = 8
+    radii: int = 9
     fillings: int = 4
     context_width: int = 32
     source_width: int = 16
@@ -48,9 +53,14 @@ class LensBlurConfig:
 
     @property
     def planes(self) -> tuple[float, ...]:
-        """Signed defocus of each plane in pixels, from in focus to the widest, near and far in turn."""
-        step = NETWORK_RADIUS / self.radii
-        return (0.0, *(sign * step * k for k in range(1, self.radii + 1) for sign in (1, -1)))
+        """Signed defocus of each plane in pixels, from in focus to the widest, near and far in turn.
+
+        The radii follow a hyperbolic sine: 0.5, 1.0, 1.6, 2.2, 3.0, 3.9, 5.0, 6.3, 8 for nine of them. Two discs blend
+        into one between them as well as their radii are alike in proportion, but below a pixel all discs are alike.
+        """
+        scale = NETWORK_RADIUS / math.sinh(SPACING)
+        radii = [scale * math.sinh(SPACING * k / self.radii) for k in range(1, self.radii + 1)]
+        return (0.0, *(sign * radius for radius in radii for sign in (1, -1)))
 
     @property
     def maps(self) -> int:
@@ -194,7 +204,7 @@ def _compositing(planes: tuple[float, ...], fillings: int) -> nn.Conv2d:
     A plane counts by what nearer planes leave free; the planes next to it are the same surface, cut in two by the
     sampling, and hide nothing. Fillings hardly count before something is learned.
     """
-    step = min(abs(c) for c in planes if c)
+    order = sorted(planes)
     layer = nn.Conv2d(len(planes), len(planes) + fillings, 1)
     assert layer.bias is not None
     with torch.no_grad():
@@ -202,7 +212,7 @@ def _compositing(planes: tuple[float, ...], fillings: int) -> nn.Conv2d:
         layer.bias.fill_(1.0)
         for k, c in enumerate(planes):
             for j, other in enumerate(planes):
-                if other > c + 1.5 * step:
+                if order.index(other) > order.index(c) + 1:
                     layer.weight[k, j] = -1.0
         layer.bias[len(planes) :] = 0.02
     return layer

@@ -36,7 +36,8 @@ class RenderSystem(lightning.LightningModule):
         steps: optimiser steps of the whole run, for the learning rate's cosine.
         rate: the highest learning rate, after the warm-up.
         loss: which `lens_loss`.
-        only: the one network that learns, the other stays as it is; None trains both.
+        only: the one network that learns, the other stays as it is; None trains both. The lens blur alone learns from
+            level 0.
     """
 
     WARM_UP = 200
@@ -53,6 +54,7 @@ class RenderSystem(lightning.LightningModule):
         super().__init__()
         self.blur, self.upsampling, self.steps, self.rate = blur, upsampling, steps, rate
         self.loss: Loss = loss
+        self.only = only
         for stage, network in ((Stage.LENS_BLUR, blur), (Stage.GUIDED_UPSAMPLING, upsampling)):
             if only not in (None, stage):
                 network.requires_grad_(False)
@@ -75,7 +77,7 @@ class RenderSystem(lightning.LightningModule):
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         blurred = _cropped(self.blur(image, batch["defocus"]), halo)
         losses = [lens_loss(blurred, batch["blurred"], _cropped(image, halo), self.loss)]
-        for step in batch["steps"]:
+        for step in batch["steps"] if self.only is not Stage.LENS_BLUR else []:
             low = _windows(blurred, step["offset"], step["image_low"].shape[-1])
             blurred = self.upsample(step["image_high"], step["image_low"], low, step["defocus_low"])
             losses.append(lens_loss(blurred, step["blurred_high"], step["image_high"], self.loss))

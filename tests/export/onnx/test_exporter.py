@@ -50,7 +50,7 @@ def _job(folder: Path, calibration: _Noise, *kept: str) -> Job:
         target=Target.ONNX,
         budget="PSNR=40",
         keep={Stage.LENS_BLUR: kept},
-        layers={Stage.LENS_BLUR: 14},
+        layers={Stage.LENS_BLUR: 15},
         weights={},
         pictures=("noise",),
         reached=figures,
@@ -92,7 +92,7 @@ def test_every_precision_has_a_file_of_its_own_and_nothing_else_is_left(written:
 
 def test_the_stored_weights_are_proven_in_every_precision(written: Written) -> None:
     for entry in written[1].values():
-        assert len(entry.layers) == 14
+        assert len(entry.layers) == 15
         assert entry.weight_problems == ()
 
 

@@ -109,7 +109,7 @@ def test_onnx_runtime_computes_every_convolution_of_w8a8_in_integers(blur: Expor
     optimised = onnx.load(str(goal)).graph.node
     kinds = {node.op_type for node in optimised if "Conv" in node.op_type}
     assert kinds == {"QLinearConv"}
-    assert sum(node.op_type == "QLinearConv" for node in optimised) == 14
+    assert sum(node.op_type == "QLinearConv" for node in optimised) == 15
 
 
 def test_a_layer_that_is_always_zero_does_not_spoil_the_next(export_network: Export) -> None:
@@ -160,7 +160,7 @@ def test_kept_layers_compute_in_floats_and_all_others_in_integers(blur: Exported
     path = blur.file(precision, kept=kept)
     stored = {convolution.name: convolution.stored for convolution in convolutions(path)}
     assert stored == {name: "fp16" if name in kept else "int8" for name in stored}
-    assert len(stored) == 14
+    assert len(stored) == 15
     graph = onnx.load(str(path)).graph
     producers = {name: node for node in graph.node for name in node.output}
     kinds = [node.op_type for node in graph.node if node.op_type in ("Conv", "ConvInteger")]

@@ -80,8 +80,8 @@ def test_another_upsampling_gets_the_lowest_level_and_makes_the_whole(sharp: np.
     np.testing.assert_allclose(blurred_low, lowest, atol=1e-6)
     np.testing.assert_allclose(image_low, lowest, atol=1e-6)
     np.testing.assert_array_equal(image_high, as_float(sharp))
-    mean = disparity.reshape(2, 4, 320, 4).mean(axis=(1, 3))
-    np.testing.assert_allclose(defocus_low, defocus(mean, lens.focus, lens.aperture, 320), atol=1e-4)
+    nearest = disparity.reshape(2, 4, 320, 4).max(axis=(1, 3))
+    np.testing.assert_allclose(defocus_low, defocus(nearest, lens.focus, lens.aperture, 320), atol=1e-4)
 
 
 def test_a_side_that_cannot_be_halved_is_padded_and_cropped(disparity: np.ndarray) -> None:

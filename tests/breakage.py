@@ -24,7 +24,7 @@ KINDS = {
 ZEROED = {
     Stage.DEPTH: "encoder.to_quarter.0.project.0",
     Stage.LENS_BLUR: "context.4",
-    Stage.GUIDED_UPSAMPLING: "enlarge",
+    Stage.GUIDED_UPSAMPLING: "enlarge_softly",
 }
 IGNORED = {Stage.DEPTH: "image", Stage.LENS_BLUR: "defocus", Stage.GUIDED_UPSAMPLING: "blurred_low"}
 

@@ -46,12 +46,24 @@ def find_sources(photos: Sequence[Path], masks: Sequence[Path], held_out: bool) 
     Raises:
         DofkitError: when a folder holds nothing usable.
     """
-    found = [file for folder in photos for file in _images(folder)]
+    found = [file for folder in photos for file in image_files(folder)]
     pairs = [pair for folder in masks for pair in _pairs(folder)]
     return Sources(
         tuple(file for file in found if _is_held_out(file) == held_out),
         tuple(pair for pair in pairs if _is_held_out(pair[0]) == held_out),
     )
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All images of a folder and below it, by name.
+
+    Raises:
+        DofkitError: when there are none.
+    """
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DofkitError(f"no photos in {folder}: give a folder with .jpg, .png or .webp files")
+    return files
 
 
 @lru_cache(maxsize=64)
@@ -67,13 +79,6 @@ def read_mask(file: Path) -> Array:
     with Image.open(file) as image:
         mask = np.asarray(image.convert("L"), np.float32)
     return (mask / max(float(mask.max()), 1.0)).astype(np.float32)
-
-
-def _images(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DofkitError(f"no photos in {folder}: give a folder with .jpg, .png or .webp files")
-    return files
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:

@@ -1,0 +1,106 @@
+"""One AR-GAN run as a file: what the generator is, which constraints teach it depth, how it is trained.
+
+Files lie in `train/configs/`; `load_config` reads those by name and any other by path.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..runtime_ref.errors import DofkitError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIGS = Path(__file__).parent / "configs"
+
+Mixture = Literal["none", "uniform", "bernoulli"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PriorSettings(_Part):
+    """The centre focus prior: in focus within a circle in the middle, ever farther behind outside.
+
+    Attributes:
+        weight: of the mean squared distance from it, both as shares of the largest defocus; 0 is no prior.
+        radius: of the circle, in units of half the picture's side.
+        gain: defocus behind the focus, as a share of the largest, per unit of distance from the circle.
+        hold: share of the run with the full weight.
+        release: share of the run after which the weight has fallen to `floor` of itself, linearly.
+        floor: share of the weight that stays.
+    """
+
+    weight: float = Field(default=10.0, ge=0)
+    radius: float = Field(default=0.5, ge=0)
+    gain: float = Field(default=0.8, ge=0)
+    hold: float = Field(default=0.1, ge=0, le=1)
+    release: float = Field(default=0.6, ge=0, le=1)
+    floor: float = Field(default=0.02, ge=0, le=1)
+
+
+class ArganConfig(_Part):
+    """An AR-GAN and its training.
+
+    Attributes:
+        size: side of the pictures in pixels.
+        width, discriminator_width: channels at the largest size.
+        reach: largest defocus as a share of the side.
+        views: of the aperture, a side.
+        expansion: whether T corrects the views' defocus.
+        mixture: p(s), s scales the defocus of every picture: uniform on [0, 1], bernoulli 0 or 1, none always 1.
+        prior: of the depth.
+        augment: differentiable augmentation of what the discriminator sees, for small sets.
+        penalty: γ of R1.
+        penalty_every: steps between two penalties, whose weight grows by as much.
+        generator_rate, discriminator_rate: learning rates of Adam.
+        batch: pictures a step.
+    """
+
+    size: Literal[32, 64, 128] = 64
+    width: int = Field(default=24, ge=4, le=128)
+    discriminator_width: int = Field(default=48, ge=4, le=128)
+    reach: float = Field(default=0.08, gt=0, le=0.25)
+    views: int = Field(default=5, ge=1, le=9)
+    expansion: bool = True
+    mixture: Mixture = "uniform"
+    prior: PriorSettings = PriorSettings()
+    augment: bool = False
+    penalty: float = Field(default=1.0, ge=0)
+    penalty_every: int = Field(default=16, ge=1)
+    generator_rate: float = Field(default=5e-4, gt=0)
+    discriminator_rate: float = Field(default=5e-4, gt=0)
+    batch: int = Field(default=32, ge=2)
+
+
+def load_config(name: str) -> ArganConfig:
+    """A configuration that ships with dofkit, by name, or any file by path.
+
+    Raises:
+        DofkitError: there is no such file, or it does not hold what an `ArganConfig` needs.
+    """
+    path = CONFIGS / f"{name}.toml" if name in shipped_configs() else Path(name)
+    try:
+        with path.open("rb") as file:
+            return ArganConfig.model_validate(tomllib.load(file))
+    except FileNotFoundError:
+        raise DofkitError(f"{name} is no file and none of {', '.join(shipped_configs())}") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DofkitError(f"{path} cannot be read as TOML ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DofkitError(f"{path}: {place}: {first['msg']}; see train/configs/full.toml") from error
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configurations in `train/configs/`."""
+    return sorted(file.stem for file in CONFIGS.glob("*.toml"))

@@ -1,0 +1,64 @@
+"""Unlabelled photos as a generator learns from them: small squares, all in memory, mirrored at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+
+from ...runtime_ref.errors import DofkitError
+from .shallow_photos import PhotoSettings, shallow_photo
+from .sources import image_files
+
+Pictures = npt.NDArray[np.uint8]
+"""[M, S, S, 3], sRGB-encoded."""
+
+Report = Callable[[int], None]
+"""Called with the number of pictures read or drawn so far."""
+
+
+class GanPhotos(Dataset[torch.Tensor]):
+    """Sample i: [3, S, S] in [0, 1], one of the pictures, mirrored or not, drawn from (seed, i)."""
+
+    def __init__(self, pictures: Pictures, seed: int) -> None:
+        self.pictures, self.seed = pictures, seed
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        rng = np.random.default_rng((self.seed, index))
+        picture = self.pictures[rng.integers(len(self.pictures))]
+        if rng.random() < 0.5:
+            picture = picture[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
+
+
+def read_photos(folders: Sequence[Path], size: int, report: Report = lambda _: None) -> Pictures:
+    """All photos below the folders: the square in the middle of each, at `size` pixels.
+
+    Raises:
+        DofkitError: a folder holds no photos, or a file cannot be read.
+    """
+    files = [file for folder in folders for file in image_files(folder)]
+    pictures = np.empty((len(files), size, size, 3), np.uint8)
+    for number, file in enumerate(files):
+        try:
+            with Image.open(file) as image:
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+                pictures[number] = np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS))
+        except OSError as error:
+            raise DofkitError(f"{file} cannot be read as an image ({error}); mend or remove it") from error
+        report(number + 1)
+    return pictures
+
+
+def drawn_photos(count: int, seed: int, settings: PhotoSettings, report: Report = lambda _: None) -> Pictures:
+    """The pictures of `count` drawn photos; see `shallow_photo`."""
+    pictures = np.empty((count, settings.size, settings.size, 3), np.uint8)
+    for number in range(count):
+        pictures[number] = np.round(shallow_photo((seed, number), settings).image * 255)
+        report(number + 1)
+    return pictures

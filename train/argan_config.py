@@ -21,6 +21,7 @@ else:
 CONFIGS = Path(__file__).parent / "configs"
 
 Mixture = Literal["none", "uniform", "bernoulli"]
+Viewpoint = Literal["none", "rgbd", "hologan"]
 
 
 class _Part(BaseModel):
@@ -47,6 +48,29 @@ class PriorSettings(_Part):
     floor: float = Field(default=0.02, ge=0, le=1)
 
 
+class ViewpointSettings(_Part):
+    """The other cue to depth: the same scene from other viewpoints.
+
+    Attributes:
+        kind: none, a generator without viewpoints; rgbd, one that is told the pose and whose pictures must warp into
+            one another by their depth (RGBD-GAN); hologan, one that turns a volume of features (HoloGAN).
+        azimuth, elevation: degrees to either side within which poses are drawn, uniformly; 0 and 0 turn the cue off.
+        consistency: weight of the warping loss of rgbd.
+        identity: weight of the mean squared error of z as the discriminator reads it from hologan's pictures.
+    """
+
+    kind: Viewpoint = "none"
+    azimuth: float = Field(default=10.0, ge=0, le=45)
+    elevation: float = Field(default=5.0, ge=0, le=45)
+    consistency: float = Field(default=1.0, ge=0)
+    identity: float = Field(default=1.0, ge=0)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Azimuth and elevation in degrees."""
+        return self.azimuth, self.elevation
+
+
 class ArganConfig(_Part):
     """An AR-GAN and its training.
 
@@ -54,10 +78,11 @@ class ArganConfig(_Part):
         size: side of the pictures in pixels.
         width, discriminator_width: channels at the largest size.
         reach: largest defocus as a share of the side.
-        views: of the aperture, a side.
+        views: of the aperture, a side; 1 is a pinhole, which turns the cue of the depth of field off.
         expansion: whether T corrects the views' defocus.
         mixture: p(s), s scales the defocus of every picture: uniform on [0, 1], bernoulli 0 or 1, none always 1.
         prior: of the depth.
+        viewpoint: how the scene is seen from other sides.
         augment: differentiable augmentation of what the discriminator sees, for small sets.
         penalty: γ of R1.
         penalty_every: steps between two penalties, whose weight grows by as much.
@@ -73,6 +98,7 @@ class ArganConfig(_Part):
     expansion: bool = True
     mixture: Mixture = "uniform"
     prior: PriorSettings = PriorSettings()
+    viewpoint: ViewpointSettings = ViewpointSettings()
     augment: bool = False
     penalty: float = Field(default=1.0, ge=0)
     penalty_every: int = Field(default=16, ge=1)

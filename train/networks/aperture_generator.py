@@ -9,7 +9,8 @@ from torch import nn
 
 from ..argan_config import ArganConfig
 from ..rendering.light_field import ApertureRenderer
-from .argan import Generator, GeneratorConfig
+from .argan import GeneratorConfig
+from .viewpoint import GENERATORS
 
 
 class Photographed(NamedTuple):
@@ -33,17 +34,19 @@ class ApertureGenerator(nn.Module):
         super().__init__()
         self.config = config or ArganConfig()
         shape = GeneratorConfig(self.config.size, self.config.width, reach=self.config.reach)
-        self.generator = Generator(shape)
+        self.generator = GENERATORS[self.config.viewpoint.kind](shape)
         self.lens = ApertureRenderer(self.config.views, self.config.expansion)
 
-    def forward(self, z: torch.Tensor, scale: torch.Tensor) -> Photographed:
+    def forward(self, z: torch.Tensor, scale: torch.Tensor, view: torch.Tensor | None = None) -> Photographed:
         """Generate and photograph.
 
         Args:
             z: [N, latent], standard normal.
             scale: [N, 1, 1, 1] in [0, 1], s of each picture: the aperture.
+            view: [N, 2], azimuth and elevation in radians; None looks from the front. A generator without viewpoints
+                always does.
         """
-        made = self.generator(z)
+        made = self.generator(z, view)
         with torch.autocast(made.image.device.type, enabled=False):  # half a pixel is lost in bfloat16
             deep, defocus = made.image.float(), made.defocus.float()
             return Photographed(deep, self.lens(deep, scale * defocus), defocus)

@@ -67,27 +67,54 @@ class Generated(NamedTuple):
 
 
 class Generator(nn.Module):
-    """z [N, latent], standard normal → `Generated`."""
+    """z [N, latent], standard normal → `Generated`. It has one viewpoint only; see `viewpoint` for those with more.
+
+    Class attributes:
+        POSE: numbers that the viewpoint adds to z wherever z styles a layer.
+    """
+
+    POSE = 0
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         super().__init__()
         self.config = config or GeneratorConfig()
-        widths, latent = self.config.widths, self.config.latent
-        self.constant = nn.Parameter(torch.randn(1, widths[0], SMALLEST, SMALLEST))
-        self.first = Styled(widths[0], latent)
-        self.blocks = nn.ModuleList(Doubling(inputs, outputs, latent) for inputs, outputs in pairwise(widths))
+        style = self.config.latent + self.POSE
+        widths = self._start(style)
+        self.blocks = nn.ModuleList(Doubling(inputs, outputs, style) for inputs, outputs in pairwise(widths))
         self.image = nn.Conv2d(widths[-1], 3, 3, padding=1)
         self.depth = nn.Conv2d(widths[-1], 1, 3, padding=1)
-        self.depth_scale = nn.Linear(latent, 1)
+        self.depth_scale = nn.Linear(self.config.latent, 1)
         nn.init.zeros_(self.depth_scale.weight)
         nn.init.zeros_(self.depth_scale.bias)
 
-    def forward(self, z: torch.Tensor) -> Generated:
-        """See the class."""
-        x = self.first(self.constant.expand(len(z), -1, -1, -1), z)
+    def forward(self, z: torch.Tensor, view: torch.Tensor | None = None) -> Generated:
+        """See the class.
+
+        Args:
+            z: [N, latent].
+            view: [N, 2], azimuth and elevation in radians; None looks from the front.
+        """
+        view = z.new_zeros(len(z), 2) if view is None else view
+        style = self.styles(z, view)
+        x = self.started(style, view)
         for block in self.blocks:
-            x = block(x, z)
+            x = block(x, style)
         return Generated(self.to_image(x), self.to_defocus(x, z))
+
+    def styles(self, z: torch.Tensor, view: torch.Tensor) -> torch.Tensor:
+        """What styles the layers: [N, latent + POSE]."""
+        return z
+
+    def started(self, style: torch.Tensor, view: torch.Tensor) -> torch.Tensor:
+        """What the first of `blocks` gets: [N, C, H, W]."""
+        return self.first(self.constant.expand(len(style), -1, -1, -1), style)
+
+    def _start(self, style: int) -> list[int]:
+        """Make what `started` needs, z's part `style` numbers long; the channels before and after each of `blocks`."""
+        widths = self.config.widths
+        self.constant = nn.Parameter(torch.randn(1, widths[0], SMALLEST, SMALLEST))
+        self.first = Styled(widths[0], style)
+        return widths
 
     def to_image(self, features: torch.Tensor) -> torch.Tensor:
         """[N, width, S, S] → [N, 3, S, S] in [0, 1]."""
@@ -107,30 +134,47 @@ class Styled(nn.Module):
         self.style = nn.Linear(latent, 2 * channels)
 
     def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """[N, channels, H, W] → the same shape, rectified."""
-        scale, shift = self.style(z)[..., None, None].chunk(2, dim=1)
-        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        """[N, channels, H, W] or [N, channels, D, H, W] → the same shape, rectified."""
+        inner = tuple(range(2, x.ndim))
+        scale, shift = self.style(z)[(..., *(None for _ in inner))].chunk(2, dim=1)
+        variance, mean = torch.var_mean(x, dim=inner, correction=0, keepdim=True)
         gain = (1 + scale) * torch.rsqrt(variance + 1e-4)
         return F.relu(torch.addcmul(shift - mean * gain, x, gain))
 
 
 class Doubling(nn.Module):
-    """Twice the size by a transposed convolution (4 × 4, stride 2), then style."""
+    """Twice the size by a transposed convolution (4 × 4 or 4 × 4 × 4, stride 2), then style."""
 
-    def __init__(self, inputs: int, outputs: int, latent: int) -> None:
+    def __init__(self, inputs: int, outputs: int, latent: int, solid: bool = False) -> None:
         super().__init__()
-        self.enlarge = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
+        convolution = nn.ConvTranspose3d if solid else nn.ConvTranspose2d
+        self.enlarge = convolution(inputs, outputs, 4, stride=2, padding=1)
         self.style = Styled(outputs, latent)
 
     def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """[N, inputs, H, W] → [N, outputs, 2H, 2W]."""
+        """[N, inputs, H, W] → [N, outputs, 2H, 2W]; so with D where `solid`."""
         return self.style(self.enlarge(x), z)
 
 
-class Discriminator(nn.Module):
-    """[N, 3, S, S] in [0, 1] → [N]: > 0 says photo. Strided convolutions with spectral norm (Miyato et al. 2018)."""
+class Judged(NamedTuple):
+    """What the discriminator finds.
 
-    def __init__(self, size: int = 64, width: int = 32, limit: int = 256) -> None:
+    Attributes:
+        score: [N], > 0 says photo.
+        identity: [N, latent], the z that it takes the picture to be made from; None where it was not asked to learn.
+    """
+
+    score: torch.Tensor
+    identity: torch.Tensor | None
+
+
+class Discriminator(nn.Module):
+    """[N, 3, S, S] in [0, 1] → [N]: > 0 says photo. Strided convolutions with spectral norm (Miyato et al. 2018).
+
+    With `latent` it also tells z from a picture (the identity regulariser of HoloGAN).
+    """
+
+    def __init__(self, size: int = 64, width: int = 32, limit: int = 256, latent: int = 0) -> None:
         super().__init__()
         halvings = (size // SMALLEST).bit_length() - 1
         widths = [3, *(min(limit, width << k) for k in range(halvings))]
@@ -138,10 +182,16 @@ class Discriminator(nn.Module):
             spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)) for inputs, outputs in pairwise(widths)
         )
         self.score = spectral_norm(nn.Linear(widths[-1] * SMALLEST**2, 1))
+        self.identity = nn.Linear(widths[-1] * SMALLEST**2, latent) if latent else None
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """See the class."""
+        return self.judged(image).score
+
+    def judged(self, image: torch.Tensor) -> Judged:
+        """Score and, where there is such a head, z."""
         x = 2 * image - 1
         for convolution in self.convolutions:
             x = F.leaky_relu(convolution(x), 0.2)
-        return self.score(x.flatten(1))[:, 0]
+        x = x.flatten(1)
+        return Judged(self.score(x)[:, 0], None if self.identity is None else self.identity(x))

@@ -8,6 +8,7 @@ from ._lazy import LazyGroup
 
 SYSTEMS = {
     "render": ("evaluate_render", "Score lens blur and guided upsampling beside classical renderers."),
+    "argan": ("evaluate_argan", "Score what generators learned of depth from unlabelled photos."),
 }
 
 

@@ -104,7 +104,7 @@ class ArganConfig(_Part):
     penalty_every: int = Field(default=16, ge=1)
     generator_rate: float = Field(default=5e-4, gt=0)
     discriminator_rate: float = Field(default=5e-4, gt=0)
-    batch: int = Field(default=32, ge=2)
+    batch: int = Field(default=16, ge=2)
 
 
 def load_config(name: str) -> ArganConfig:

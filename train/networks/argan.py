@@ -1,7 +1,8 @@
 """The networks of AR-GAN (Kaneko 2021): a generator of all-in-focus pictures with their defocus, and a discriminator.
 
-The author's code is not public. Layers follow what is known of it (a learned constant, AdaIN by z, transposed 4 × 4
-convolutions, spectral norm in the discriminator) at widths that a CPU can train. The lens between the two lives in
+The author's code is not public. Layers follow what is known of it (a learned constant, AdaIN by z, doublings, spectral
+norm in the discriminator) at widths that a CPU can train; ours are a layout that z adds to the constant, and depth
+from half the size. The lens between the two lives in
 `train.rendering.light_field`, the losses in `train.systems.argan`.
 """
 
@@ -82,7 +83,7 @@ class Generator(nn.Module):
         widths = self._start(style)
         self.blocks = nn.ModuleList(Doubling(inputs, outputs, style) for inputs, outputs in pairwise(widths))
         self.image = nn.Conv2d(widths[-1], 3, 3, padding=1)
-        self.depth = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.depth = nn.Conv2d(widths[-2], 1, 3, padding=1)
         self.depth_scale = nn.Linear(self.config.latent, 1)
         nn.init.zeros_(self.depth_scale.weight)
         nn.init.zeros_(self.depth_scale.bias)
@@ -96,10 +97,10 @@ class Generator(nn.Module):
         """
         view = z.new_zeros(len(z), 2) if view is None else view
         style = self.styles(z, view)
-        x = self.started(style, view)
+        x = coarse = self.started(style, view)
         for block in self.blocks:
-            x = block(x, style)
-        return Generated(self.to_image(x), self.to_defocus(x, z))
+            coarse, x = x, block(x, style)
+        return Generated(self.to_image(x), self.to_defocus(coarse, z))
 
     def styles(self, z: torch.Tensor, view: torch.Tensor) -> torch.Tensor:
         """What styles the layers: [N, latent + POSE]."""
@@ -107,12 +108,16 @@ class Generator(nn.Module):
 
     def started(self, style: torch.Tensor, view: torch.Tensor) -> torch.Tensor:
         """What the first of `blocks` gets: [N, C, H, W]."""
-        return self.first(self.constant.expand(len(style), -1, -1, -1), style)
+        layout = self.layout(style).reshape(len(style), *self.constant.shape[1:])
+        return self.first(self.constant + layout, style)
 
     def _start(self, style: int) -> list[int]:
         """Make what `started` needs, z's part `style` numbers long; the channels before and after each of `blocks`."""
         widths = self.config.widths
         self.constant = nn.Parameter(torch.randn(1, widths[0], SMALLEST, SMALLEST))
+        self.layout = nn.Linear(style, widths[0] * SMALLEST**2)
+        nn.init.zeros_(self.layout.weight)
+        nn.init.zeros_(self.layout.bias)
         self.first = Styled(widths[0], style)
         return widths
 
@@ -121,9 +126,13 @@ class Generator(nn.Module):
         return torch.sigmoid(2 * self.image(features))
 
     def to_defocus(self, features: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """[N, width, S, S] → [N, 1, S, S] in pixels. z sets how deep the scene is as a whole."""
+        """[N, C, S/2, S/2] → [N, 1, S, S] in pixels. z sets how deep the scene is as a whole.
+
+        From half the size: at full size depth takes on the texture of the picture.
+        """
         scale = torch.exp(0.5 * torch.tanh(self.depth_scale(z)))[..., None, None]
-        return self.config.largest_defocus * torch.tanh(scale * self.depth(features))
+        depth = F.interpolate(self.depth(features), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.config.largest_defocus * torch.tanh(scale * depth)
 
 
 class Styled(nn.Module):
@@ -143,17 +152,30 @@ class Styled(nn.Module):
 
 
 class Doubling(nn.Module):
-    """Twice the size by a transposed convolution (4 × 4 or 4 × 4 × 4, stride 2), then style."""
+    """Twice the size by repeating every pixel, a convolution over 3 pixels an axis, then style.
+
+    Computed as the one transposed convolution that equals both: half the multiplications, and none of the checkered
+    pattern that a free one leaves.
+    """
 
     def __init__(self, inputs: int, outputs: int, latent: int, solid: bool = False) -> None:
         super().__init__()
-        convolution = nn.ConvTranspose3d if solid else nn.ConvTranspose2d
-        self.enlarge = convolution(inputs, outputs, 4, stride=2, padding=1)
+        self.enlarge = (nn.Conv3d if solid else nn.Conv2d)(inputs, outputs, 3, padding=1)
         self.style = Styled(outputs, latent)
 
     def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """[N, inputs, H, W] → [N, outputs, 2H, 2W]; so with D where `solid`."""
-        return self.style(self.enlarge(x), z)
+        return self.style(self.enlarged(x), z)
+
+    def enlarged(self, x: torch.Tensor) -> torch.Tensor:
+        """Without style."""
+        axes = range(2, x.ndim)
+        kernel = self.enlarge.weight.transpose(0, 1).flip(*axes)
+        for axis in axes:  # every weight acts on both copies of a pixel
+            edge = [0, 0] * (x.ndim - 1 - axis)
+            kernel = F.pad(kernel, [*edge, 0, 1]) + F.pad(kernel, [*edge, 1, 0])
+        convolve = F.conv_transpose3d if x.ndim == 5 else F.conv_transpose2d
+        return convolve(x, kernel, self.enlarge.bias, stride=2, padding=1)
 
 
 class Judged(NamedTuple):

@@ -10,6 +10,7 @@ ours; see `ArganConfig`.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -17,7 +18,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...runtime_ref.files import write_file
 from ..argan_config import ArganConfig, Mixture, PriorSettings
+from ..data.picture_set import png
 from ..networks.aperture_generator import ApertureGenerator, Photographed
 from ..networks.argan import Discriminator, Judged
 from ..rendering.viewpoints import Sight, disparity_of, drawn_views, inconsistency
@@ -29,12 +32,19 @@ SHEET = 8
 
 
 class ArganSystem(lightning.LightningModule):
-    """Batches are photos [N, 3, S, S] in [0, 1]. All that is drawn at a step is drawn from (seed, step) alone."""
+    """Batches are photos [N, 3, S, S] in [0, 1]. All that is drawn at a step is drawn from (seed, step) alone.
 
-    def __init__(self, config: ArganConfig, steps: int, seed: int = 0) -> None:
+    Attributes:
+        config: what is trained.
+        steps: of the whole run, for the prior's schedule.
+        seed: of everything drawn.
+        sheets: folder of a PNG at every validation; None writes none.
+    """
+
+    def __init__(self, config: ArganConfig, steps: int, seed: int = 0, sheets: Path | None = None) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.config, self.steps, self.seed = config, steps, seed
+        self.config, self.steps, self.seed, self.sheets = config, steps, seed, sheets
         self.network = ApertureGenerator(config)
         reads_z = config.viewpoint.kind == "hologan" and config.viewpoint.identity > 0
         latent = self.network.latent if reads_z else 0
@@ -78,11 +88,19 @@ class ArganSystem(lightning.LightningModule):
         self.log_dict(losses | {"discriminator": judged, "blur": made.defocus.abs().mean()})
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """The sheet of the same samples at every validation."""
+        """The sheet of the same samples at every validation, as a file too where there is a folder for it."""
+        if self.sheets is not None and self.trainer.is_global_zero:
+            self.write_sheet(self.sheets / f"{self.global_step:06d}.png")
         if self.logger is not None:
             self.logger.experiment.add_image("deep_shallow_defocus", self.sheet(), self.global_step)  # pyright: ignore
             if self.config.viewpoint.kind != "none":
                 self.logger.experiment.add_image("viewpoints", self.turned_sheet(), self.global_step)  # pyright: ignore
+
+    def write_sheet(self, path: Path) -> Path:
+        """`sheet` as a PNG, each pixel twice as large."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, png(self.sheet().permute(1, 2, 0).cpu().numpy().repeat(2, axis=0).repeat(2, axis=1), 8))
+        return path
 
     @torch.no_grad()
     def sheet(self, count: int = SHEET) -> torch.Tensor:

@@ -1,0 +1,142 @@
+"""`dofkit train argan`: read or draw unlabelled photos, train a generator on them, write its weights and a sheet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._training import FOLDER, RunOptions, photos_option, run_options
+
+if TYPE_CHECKING:
+    from ..train.argan_config import ArganConfig
+    from ..train.data.gan_photos import Pictures
+
+
+@click.command()
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, sheets, weights.")
+@click.option(
+    "--config",
+    "name",
+    default="full",
+    show_default=True,
+    help="One of the shipped configurations, see --list, or a file like them.",
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, given: _list(context, given),
+    help="List the shipped configurations and leave.",
+)
+@photos_option
+@click.option(
+    "--drawn", type=click.IntRange(64), default=8192, show_default=True, help="Photos drawn without --photos."
+)
+@click.option(
+    "--deep",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Share of drawn photos in which all is sharp.",
+)
+@click.option("--augment", is_flag=True, help="Disturb what the discriminator sees: for fewer than 10,000 photos.")
+@click.option("--batch", type=click.IntRange(2), help="Photos a step and device.  [default: the configuration's]")
+@run_options
+def command(
+    out: Path,
+    name: str,
+    photos: tuple[Path, ...],
+    drawn: int,
+    deep: float,
+    augment: bool,
+    batch: int | None,
+    run: RunOptions,
+) -> None:
+    """Learn depth and depth of field from unlabelled photos (AR-GAN).
+
+    The generator makes a picture in focus everywhere and its depth, but the discriminator sees it only through a lens.
+    To look like photos, in which the subject is sharp and what lies behind it is not, it has to get the depth right.
+    Photos in a mix of shallow and deep work best, with the subject in the middle: flowers, birds, faces.
+
+    \b
+    A first try on drawn photos, some ten minutes on a laptop:
+      dofkit train argan --out runs/try --steps 500 --drawn 1000
+    The real thing, a day on a CPU or an hour on a GPU:
+      dofkit train argan --out runs/flowers --photos flowers --augment --steps 60000
+    What a constraint is worth:
+      dofkit train argan --out runs/no_prior --config no_prior
+      dofkit evaluate argan full=runs/try no-prior=runs/no_prior
+
+    sheets/ holds the same samples at every checkpoint: deep, through the lens, defocus. The weights are
+    argan.safetensors; `dofkit generate argan --weights` makes training data of them.
+    """
+    from ..runtime_ref.errors import DofkitError, ensure_installed
+
+    ensure_installed("lightning", "train", "training")
+    import torch
+    from torch.utils.data import DataLoader
+
+    from ..train.argan_config import load_config
+    from ..train.data.gan_photos import GanPhotos, OneBatch
+    from ..train.systems.argan import ArganSystem
+    from ..train.trainer import endless_loader, fit, is_main_process, resume_step
+    from ..train.weights.generator import save_generator
+
+    if run.precision == "16-mixed":
+        raise DofkitError("--precision 16-mixed: two optimisers need two scalers; take bf16-mixed or 32-true")
+    config = load_config(name)
+    config = config.model_copy(
+        update={"augment": augment or config.augment, "batch": config.batch if batch is None else batch}
+    )
+    settings = replace(run.settings(out), clip_norm=0)  # two optimisers, each sees gradients of its own loss alone
+    resume_step(settings)  # refuses a folder in use before minutes go into reading
+    pictures = _pictures(photos, drawn, deep, run.seed, config)
+    torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
+    system = ArganSystem(config, run.steps, run.seed, sheets=out / "sheets")
+    loader = endless_loader(GanPhotos(pictures, run.seed), config.batch, settings, run.workers)
+    fit(system, loader, DataLoader(OneBatch()), settings)
+    if not is_main_process():
+        return
+    file = save_generator(system.network, out)
+    sheet = system.write_sheet(out / "sheet.png")
+    if run.as_json:
+        click.echo(json.dumps({"weights": str(file), "sheet": str(sheet), "photos": len(pictures)}))
+    else:
+        click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB), learned from {len(pictures)} photos")
+        click.echo(f"look at {sheet}: all in focus, through the lens, defocus (white is in focus, blue behind it)")
+
+
+def _pictures(photos: tuple[Path, ...], drawn: int, deep: float, seed: int, config: ArganConfig) -> Pictures:
+    """Photos of the folders, or drawn ones, with a progress bar."""
+    from ..train.data.gan_photos import drawn_photos, read_photos
+    from ..train.data.shallow_photos import PhotoSettings
+    from ..train.data.sources import image_files
+    from ._console import progress
+
+    total = sum(len(image_files(folder)) for folder in photos) if photos else drawn
+    with progress() as display:
+        bar = display.add_task("reading photos" if photos else "drawing photos", total=total)
+
+        def report(done: int) -> None:
+            display.update(bar, completed=done)
+
+        if photos:
+            return read_photos(photos, config.size, report)
+        return drawn_photos(drawn, seed, PhotoSettings(config.size, deep), report)
+
+
+def _list(context: click.Context, given: bool) -> None:
+    """Name and first line of every shipped configuration."""
+    if not given:
+        return
+    from ..train.argan_config import CONFIGS, shipped_configs
+
+    for name in shipped_configs():
+        first = (CONFIGS / f"{name}.toml").read_text().splitlines()[0]
+        click.echo(f"{name:<14} {first.lstrip('# ')}")
+    context.exit()

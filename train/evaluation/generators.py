@@ -1,0 +1,185 @@
+"""What generators have learned without supervision, side by side: their pictures as a set, and their depth.
+
+Each generator makes a set of photos. How near that set is to real photos is one figure; the other is what a depth
+network that learned from the set alone makes of photos whose depth is known. Generated sets and trained depth networks
+stay in the evaluation's folder, so an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+from skimage.color import rgb2lab
+
+from ..argan_config import PriorSettings
+from ..data.depth import read_generated
+from ..data.generated_set import GeneratedSet, fingerprint, settings_of, write_generated
+from ..data.shallow_photos import ShallowPhoto
+from ..networks.aperture_generator import ApertureGenerator
+from ..rendering.lens import Array
+from ..systems.argan import centre_prior
+from ..trainer import RunSettings
+from ..weights.generator import load_generator
+from .depth_reading import KINDS, DepthScores, Reading, read, train_reader
+from .kernel_distance import kernel_distance
+
+SAMPLES_SEED = 2106
+"""Of the generated sets."""
+READER_SEED = 13041
+SHOWN = 8
+"""Samples and photos of each kind on the page."""
+BORDER, MIDDLE = 0.9, 0.4
+"""The picture's edge and its middle, as distances in units of half the side."""
+
+Report = Callable[[str], None]
+"""Called with what is being done."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long an evaluation may take.
+
+    Attributes:
+        samples: generated photos of each generator.
+        steps: of the depth network that learns from them.
+        batch: samples a step.
+        threads: CPU threads of PyTorch, 0 leaves the default.
+    """
+
+    samples: int
+    steps: int
+    batch: int = 8
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A generator, or a map that needs none, and its figures.
+
+    Attributes:
+        name, file: of the generator; no file for the others.
+        reading: scores on photos of known depth.
+        distance: KID to photos · 1000, None without a generator.
+        subject_nearer: share of the samples whose subject lies nearer than the rest, None without a generator.
+        folder: of the generated set, None without a generator.
+    """
+
+    name: str
+    file: Path | None
+    reading: Reading
+    distance: float | None = None
+    subject_nearer: float | None = None
+    folder: Path | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.name,
+            "weights": None if self.file is None else fingerprint(self.file),
+            "depth": self.reading.facts(),
+            "kid_1000": self.distance,
+            "subject_nearer": self.subject_nearer,
+        }
+
+
+def judge_generator(
+    name: str,
+    file: Path,
+    photos: Mapping[str, Sequence[ShallowPhoto]],
+    real: torch.Tensor,
+    out: Path,
+    effort: Effort,
+    report: Report,
+) -> Judged:
+    """All figures of one generator.
+
+    Args:
+        name: what it is called; also the folder of its set in `out`.
+        file: its weights, or the folder of its training.
+        photos: of known depth, by kind.
+        real: [M, 3, S, S] in [0, 1], photos that the generated ones are compared with.
+        out: folder of the evaluation.
+        effort: see there.
+        report: told what is being done.
+
+    Raises:
+        DofkitError: the weights cannot be read, or `out` holds another evaluation's files under this name.
+    """
+    network = load_generator(file)
+    folder = out / "samples" / name
+    report(f"{name}: {effort.samples} samples")
+    made = _samples(network, file, folder, effort.samples)
+    report(f"{name}: depth network, {effort.steps} steps")
+    run = RunSettings(
+        out / "readers" / f"{name}-{_key(made, effort)}", effort.steps, effort.steps, resume=True, seed=READER_SEED,
+        threads=effort.threads, log_every=max(1, effort.steps // 4),
+    )  # fmt: skip
+    training, held_out = read_generated(folder, network.config.size)
+    everything = replace(training, scenes=[*training.scenes, *held_out.scenes])
+    reader = train_reader(everything, run, effort.batch)
+    report(f"{name}: figures")
+    shallow = np.stack([photo.shallow for photo in made]).transpose(0, 3, 1, 2)
+    distance = 1000 * kernel_distance(real, torch.from_numpy(np.ascontiguousarray(shallow)))
+    nearer = float(np.mean([subject_nearer(photo.deep, photo.disparity) for photo in made]))
+    return Judged(name, file, judge(photos, lambda image: read(reader, image)), distance, nearer, folder)
+
+
+def judge_without(photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[Judged]:
+    """What needs no generator: one distance everywhere, and the centre focus prior as a depth map."""
+    return [
+        Judged("constant", None, judge(photos, lambda image: np.zeros(image.shape[:2], np.float32))),
+        Judged("centre prior", None, judge(photos, lambda image: _prior(image.shape[0]))),
+    ]
+
+
+def judge(photos: Mapping[str, Sequence[ShallowPhoto]], predict: Callable[[Array], Array]) -> Reading:
+    """Scores of a predictor (photo [S, S, 3] → disparity [S, S]) on every kind of photo."""
+    maps = {kind: [predict(photo.image) for photo in photos[kind]] for kind in KINDS}
+    scores = {
+        kind: DepthScores.mean([DepthScores.of(d, p) for d, p in zip(maps[kind], photos[kind], strict=True)])
+        for kind in KINDS
+    }
+    return Reading(scores, {kind: maps[kind][:SHOWN] for kind in KINDS})
+
+
+def subject_nearer(picture: Array, disparity: Array) -> bool:
+    """Whether the subject's median disparity [S, S] is above that of the rest of the picture [S, S, 3].
+
+    The subject is found by colour alone, never by depth: two clusters in CIELAB, started from the picture's middle and
+    from its border; the one that grew from the middle is the subject. Ours, and as rough as it sounds: pictures of one
+    colour are decided by chance.
+    """
+    side = picture.shape[0]
+    axis = np.abs((np.arange(side) + 0.5) * (2 / side) - 1)
+    middle = np.hypot(axis[None], axis[:, None]) < MIDDLE
+    border = np.maximum(axis[None], axis[:, None]) > BORDER
+    colours = rgb2lab(picture)
+    start = np.stack([colours[middle].mean(axis=0), colours[border].mean(axis=0)])
+    _, cluster = kmeans2(colours.reshape(-1, 3), start, minit="matrix", missing="warn")
+    subject = (cluster == 0).reshape(side, side)
+    if not subject.any() or subject.all():
+        return False
+    return bool(np.median(disparity[subject]) > np.median(disparity[~subject]))
+
+
+def _samples(network: ApertureGenerator, file: Path, folder: Path, count: int) -> GeneratedSet:
+    """The generator's set: made, gone on with or found."""
+    return write_generated(folder, network, settings_of(network, file, SAMPLES_SEED, None), count)
+
+
+def _prior(size: int) -> Array:
+    return centre_prior(size, PriorSettings()).numpy()
+
+
+def _key(made: GeneratedSet, effort: Effort) -> str:
+    """Of what decides a reader, so that one of another set or length is not taken for it."""
+    facts = [made.record.settings.model_dump(mode="json"), len(made), effort.steps, effort.batch]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]

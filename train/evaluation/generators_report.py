@@ -1,0 +1,89 @@
+"""What an evaluation of generators leaves: scores.json for machines, report.html with pictures for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...runtime_ref.errors import require
+from ...runtime_ref.files import write_file
+from ...runtime_ref.report_pictures import data_uri, to_bytes
+from ..data.generated_set import FOCUS, GeneratedSet
+from ..data.shallow_photos import ShallowPhoto
+from ..rendering.lens import Array
+from ..systems.sheets import depth_colours
+from .depth_reading import KINDS
+from .generators import SHOWN, Judged
+
+ENLARGED = 2
+"""Pixels of the page for one of a picture."""
+
+
+def write_scores(path: Path, rows: Sequence[Judged], facts: Mapping[str, Any]) -> None:
+    """Write scores.json, whole or not at all."""
+    found = {"format": 1, **facts, "generators": [row.facts() for row in rows]}
+    write_file(path, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_report(
+    path: Path, rows: Sequence[Judged], photos: Mapping[str, Sequence[ShallowPhoto]], facts: Mapping[str, Any]
+) -> None:
+    """Write report.html, one self-contained page.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
+    jinja2 = require("jinja2", "report", "writing the report")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    page = environment.get_template("generators.html.j2").render(
+        rows=rows,
+        kinds=KINDS,
+        photos=sum(len(of_kind) for of_kind in photos.values()),
+        readings=_readings(rows, photos),
+        sheets=[(row.name, _uri(_sheet(row.folder))) for row in rows if row.folder is not None],
+        facts=list(facts.items()),
+    )
+    write_file(path, page.encode())
+
+
+def _readings(rows: Sequence[Judged], photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[tuple[str, str]]:
+    """Photos, their true disparity, and each reading of them, as rows of pictures with a title."""
+    shown = [photo for kind in KINDS for photo in photos[kind][: SHOWN // 2]]
+    found = [("photos", [photo.image for photo in shown]), ("truth", [_grey(photo.disparity) for photo in shown])]
+    for row in rows:
+        maps = [disparity for kind in KINDS for disparity in row.reading.maps[kind][: SHOWN // 2]]
+        found.append((row.name, [_grey(disparity) for disparity in maps]))
+    return [(title, _uri(np.concatenate(pictures, axis=1))) for title, pictures in found]
+
+
+def _sheet(folder: Path) -> Array:
+    """The first samples of a generated set: deep above shallow above defocus."""
+    samples = GeneratedSet.open(folder)
+    columns = []
+    for index in range(min(SHOWN, len(samples))):
+        photo = samples[index]
+        share = torch.from_numpy((photo.disparity - FOCUS) * 2)[None, None]
+        colours = depth_colours(share)[0].permute(1, 2, 0).numpy()
+        columns.append(np.concatenate([photo.deep, photo.shallow, colours]))
+    return np.concatenate(columns, axis=1)
+
+
+def _grey(disparity: Array) -> Array:
+    """[S, S] → [S, S, 3], its least value black and its greatest white."""
+    span = max(float(np.ptp(disparity)), 1e-6)
+    return np.repeat(((disparity - disparity.min()) / span)[..., None], 3, axis=2).astype(np.float32)
+
+
+def _uri(picture: Array) -> str:
+    return data_uri(to_bytes(picture.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)))

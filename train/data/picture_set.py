@@ -1,0 +1,132 @@
+"""What every set of pictures on disk shares: numbered PNG files in folders, and a record that says how they were made.
+
+A number counts once the record lists it, which happens last: whatever interrupts a run, no picture is half-made.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import Self
+
+from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.files import read_file, write_file
+from ..rendering.lens import Array
+
+
+class SetOptions(BaseModel):
+    """What decides every picture of a set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def difference(self, other: SetOptions) -> str | None:
+        """The first setting in which another set of the same kind differs, in words."""
+        for name, mine in self:
+            if (theirs := getattr(other, name)) != mine:
+                return f"{name} {'none' if mine == '' else mine}, not {'none' if theirs == '' else theirs}"
+        return None
+
+
+class SetRecord(BaseModel):
+    """A set's JSON file; each kind of set adds what it knows of its finished pictures.
+
+    Attributes:
+        FILE: its name in the set's folder.
+        HOLDS: what it lists, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    FILE: ClassVar[str]
+    HOLDS: ClassVar[str]
+
+    format: Literal[1] = 1
+    settings: SetOptions
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The record of a set's folder.
+
+        Raises:
+            DofkitError: there is none, or none that this version reads.
+        """
+        path = folder / cls.FILE
+        try:
+            return cls.model_validate_json(read_file(path))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DofkitError(
+                f"{path} is no record of {cls.HOLDS} that this dofkit reads ({where}: {first['msg']}); "
+                "generate the set again"
+            ) from error
+
+    def write(self, folder: Path) -> None:
+        """Whole or not at all."""
+        write_file(folder / self.FILE, self.model_dump_json(indent=1).encode())
+
+
+Record = TypeVar("Record", bound=SetRecord)
+
+
+def resumed(fresh: Record, folder: Path, planes: Iterable[str]) -> Record:
+    """The record that the folder holds; where there is none, its folders of pictures are made and `fresh` is written.
+
+    Raises:
+        DofkitError: the folder holds a set of other settings, or cannot be made.
+    """
+    if not (folder / fresh.FILE).exists():
+        try:
+            for name in planes:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DofkitError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
+        fresh.write(folder)
+    record = type(fresh).read(folder)
+    if difference := record.settings.difference(fresh.settings):
+        raise DofkitError(f"{folder} holds a set with {difference}; give the same options or another --out")
+    return record
+
+
+def picture_file(folder: Path, plane: str, number: int) -> Path:
+    """Where a set keeps one picture."""
+    return folder / plane / f"{number:06d}.png"
+
+
+def png(values: Array, bits: int) -> bytes:
+    """A PNG of [H, W] or [H, W, 3] in [0, 1], of 8 or 16 bits a value."""
+    stream = io.BytesIO()
+    Image.fromarray(np.round(values * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def read_png(path: Path, bits: int, side: int, record: type[SetRecord]) -> Array:
+    """The values of a set's picture, [S, S, 3] (8 bits) or [S, S] (16 bits) in [0, 1].
+
+    Raises:
+        DofkitError: the file is missing, broken, or of another size or kind than the set says.
+    """
+    mend = f"remove {record.FILE} beside its folder and generate the set again"
+    try:
+        with Image.open(io.BytesIO(read_file(path))) as image:
+            if (image.format, image.mode, image.size) != ("PNG", "RGB" if bits == 8 else "I;16", (side, side)):
+                raise DofkitError(f"{path} is not the {side}x{side} PNG of {bits} bits that the set names; {mend}")
+            values = np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DofkitError(f"{path} cannot be read as a PNG ({error}); {mend}") from error
+    return values.astype(np.float32) * np.float32(1 / (2**bits - 1))
+
+
+def contact_sheet(tiles: Sequence[Array]) -> bytes:
+    """A PNG of tiles [H, W, 3] of one size, two a row."""
+    shown = list(tiles)
+    if len(shown) % 2 and len(shown) > 1:
+        shown.append(np.ones_like(shown[0]))
+    rows = [np.concatenate(shown[start : start + 2], axis=1) for start in range(0, len(shown), 2)]
+    return png(np.concatenate(rows), 8)

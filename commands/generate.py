@@ -7,6 +7,7 @@ import click
 from ._lazy import LazyGroup
 
 KINDS = {
+    "argan": ("generate_argan", "Let a generator make photos that come with their depth."),
     "scenes": ("generate_scenes", "Compose scenes whose depth of field is known exactly."),
 }
 

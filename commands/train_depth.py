@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     help="Image + mask folder: images/ with masks/ (white is the subject). May be given again.",
 )
 @click.option(
+    "--argan",
+    type=FOLDER,
+    multiple=True,
+    help="Set of `dofkit generate argan`; each photo teaches all in focus and through the lens. May be given again.",
+)
+@click.option(
     "--encoder",
     type=click.Choice(["mobile", "resnet50"]),
     default="mobile",
@@ -52,6 +58,7 @@ def command(
     out: Path,
     rgbd: tuple[Path, ...],
     masks: tuple[Path, ...],
+    argan: tuple[Path, ...],
     encoder: str,
     imagenet: Path | None,
     weights: Path | None,
@@ -64,7 +71,8 @@ def command(
 
     Three kinds of samples are mixed: photos with depth teach distances, photos with a subject's mask teach that the
     subject stands before its background, and subjects pasted into photos with depth teach crisp edges. Without any
-    folder it trains on drawn shapes: a dry run that needs no data.
+    folder it trains on drawn shapes: a dry run that needs no data. Generated photos (--argan) count as photos with
+    depth.
 
     \b
     A first try, minutes on a laptop:
@@ -72,6 +80,8 @@ def command(
     The real thing, coarse to fine:
       dofkit train depth --out runs/128 --rgbd nyu --masks people --size 128
       dofkit train depth --out runs/256 --rgbd nyu --masks people --weights runs/128
+    From unlabelled photos alone, which a generator has learned from:
+      dofkit train depth --out runs/flowers --argan flowers --size 128
 
     One part in eight of every folder is held out, in blocks of neighbouring files; the figures at the end are of these
     pictures alone.
@@ -93,7 +103,7 @@ def command(
     resume_step(settings)  # refuses a folder in use before minutes go into reading
     torch.manual_seed(run.seed)  # the network is made here, before `fit` seeds the rest
     network = _network(encoder, imagenet, weights, size)
-    shares, held_out = _read(rgbd, masks, size)
+    shares, held_out = _read(rgbd, masks, argan, size)
     loader = endless_loader(DepthMix(shares, size, run.seed), batch, settings, run.workers)
     val_loader = DataLoader(HeldOut(held_out, size), batch) if held_out else None
     recipe = DepthRecipe(run.steps, learning_rate=learning_rate)
@@ -124,14 +134,17 @@ def _network(encoder: str, imagenet: Path | None, weights: Path | None, size: in
     return network
 
 
-def _read(rgbd: tuple[Path, ...], masks: tuple[Path, ...], size: int) -> tuple[list[Share], list[Scene]]:
+def _read(
+    rgbd: tuple[Path, ...], masks: tuple[Path, ...], argan: tuple[Path, ...], size: int
+) -> tuple[list[Share], list[Scene]]:
     """The mix of training sources and the held-out scenes."""
-    from ..train.data.depth import read_masks, read_rgbd
+    from ..train.data.depth import read_generated, read_masks, read_rgbd
     from ..train.data.depth_augment import Share
     from ..train.data.depth_composites import Composites, Drawn
 
     # crops take part of a picture: twice the input keeps them sharp, more would only slow the reading down
     depth_folders = [read_rgbd(folder, 2 * size) for folder in rgbd]
+    depth_folders += [read_generated(folder, 2 * size) for folder in argan]
     mask_folders = [read_masks(folder, 2 * size) for folder in masks]
     held_out = [scene for _, held in depth_folders + mask_folders for scene in held.scenes]
     if not depth_folders and not mask_folders:

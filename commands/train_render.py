@@ -11,18 +11,28 @@ import click
 from ._training import FOLDER, RunOptions, masks_option, photos_option, run_options
 
 if TYPE_CHECKING:
-    from ..train.data.scenes import TruthName
+    from ..train.data.render_samples import GeneratedScenes
+    from ..train.data.scenes import SceneSettings, TruthName
     from ..train.networks import GuidedUpsamplingNet
     from ..train.systems.render import BlurNet, Loss
 
 TRAINING_RAYS = 128
 """Half of an evaluation's: a training window sees more noise from anything else."""
+SIZE, REUSE = 512, 24
+LOWEST = 16
+"""Least side of a scene's lowest level in pixels."""
 
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, scenes, weights.")
 @photos_option
 @masks_option
+@click.option(
+    "--argan",
+    type=FOLDER,
+    multiple=True,
+    help="Set of `dofkit generate argan` to train with instead of composed scenes. May be given again.",
+)
 @click.option(
     "--weights", type=FOLDER, help="Folder whose lens_blur or guided_upsampling or both to start from, not afresh."
 )
@@ -36,9 +46,8 @@ TRAINING_RAYS = 128
 @click.option(
     "--truth",
     type=click.Choice(["layered", "aperture"]),
-    default="layered",
-    show_default=True,
-    help="Each layer blurred by itself, or 128 rays a pixel: exact where layers overlap, about ten times slower.",
+    help="Each layer blurred by itself, or 128 rays a pixel: exact where layers overlap, about ten times slower.  "
+    "[default: layered]",
 )
 @click.option(
     "--network",
@@ -55,28 +64,35 @@ TRAINING_RAYS = 128
 @click.option("--radii", type=click.IntRange(1), help="Planes of defocus on either side of the focus.  [default: 9]")
 @click.option("--fillings", type=click.IntRange(0), help="Maps of what may lie behind blurred edges.  [default: 4]")
 @click.option("--batch", default=6, show_default=True, help="Samples a step and device.")
-@click.option("--size", default=512, show_default=True, help="Side of a scene at full resolution in pixels.")
+@click.option(
+    "--size", type=int, help=f"Side of a scene at full resolution in pixels.  [default: {SIZE}, or that of --argan]"
+)
 @click.option("--levels", default=2, show_default=True, help="Upsamplings from the lowest level to the full size.")
 @click.option("--lr", "rate", default=2e-3, show_default=True, help="Peak learning rate.")
-@click.option("--reuse", default=24, show_default=True, help="Samples drawn from a scene for each new one rendered.")
+@click.option(
+    "--reuse",
+    type=click.IntRange(1),
+    help=f"Samples drawn from a scene for each new one rendered.  [default: {REUSE}]",
+)
 @click.option("--held-out", default=8, show_default=True, help="Scenes of the validation.")
 @run_options
 def command(
     out: Path,
     photos: tuple[Path, ...],
     masks: tuple[Path, ...],
+    argan: tuple[Path, ...],
     weights: Path | None,
     loss: Loss,
-    truth: TruthName,
+    truth: TruthName | None,
     network: Literal["lens", "direct"],
     only: str | None,
     radii: int | None,
     fillings: int | None,
     batch: int,
-    size: int,
+    size: int | None,
     levels: int,
     rate: float,
-    reuse: int,
+    reuse: int | None,
     held_out: int,
     run: RunOptions,
 ) -> None:
@@ -91,12 +107,14 @@ def command(
       dofkit train render --out runs/try --size 256 --levels 2 --steps 200
     The real thing:
       dofkit train render --out runs/render --photos landscapes --masks people
+    From photos of a generator that nobody showed any depth:
+      dofkit train render --out runs/flowers --argan flowers --levels 2
 
     The scene's size must be a multiple of 2^levels. Held out are scenes of another seed, made of one picture file in
     ten that training never sees, at twice the size with one more upsampling than was trained: errors that build up
-    over the levels show there.
+    over the levels show there. With --argan too they are composed scenes, whose blur is true, at the set's size.
     """
-    from ..runtime_ref.errors import DofkitError, ensure_installed
+    from ..runtime_ref.errors import ensure_installed
 
     ensure_installed("lightning", "train", "training")
     import torch
@@ -110,19 +128,20 @@ def command(
     from ..train.trainer import endless_loader, fit, is_main_process
     from ..train.weights import save_weights
 
-    if levels < 1 or size % 2**levels or size // 2**levels < 16:
-        raise DofkitError(f"--size {size} with --levels {levels}: the size must be 16 · 2^levels or a higher multiple")
     settings = run.settings(out)
-    sources = find_sources(photos, masks, held_out=False)
-    scenes = SceneStore(out / "scenes", run.seed, SceneSettings(size, levels), sources, truth_of(truth, TRAINING_RAYS))
-    judged = SceneStore(
-        out / "held_out", run.seed + 1, SceneSettings(2 * size, levels + 1), find_sources(photos, masks, held_out=True)
-    )
+    if argan:
+        scenes = _generated(argan, levels, run.seed, {"size": size, "truth": truth, "reuse": reuse})
+        unseen = scenes.settings
+    else:
+        made, sources = _composed(SIZE if size is None else size, levels), find_sources(photos, masks, held_out=False)
+        scenes = SceneStore(out / "scenes", run.seed, made, sources, truth_of(truth or "layered", TRAINING_RAYS))
+        unseen = SceneSettings(2 * made.size, levels + 1)
+    judged = SceneStore(out / "held_out", run.seed + 1, unseen, find_sources(photos, masks, held_out=True))
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
     system = RenderSystem(
         *_networks(weights, network, radii, fillings), run.steps, rate, loss, Stage(only) if only else None
     )
-    windows = TrainingWindows(scenes, run.seed, system.blur.halo, reuse)
+    windows = TrainingWindows(scenes, run.seed, system.blur.halo, REUSE if reuse is None else reuse)
     loader = endless_loader(windows, batch, settings, run.workers)
     figures = fit(system, loader, DataLoader(WholeScenes(judged, held_out), batch_size=1), settings)
     if not is_main_process():
@@ -132,6 +151,55 @@ def command(
         save_weights(system.upsampling, Stage.GUIDED_UPSAMPLING, out),
     ]
     _report(files, figures, held_out, run.as_json)
+
+
+def _composed(size: int, levels: int) -> SceneSettings:
+    """Of scenes composed for training.
+
+    Raises:
+        DofkitError: the size cannot be halved so often.
+    """
+    from ..runtime_ref.errors import DofkitError
+    from ..train.data.scenes import SceneSettings
+
+    if not _halves(size, levels):
+        raise DofkitError(
+            f"--size {size} with --levels {levels}: the size must be {LOWEST} · 2^levels or a higher multiple"
+        )
+    return SceneSettings(size, levels)
+
+
+def _generated(folders: tuple[Path, ...], levels: int, seed: int, options: dict[str, object]) -> GeneratedScenes:
+    """The scenes of generated sets.
+
+    Args:
+        folders: of the sets, at least one.
+        levels: upsamplings.
+        seed: of the run.
+        options: those that say how scenes are composed, by name.
+
+    Raises:
+        DofkitError: one of these options is given, the sets cannot be read, or their size not halved so often.
+    """
+    from ..runtime_ref.errors import DofkitError
+    from ..train.data.render_samples import GeneratedScenes
+
+    if given := [name for name, value in options.items() if value is not None]:
+        raise DofkitError(f"--{given[0]} is about composed scenes, --argan takes finished photos; leave one of both")
+    scenes = GeneratedScenes.open(folders, levels, seed)
+    size = scenes.settings.size
+    if not _halves(size, levels):
+        most = (size // LOWEST).bit_length() - 1
+        raise DofkitError(
+            f"--argan with photos of {size} pixels and --levels {levels}: the lowest level needs {LOWEST} pixels; "
+            f"give --levels {most}"
+        )
+    return scenes
+
+
+def _halves(size: int, levels: int) -> bool:
+    """Whether a side can be halved so often, and at least once."""
+    return levels >= 1 and size % 2**levels == 0 and size // 2**levels >= LOWEST
 
 
 def _networks(

@@ -19,6 +19,8 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 from ...runtime_ref.errors import DofkitError
+from .generated_set import GeneratedSet
+from .picture_set import picture_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 NEAREST_DEPTH_M = 0.1  # nearer readings of a depth camera are noise
@@ -144,6 +146,27 @@ def read_masks(folder: Path, side: int) -> tuple[Folder, Folder]:
         return Scene(photo, subject=mask)
 
     return _split(pairs, load)
+
+
+def read_generated(folder: Path, side: int) -> tuple[Folder, Folder]:
+    """Generated photos: (training, held out) of a set of `dofkit generate argan`. Each is there twice, all in focus and
+    through the lens, with the same disparity and in the same part.
+
+    Pictures are kept with their longer side at most `side` pixels.
+
+    Raises:
+        DofkitError: when the folder holds no such set, or one of its files cannot be read.
+    """
+    found = GeneratedSet.open(folder)
+    numbers = {f"{number:06d}": number for number in found.numbers}
+
+    def load(name: str) -> list[Scene]:
+        disparity = Image.fromarray(found.disparity(numbers[name]))
+        photos = [_read_image(picture_file(folder, plane, numbers[name]), side) for plane in ("images", "shallow")]
+        return [Scene(photo, disparity.resize(photo.size, Image.Resampling.NEAREST)) for photo in photos]
+
+    training, held = ([scene for name in part for scene in load(name)] for part in hold_out(list(numbers)))
+    return Folder(training), Folder(held)
 
 
 def inverse_depth(metres: NDArray[np.float32]) -> NDArray[np.float32]:

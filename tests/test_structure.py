@@ -58,6 +58,7 @@ def test_a_floor_imports_only_the_floors_below(floor: str) -> None:
         ["sensitivity", "--help"],
         ["generate", "--help"],
         ["generate", "scenes", "--help"],
+        ["generate", "argan", "--help"],
         ["evaluate", "--help"],
         ["evaluate", "render", "--help"],
         ["mil", "--help"],

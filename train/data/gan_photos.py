@@ -62,3 +62,53 @@ def drawn_photos(count: int, seed: int, settings: PhotoSettings, report: Report 
         pictures[number] = np.round(shallow_photo((seed, number), settings).image * 255)
         report(number + 1)
     return pictures
+
+
+class UnpairedPhotos(Dataset[dict[str, torch.Tensor]]):
+    """Sample i: `deep` and `shallow`, each [3, S, S] in [0, 1], drawn from (seed, i) independently of each other."""
+
+    def __init__(self, deep: Pictures, shallow: Pictures, seed: int) -> None:
+        # two seeds: with one, sets that are sorted alike would come in pairs
+        self.sets = {"deep": GanPhotos(deep, 2 * seed), "shallow": GanPhotos(shallow, 2 * seed + 1)}
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: photos[index] for name, photos in self.sets.items()}
+
+
+class HeldOutPhotos(Dataset[dict[str, torch.Tensor]]):
+    """Sample i: `deep` and, where it is known, `shallow`, what a lens makes of it; each [3, S, S] in [0, 1]."""
+
+    def __init__(self, deep: Pictures, shallow: Pictures | None = None) -> None:
+        self.sets = {"deep": deep} if shallow is None else {"deep": deep, "shallow": shallow}
+
+    def __len__(self) -> int:
+        return len(self.sets["deep"])
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.from_numpy(sets[index].transpose(2, 0, 1)).float() / 255 for name, sets in self.sets.items()
+        }
+
+
+def drawn_pairs(
+    count: int, seed: int, settings: PhotoSettings, report: Report = lambda _: None
+) -> tuple[Pictures, Pictures]:
+    """`count` drawn photos through a pinhole, and the same through their lens; see `shallow_photo`."""
+    deep, shallow = (np.empty((count, settings.size, settings.size, 3), np.uint8) for _ in range(2))
+    for number in range(count):
+        photo = shallow_photo((seed, number), settings)
+        deep[number], shallow[number] = np.round(photo.sharp * 255), np.round(photo.image * 255)
+        report(number + 1)
+    return deep, shallow
+
+
+class OneBatch(Dataset[torch.Tensor]):
+    """A single item that says nothing: validations need a loader, and a generator is looked at without photos."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if index:
+            raise IndexError(index)
+        return torch.zeros(1)

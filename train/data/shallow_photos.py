@@ -45,12 +45,14 @@ class ShallowPhoto:
         disparity: [S, S] in [0, 1], 1 = nearest.
         subject: [S, S], the subject's coverage.
         aperture: 0 where all is sharp, else in [0.5, 1].
+        sharp: [S, S, 3] the same through a pinhole, sRGB-encoded in [0, 1].
     """
 
     image: Array
     disparity: Array
     subject: Array
     aperture: float
+    sharp: Array
 
 
 def shallow_photo(seed: tuple[int, ...], settings: PhotoSettings) -> ShallowPhoto:
@@ -69,7 +71,7 @@ def shallow_photo(seed: tuple[int, ...], settings: PhotoSettings) -> ShallowPhot
         Layer(to_linear(front), alpha, np.full(size, near, np.float32)),
     ]
     aperture = 0.0 if rng.random() < settings.deep else float(rng.uniform(0.5, 1))
-    image = render(layers, SceneLens(near, aperture, 40 * reach))
+    image, sharp = (render(layers, SceneLens(near, opened, 40 * reach)) for opened in (aperture, 0.0))
     inner = slice(margin, side - margin)
     disparity = np.where(alpha > 0.5, np.float32(near), behind)
 
@@ -78,7 +80,7 @@ def shallow_photo(seed: tuple[int, ...], settings: PhotoSettings) -> ShallowPhot
         parts = plane.reshape(settings.size, unit, settings.size, unit, *plane.shape[2:])
         return parts.mean(axis=(1, 3)).astype(np.float32)
 
-    return ShallowPhoto(to_srgb(small(image)), small(disparity), small(alpha), aperture)
+    return ShallowPhoto(to_srgb(small(image)), small(disparity), small(alpha), aperture, to_srgb(small(sharp)))
 
 
 def _blossom(rng: Rng, size: Size, frame: int) -> tuple[Array, Array]:

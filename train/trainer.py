@@ -227,5 +227,6 @@ def _silence_lightning() -> None:
         ".*tensorboard.*",
         ".*treespec.*",
         ".*no `val_dataloader`.*",
+        ".*no pre-optimization state was saved.*",  # after the step is what resuming needs
     ):
         warnings.filterwarnings("ignore", message=text)

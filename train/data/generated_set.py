@@ -26,11 +26,10 @@ from ...runtime_ref.files import write_file
 from ...runtime_ref.optics import LONG_SIDE_PER_RADIUS
 from ...runtime_ref.pyramid import resize
 from ..argan_config import Mixture
-from ..networks.aperture_generator import ApertureGenerator
+from ..networks.aperture_generator import ApertureGenerator, drawn_scales
+from ..rendering.depth_colours import depth_colours
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
-from ..systems.argan import drawn_scales
-from ..systems.sheets import depth_colours
 from ..weights.generator import FILE
 from .picture_set import SetOptions, SetRecord, contact_sheet, picture_file, png, read_png, resumed
 

@@ -15,8 +15,8 @@ from ...runtime_ref.files import write_file
 from ...runtime_ref.report_pictures import data_uri, to_bytes
 from ..data.generated_set import FOCUS, GeneratedSet
 from ..data.shallow_photos import ShallowPhoto
+from ..rendering.depth_colours import depth_colours
 from ..rendering.lens import Array
-from ..systems.sheets import depth_colours
 from .depth_reading import KINDS
 from .generators import SHOWN, Judged
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..argan_config import ArganConfig
+from ..argan_config import ArganConfig, Mixture
 from ..rendering.light_field import ApertureRenderer
 from .argan import GeneratorConfig
 from .viewpoint import GENERATORS
@@ -60,3 +60,11 @@ class ApertureGenerator(nn.Module):
     def largest_defocus(self) -> float:
         """Pixels of radius that `defocus` cannot leave."""
         return self.generator.config.largest_defocus
+
+
+def drawn_scales(count: int, mixture: Mixture, rng: torch.Generator) -> torch.Tensor:
+    """s ~ p(s), [N, 1, 1, 1]."""
+    if mixture == "none":
+        return torch.ones(count, 1, 1, 1)
+    scales = torch.rand(count, 1, 1, 1, generator=rng)
+    return scales if mixture == "uniform" else scales.round()

@@ -19,13 +19,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...runtime_ref.files import write_file
-from ..argan_config import ArganConfig, Mixture, PriorSettings
+from ..argan_config import ArganConfig, PriorSettings
 from ..data.picture_set import png
-from ..networks.aperture_generator import ApertureGenerator, Photographed
+from ..networks.aperture_generator import ApertureGenerator, Photographed, drawn_scales
 from ..networks.argan import Discriminator, Judged
+from ..rendering.depth_colours import depth_colours
 from ..rendering.viewpoints import Sight, disparity_of, drawn_views, inconsistency
 from .augmentation import augmented
-from .sheets import depth_colours
 
 SHEET = 8
 """Samples shown in a sheet: deep, shallow and defocus, one above the other."""
@@ -185,14 +185,6 @@ def _to_channels_last(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-
-def drawn_scales(count: int, mixture: Mixture, rng: torch.Generator) -> torch.Tensor:
-    """s ~ p(s), [N, 1, 1, 1]."""
-    if mixture == "none":
-        return torch.ones(count, 1, 1, 1)
-    scales = torch.rand(count, 1, 1, 1, generator=rng)
-    return scales if mixture == "uniform" else scales.round()
 
 
 def centre_prior(size: int, settings: PriorSettings, device: torch.device | None = None) -> torch.Tensor:

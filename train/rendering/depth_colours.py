@@ -1,4 +1,4 @@
-"""Pictures of pictures: what people look at while a generator trains."""
+"""Signed depth as colours: what people look at while a generator trains and where its samples are listed."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_a_generator_without_viewpoints_looks_past_the_view():
 def test_the_plain_generator_keeps_the_names_that_files_hold():
     names = list(ApertureGenerator(ArganConfig(size=32, width=4)).state_dict())
     blocks = [f"blocks.{i}.{layer}" for i in range(3) for layer in ("enlarge", "style.style")]
-    layers = ["first.style", *blocks, "image", "depth", "depth_scale"]
+    layers = ["layout", "first.style", *blocks, "image", "depth", "depth_scale"]
     generator = ["constant", *(f"{layer}.{part}" for layer in layers for part in ("weight", "bias"))]
     lens = [f"expansion.{layer}.{part}" for layer in ("mix", "residual") for part in ("weight", "bias")]
     assert names == [*(f"generator.{name}" for name in generator), *(f"lens.{name}" for name in lens)]

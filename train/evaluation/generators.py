@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -163,7 +164,9 @@ def subject_nearer(picture: Array, disparity: Array) -> bool:
     border = np.maximum(axis[None], axis[:, None]) > BORDER
     colours = rgb2lab(picture)
     start = np.stack([colours[middle].mean(axis=0), colours[border].mean(axis=0)])
-    _, cluster = kmeans2(colours.reshape(-1, 3), start, minit="matrix", missing="warn")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*clusters is empty.*")  # a picture of one colour, see below
+        _, cluster = kmeans2(colours.reshape(-1, 3), start, minit="matrix")
     subject = (cluster == 0).reshape(side, side)
     if not subject.any() or subject.all():
         return False

@@ -6,6 +6,8 @@ part of dofkit: figures compare runs made here with one another, never with a pa
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -46,9 +48,11 @@ def kernel_distance(photos: torch.Tensor, made: torch.Tensor, features: nn.Modul
         photos, made: [M, 3, H, W] in [0, 1]; at least two of each.
         features: by default `EncoderFeatures`.
     """
-    metric = KernelInceptionDistance(
-        features or EncoderFeatures(), subsets=SUBSETS, subset_size=min(len(photos), len(made), 1000) // 2
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*will save all extracted features.*")  # a few megabytes
+        metric = KernelInceptionDistance(
+            features or EncoderFeatures(), subsets=SUBSETS, subset_size=min(len(photos), len(made), 1000) // 2
+        )
     for pictures, real in ((photos, True), (made, False)):
         for part in pictures.split(BATCH):
             metric.update(part, real=real)

@@ -1,0 +1,111 @@
+"""`dofkit train argan` and `dofkit evaluate argan` from end to end, tiny."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from dofkit.cli import main
+from dofkit.train.argan_config import ArganConfig
+from dofkit.train.networks.aperture_generator import ApertureGenerator
+from dofkit.train.weights.generator import load_generator, save_generator
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: object) -> str:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 2
+    return " ".join(result.stderr.split())
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text("size = 32\nwidth = 4\ndiscriminator_width = 4\nviews = 3\nbatch = 4\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        pixels = rng.integers(0, 256, (48, 40 + number, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def test_training_writes_weights_that_generate_and_a_sheet(tmp_path: Path, config: Path, photos: Path) -> None:
+    out = tmp_path / "run"
+    said = json.loads(
+        run("train", "argan", "--out", out, "--config", config, "--photos", photos, "--steps", 2, "--threads", 1,
+            "--workers", 0, "--augment", "--json")
+    )  # fmt: skip
+    assert said["photos"] == 6
+    network = load_generator(Path(said["weights"]))
+    assert network.config.size == 32
+    assert network.config.augment
+    assert Image.open(said["sheet"]).size == (8 * 64, 3 * 64)
+    assert [file.name for file in (out / "sheets").iterdir()] == ["000002.png"]
+    again = refused("train", "argan", "--out", out, "--config", config, "--photos", photos, "--steps", 2)
+    assert "already holds a run" in again
+
+
+def test_training_without_folders_draws_its_photos(tmp_path: Path, config: Path) -> None:
+    said = run("train", "argan", "--out", tmp_path, "--config", config, "--drawn", 64, "--steps", 1, "--workers", 0)
+    assert "learned from 64 photos" in said
+
+
+def test_the_configurations_are_listed_with_what_they_are() -> None:
+    listed = run("train", "argan", "--list").splitlines()
+    assert {"full", "no_mixture", "no_prior", "no_expansion", "baseline", "rgbd", "hologan"} <= {
+        line.split()[0] for line in listed
+    }
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: Path, config: Path) -> None:
+    out = tmp_path / "run"
+    assert "bf16-mixed" in refused("train", "argan", "--out", out, "--precision", "16-mixed")
+    assert "none of baseline" in refused("train", "argan", "--out", out, "--config", "nothing")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no photos" in refused("train", "argan", "--out", out, "--config", config, "--photos", empty)
+    assert not out.exists()
+
+
+def test_evaluation_scores_generators_beside_what_needs_none(tmp_path: Path) -> None:
+    file = save_generator(ApertureGenerator(ArganConfig(size=32, width=4, views=3)), tmp_path / "weights")
+    options = ("--samples", 32, "--steps", 1, "--known", 2, "--threads", 1, "--out", tmp_path / "out", "--json")
+    said = json.loads(run("evaluate", "argan", f"tiny={file}", *options))
+    assert [row["name"] for row in said["generators"]] == ["constant", "centre prior", "tiny"]
+    tiny = said["generators"][2]
+    assert set(tiny["depth"]) == {"shallow", "deep"}
+    assert tiny["kid_1000"] > 0
+    written = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert written["generators"] == said["generators"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/png") == 2 + 3 + 1  # photos, truth, three readings, one sheet
+    assert json.loads(run("evaluate", "argan", f"tiny={file}", *options)) == said  # nothing is trained again
+
+
+@pytest.mark.parametrize(
+    ("given", "what"), [("tiny", "NAME=WEIGHTS"), ("a/b=c", "slashes"), ("x=nowhere", "does not exist")]
+)
+def test_generators_that_cannot_be_are_refused(tmp_path: Path, given: str, what: str) -> None:
+    assert what in refused("evaluate", "argan", given, "--out", tmp_path)
+
+
+def test_generators_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    named = []
+    for size in (32, 64):
+        save_generator(ApertureGenerator(ArganConfig(size=size, width=4, views=3)), tmp_path / str(size))
+        named.append(f"g{size}={tmp_path / str(size)}")
+    assert "different sizes (g32 32, g64 64)" in refused("evaluate", "argan", *named, "--out", tmp_path / "out")

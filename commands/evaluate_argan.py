@@ -25,6 +25,14 @@ REAL = 1000
 @click.argument("generators", nargs=-1, metavar="[NAME=WEIGHTS]...")
 @click.option("--out", type=FOLDER, default=Path("evaluation"), show_default=True, help="Folder of the results.")
 @photos_option
+@click.option(
+    "--renderer",
+    "renderers",
+    multiple=True,
+    metavar="NAME=DIR",
+    help="Folder of `dofkit train render --argan` on this generator's samples, judged with its depth. Again for more.",
+)
+@click.option("--cyclegan", type=FOLDER, help="Weights of `dofkit train cyclegan`, judged beside the generators.")
 @click.option("--samples", type=click.IntRange(32), default=1000, show_default=True, help="Photos of each generator.")
 @click.option("--steps", type=click.IntRange(1), default=600, show_default=True, help="Of each depth network.")
 @click.option("--known", type=click.IntRange(2), default=100, show_default=True, help="Photos of known depth, a kind.")
@@ -34,6 +42,8 @@ def command(
     generators: tuple[str, ...],
     out: Path,
     photos: tuple[Path, ...],
+    renderers: tuple[str, ...],
+    cyclegan: Path | None,
     samples: int,
     steps: int,
     known: int,
@@ -43,7 +53,8 @@ def command(
     """Score what generators have learned of depth without being told any.
 
     A depth network learns from each generator's samples alone and then looks at drawn photos whose depth is known.
-    Beside them stand what needs no generator: one distance everywhere, and the centre focus prior as a depth map.
+    Beside them stand what needs no generator: one distance everywhere, and the centre focus prior as a depth map. With
+    the depth that was read, sharp photos are made shallow and compared with the true shallow ones.
     WEIGHTS is an argan.safetensors or the folder of a training; without any, the shipped generator is scored.
 
     \b
@@ -57,7 +68,7 @@ def command(
 
     Writes scores.json and report.html. A killed run goes on where it stopped.
     """
-    from ..runtime_ref.errors import ensure_installed
+    from ..runtime_ref.errors import DofkitError, ensure_installed
 
     for package, extra in (("torch", "train"), ("lightning", "train"), ("skimage", "train"), ("jinja2", "report")):
         ensure_installed(package, extra, "evaluating")
@@ -65,22 +76,29 @@ def command(
 
     from .. import __version__
     from ..train.evaluation.depth_reading import held_out_photos
-    from ..train.evaluation.generators import Effort, judge_generator, judge_without
+    from ..train.evaluation.generators import Effort, judge_cyclegan, judge_generator, judge_without
     from ..train.evaluation.generators_report import write_report, write_scores
+    from ..train.weights.generator import SHIPPED
     from ._console import print_json
 
     if threads:
         torch.set_num_threads(threads)
-    files = _files(generators)
+    files = _named(generators) or {"shipped": SHIPPED}
+    blurs = _named(renderers)
+    if unknown := set(blurs) - set(files):
+        raise DofkitError(
+            f"--renderer {min(unknown)}: there is no generator of this name; name one of {', '.join(files)}"
+        )
     size = _common_size(files)
     real = _real(photos, size)
     of_known_depth = held_out_photos(known, size, KNOWN_SEED)
     rows = judge_without(of_known_depth)
+    if cyclegan is not None:
+        rows.append(judge_cyclegan(cyclegan, of_known_depth))
     for name, file in files.items():
         report = lambda line: click.echo(line, err=True)  # noqa: E731
-        rows.append(
-            judge_generator(name, file, of_known_depth, real, out, Effort(samples, steps, threads=threads), report)
-        )
+        effort = Effort(samples, steps, threads=threads)
+        rows += judge_generator(name, file, blurs.get(name), of_known_depth, real, out, effort, report)
     facts = {"dofkit": __version__, "samples": samples, "steps": steps, "photos_a_kind": known, "seed": KNOWN_SEED}
     write_scores(out / "scores.json", rows, facts)
     write_report(out / "report.html", rows, of_known_depth, facts)
@@ -90,20 +108,19 @@ def command(
         _print(rows, out)
 
 
-def _files(generators: tuple[str, ...]) -> dict[str, Path]:
-    """Weights by name, checked; the shipped ones if none are named."""
+def _named(pairs: tuple[str, ...]) -> dict[str, Path]:
+    """NAME=PATH texts as paths by name, checked."""
     from ..runtime_ref.errors import DofkitError
-    from ..train.weights.generator import SHIPPED
 
     found: dict[str, Path] = {}
-    for text in generators:
+    for text in pairs:
         name, equals, file = text.partition("=")
         if not equals or not name or not file or Path(name).name != name:
             raise DofkitError(f"{text}: write NAME=WEIGHTS, a name without slashes and a file or folder of training")
         if name in found:
             raise DofkitError(f"{name} is there twice; give each generator a name of its own")
         found[name] = Path(file)
-    return found or {"shipped": SHIPPED}
+    return found
 
 
 def _common_size(files: dict[str, Path]) -> int:
@@ -135,17 +152,22 @@ def _print(rows: list[Judged], out: Path) -> None:
     """One row a generator."""
     from rich.table import Table
 
+    from ..train.evaluation.depth_reading import KINDS
     from ._console import stdout
 
     table = Table(title="Depth, read through a network that learned from the samples", title_justify="left")
     table.add_column("learned by", no_wrap=True)
-    for kind in rows[0].reading.scores:
-        for name in ("rank", "order", "error"):
-            table.add_column(f"{kind}\n{name}", justify="right", no_wrap=True)
+    figures = [(kind, name) for kind in KINDS for name in ("rank", "order", "error")]
+    for kind, name in figures:
+        table.add_column(f"{kind}\n{name}", justify="right", no_wrap=True)
+    for name in ("PSNR", "SSIM"):
+        table.add_column(f"shallow\n{name}", justify="right", no_wrap=True)
     table.add_column("KID\n· 1000", justify="right")
     table.add_column("subject\nnearer", justify="right")
     for row in rows:
-        scores = [f"{value:.3f}" for s in row.reading.scores.values() for value in (s.rank, s.order, s.error)]
+        reading = row.reading
+        scores = ["–" if reading is None else f"{getattr(reading.scores[kind], name):.3f}" for kind, name in figures]
+        scores += [f"{row.pairs.psnr:.2f}", f"{row.pairs.ssim:.3f}"]
         others = ("–" if value is None else f"{value:.2f}" for value in (row.distance, row.subject_nearer))
         table.add_row(row.name, *scores, *others)
     console = stdout()

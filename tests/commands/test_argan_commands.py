@@ -5,12 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from dofkit.cli import main
+from dofkit.runtime_ref.stage import Stage
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.networks.aperture_generator import ApertureGenerator
+from dofkit.train.networks.cyclegan import Translator, TranslatorConfig
+from dofkit.train.networks.lens_blur import LensBlurNet
+from dofkit.train.weights import save_weights
+from dofkit.train.weights.cyclegan import save_translator
 from dofkit.train.weights.generator import load_generator, save_generator
 
 
@@ -84,9 +90,16 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: 
 def test_evaluation_scores_generators_beside_what_needs_none(tmp_path: Path) -> None:
     file = save_generator(ApertureGenerator(ArganConfig(size=32, width=4, views=3)), tmp_path / "weights")
     options = ("--samples", 32, "--steps", 1, "--known", 2, "--threads", 1, "--out", tmp_path / "out", "--json")
+    torch.manual_seed(0)
+    save_weights(LensBlurNet(), Stage.LENS_BLUR, tmp_path / "render")
+    translator = save_translator(Translator(TranslatorConfig(width=4, blocks=1)), tmp_path / "cyclegan")
+    options += ("--renderer", f"tiny={tmp_path / 'render'}", "--cyclegan", translator)
     said = json.loads(run("evaluate", "argan", f"tiny={file}", *options))
-    assert [row["name"] for row in said["generators"]] == ["constant", "centre prior", "tiny"]
-    tiny = said["generators"][2]
+    names = [row["name"] for row in said["generators"]]
+    assert names == ["constant", "centre prior", "CycleGAN", "tiny", "tiny, lens blur"]
+    tiny = said["generators"][3]
+    assert all(row["deep_to_shallow"]["psnr"] > 10 for row in said["generators"])
+    assert [row["name"] for row in said["generators"] if row["depth"] is None] == ["CycleGAN", "tiny, lens blur"]
     assert set(tiny["depth"]) == {"shallow", "deep"}
     assert tiny["kid_1000"] > 0
     written = json.loads((tmp_path / "out" / "scores.json").read_text())
@@ -108,4 +121,7 @@ def test_generators_of_different_sizes_are_refused(tmp_path: Path) -> None:
     for size in (32, 64):
         save_generator(ApertureGenerator(ArganConfig(size=size, width=4, views=3)), tmp_path / str(size))
         named.append(f"g{size}={tmp_path / str(size)}")
+    assert "no generator of this name" in refused(
+        "evaluate", "argan", named[0], "--renderer", "other=x", "--out", tmp_path / "out"
+    )
     assert "different sizes (g32 32, g64 64)" in refused("evaluate", "argan", *named, "--out", tmp_path / "out")

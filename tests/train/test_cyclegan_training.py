@@ -42,10 +42,12 @@ def tiny(steps: int = 4) -> CycleganSystem:
     return CycleganSystem(TranslatorConfig(4, 1), CycleganRecipe(steps, rate=1e-3, discriminator_width=4))
 
 
-def train(system: CycleganSystem, out: Path, held_out: HeldOutPhotos | None = None, **changes) -> dict[str, float]:
+def train(
+    system: CycleganSystem, out: Path, held_out: HeldOutPhotos | None = None, sets=(DEEP, SHALLOW), **changes
+) -> dict[str, float]:
     options = {"checkpoint_every": 2, "accelerator": "cpu", "clip_norm": 0, **changes}
     run = RunSettings(out, system.recipe.steps, **options)
-    loader = endless_loader(UnpairedPhotos(DEEP, SHALLOW, run.seed), 2, run)
+    loader = endless_loader(UnpairedPhotos(*sets, run.seed), 2, run)
     return fit(system, loader, DataLoader(held_out, 2) if held_out else None, run)
 
 
@@ -77,6 +79,16 @@ def test_all_parameters_learn_after_the_first_step(tmp_path: Path) -> None:
     train(system, tmp_path)
     still = [name for name, p in system.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
+
+
+def test_what_tells_the_sets_apart_is_learned(tmp_path: Path) -> None:
+    deep, shallow = (RNG.integers(low, low + 60, (20, 16, 16, 3)).astype(np.uint8) for low in (50, 130))
+    torch.manual_seed(0)
+    system = CycleganSystem(TranslatorConfig(4, 1), CycleganRecipe(50, rate=3e-3, discriminator_width=8))
+    train(system, tmp_path, sets=(deep, shallow), checkpoint_every=50)
+    photos = torch.stack([HeldOutPhotos(deep)[index]["deep"] for index in range(20)])
+    with torch.no_grad():
+        assert system.network(photos).mean() > photos.mean() + 0.1  # the sets are 0.31 apart
 
 
 def test_a_run_counts_one_step_of_both_optimisers_as_one(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,23 @@ import torch
 from scipy.cluster.vq import kmeans2
 from skimage.color import rgb2lab
 
-from ..argan_config import PriorSettings
+from ...runtime_ref.bundle import file_sha256
+from ...runtime_ref.stage import Stage
+from ..argan_config import ArganConfig, PriorSettings
 from ..data.depth import read_generated
-from ..data.generated_set import GeneratedSet, fingerprint, settings_of, write_generated
+from ..data.generated_set import GeneratedSet, settings_of, write_generated
 from ..data.shallow_photos import ShallowPhoto
 from ..networks.aperture_generator import ApertureGenerator
+from ..networks.lens_blur import LensBlurNet
 from ..rendering.lens import Array
+from ..rendering.light_field import ApertureRenderer
 from ..systems.argan import centre_prior
 from ..trainer import RunSettings
-from ..weights.generator import load_generator
+from ..weights import load_weights, weights_file
+from ..weights.cyclegan import FILE as CYCLEGAN
+from ..weights.cyclegan import load_translator
+from ..weights.generator import FILE, load_generator
+from .deep_to_shallow import PairScores, ThroughDepth, span_of, translated_by, unchanged
 from .depth_reading import KINDS, DepthScores, Reading, read, train_reader
 from .kernel_distance import kernel_distance
 
@@ -67,7 +76,8 @@ class Judged:
 
     Attributes:
         name, file: of the generator; no file for the others.
-        reading: scores on photos of known depth.
+        reading: scores on photos of known depth; None for a CycleGAN, which knows of none.
+        pairs: how near its shallow photos of deep ones are to the truth.
         distance: KID to photos · 1000, None without a generator.
         subject_nearer: share of the samples whose subject lies nearer than the rest, None without a generator.
         folder: of the generated set, None without a generator.
@@ -75,7 +85,8 @@ class Judged:
 
     name: str
     file: Path | None
-    reading: Reading
+    reading: Reading | None
+    pairs: PairScores
     distance: float | None = None
     subject_nearer: float | None = None
     folder: Path | None = None
@@ -84,8 +95,9 @@ class Judged:
         """For JSON."""
         return {
             "name": self.name,
-            "weights": None if self.file is None else fingerprint(self.file),
-            "depth": self.reading.facts(),
+            "weights": None if self.file is None else file_sha256(self.file)[:16],
+            "depth": None if self.reading is None else self.reading.facts(),
+            "deep_to_shallow": asdict(self.pairs),
             "kid_1000": self.distance,
             "subject_nearer": self.subject_nearer,
         }
@@ -94,17 +106,19 @@ class Judged:
 def judge_generator(
     name: str,
     file: Path,
+    renderer: Path | None,
     photos: Mapping[str, Sequence[ShallowPhoto]],
     real: torch.Tensor,
     out: Path,
     effort: Effort,
     report: Report,
-) -> Judged:
-    """All figures of one generator.
+) -> list[Judged]:
+    """All figures of one generator, and those of a lens blur that learned from its samples, if there is one.
 
     Args:
         name: what it is called; also the folder of its set in `out`.
         file: its weights, or the folder of its training.
+        renderer: folder of lens blur weights, or None: then only its own lens is judged.
         photos: of known depth, by kind.
         real: [M, 3, S, S] in [0, 1], photos that the generated ones are compared with.
         out: folder of the evaluation.
@@ -128,17 +142,41 @@ def judge_generator(
     reader = train_reader(everything, run, effort.batch)
     report(f"{name}: figures")
     shallow = np.stack([photo.shallow for photo in made]).transpose(0, 3, 1, 2)
+    depth = partial(read, reader)
+    span = span_of(made)
     distance = 1000 * kernel_distance(real, torch.from_numpy(np.ascontiguousarray(shallow)))
     nearer = float(np.mean([subject_nearer(photo.deep, photo.disparity) for photo in made]))
-    return Judged(name, file, judge(photos, lambda image: read(reader, image)), distance, nearer, folder)
+    own = PairScores.of(ThroughDepth(depth, network.lens, span), photos["shallow"])
+    found = [Judged(name, file / FILE if file.is_dir() else file, judge(photos, depth), own, distance, nearer, folder)]
+    if renderer is not None:
+        blur = load_weights(Stage.LENS_BLUR, renderer)
+        assert isinstance(blur, LensBlurNet)
+        learned = PairScores.of(ThroughDepth(depth, blur, span), photos["shallow"])
+        found.append(Judged(f"{name}, lens blur", weights_file(Stage.LENS_BLUR, renderer), None, learned))
+    return found
 
 
 def judge_without(photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[Judged]:
-    """What needs no generator: one distance everywhere, and the centre focus prior as a depth map."""
+    """What needs no generator: one distance everywhere, which leaves photos as they are, and the centre focus prior as
+    a depth map, seen through the lens that a generator starts with at the mean aperture."""
+    shallow, prior = photos["shallow"], PriorSettings()
+
+    def centre(image: Array) -> Array:
+        return centre_prior(image.shape[0], prior).numpy()
+
+    side = shallow[0].image.shape[0]
+    span = ArganConfig().reach * side * float(np.ptp(centre(shallow[0].image))) / 2
+    lens = ApertureRenderer(expansion=False)
     return [
-        Judged("constant", None, judge(photos, lambda image: np.zeros(image.shape[:2], np.float32))),
-        Judged("centre prior", None, judge(photos, lambda image: _prior(image.shape[0]))),
+        Judged("constant", None, judge(photos, _flat), PairScores.of(unchanged, shallow)),
+        Judged("centre prior", None, judge(photos, centre), PairScores.of(ThroughDepth(centre, lens, span), shallow)),
     ]
+
+
+def judge_cyclegan(file: Path, photos: Mapping[str, Sequence[ShallowPhoto]]) -> Judged:
+    """What a CycleGAN makes of deep photos; it learned from which are deep and which are shallow."""
+    pairs = PairScores.of(translated_by(load_translator(file)), photos["shallow"])
+    return Judged("CycleGAN", file / CYCLEGAN if file.is_dir() else file, None, pairs)
 
 
 def judge(photos: Mapping[str, Sequence[ShallowPhoto]], predict: Callable[[Array], Array]) -> Reading:
@@ -178,8 +216,8 @@ def _samples(network: ApertureGenerator, file: Path, folder: Path, count: int) -
     return write_generated(folder, network, settings_of(network, file, SAMPLES_SEED, None), count)
 
 
-def _prior(size: int) -> Array:
-    return centre_prior(size, PriorSettings()).numpy()
+def _flat(image: Array) -> Array:
+    return np.zeros(image.shape[:2], np.float32)
 
 
 def _key(made: GeneratedSet, effort: Effort) -> str:

@@ -62,6 +62,8 @@ def _readings(rows: Sequence[Judged], photos: Mapping[str, Sequence[ShallowPhoto
     shown = [photo for kind in KINDS for photo in photos[kind][: SHOWN // 2]]
     found = [("photos", [photo.image for photo in shown]), ("truth", [_grey(photo.disparity) for photo in shown])]
     for row in rows:
+        if row.reading is None:
+            continue
         maps = [disparity for kind in KINDS for disparity in row.reading.maps[kind][: SHOWN // 2]]
         found.append((row.name, [_grey(disparity) for disparity in maps]))
     return [(title, _uri(np.concatenate(pictures, axis=1))) for title, pictures in found]

@@ -1,4 +1,4 @@
-"""From deep to shallow through depth: the true depth and a good lens come near the truth, an unchanged photo does not."""
+"""From deep to shallow through depth: the true depth and a good lens come near the truth; an unchanged photo not."""
 
 import numpy as np
 import pytest

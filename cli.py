@@ -21,9 +21,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sensitivity": ("sensitivity", "Find the layers that int8 hurts; write a recipe for mixed exports."),
     "bench": ("bench", "Measure a bundle's latency and memory on this machine."),
     "mil": ("mil", "Run, show and compare Core ML packages on any machine."),
-    "train": ("train", "Train the depth network or the rendering networks."),
-    "generate": ("generate", "Generate scenes whose depth of field is known exactly."),
-    "evaluate": ("evaluate", "Score rendering networks beside classical renderers."),
+    "train": ("train", "Train the networks, or generators of training data."),
+    "generate": ("generate", "Generate scenes of known depth of field, or photos by AR-GAN."),
+    "evaluate": ("evaluate", "Score renderers beside classical ones, and generators."),
     "doctor": ("doctor", "Show versions and what works on this machine."),
 }
 

@@ -85,7 +85,9 @@ def fit(
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    trainer = _trainer(settings, validates=val_loader is not None)
+    # two optimisers take turns: in either's step the other's parameters have no gradient
+    strategy = "ddp" if system.automatic_optimization else "ddp_find_unused_parameters_true"
+    trainer = _trainer(settings, strategy, validates=val_loader is not None)
     if start < settings.steps:
         checkpoint = settings.checkpoint if start else None
         trainer.fit(system, loader, val_loader, ckpt_path=checkpoint, weights_only=True)
@@ -143,7 +145,7 @@ class EndlessIndices(Sampler[int]):
             index += world
 
 
-def _trainer(settings: RunSettings, validates: bool) -> lightning.Trainer:
+def _trainer(settings: RunSettings, strategy: str, validates: bool) -> lightning.Trainer:
     settings.out.mkdir(parents=True, exist_ok=True)
     every = max(1, min(settings.checkpoint_every, settings.steps))
     checkpoints = ModelCheckpoint(
@@ -153,7 +155,7 @@ def _trainer(settings: RunSettings, validates: bool) -> lightning.Trainer:
         max_steps=settings.steps,
         accelerator=settings.accelerator,
         devices=settings.devices,
-        strategy="ddp" if settings.devices > 1 else "auto",
+        strategy=strategy if settings.devices > 1 else "auto",
         precision=settings.precision,
         gradient_clip_val=settings.clip_norm or None,
         use_distributed_sampler=False,  # EndlessIndices shares the indices out

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from dofkit.train.data.gan_photos import HeldOutPhotos, UnpairedPhotos
+from dofkit.train.data.gan_photos import HeldOutPhotos, Pictures, UnpairedPhotos
 from dofkit.train.networks.cyclegan import TranslatorConfig
 from dofkit.train.systems.cyclegan import FIGURES, CycleganRecipe, CycleganSystem, judge_loss, least_squares
 from dofkit.train.trainer import RunSettings, endless_loader, fit
@@ -43,7 +43,11 @@ def tiny(steps: int = 4) -> CycleganSystem:
 
 
 def train(
-    system: CycleganSystem, out: Path, held_out: HeldOutPhotos | None = None, sets=(DEEP, SHALLOW), **changes
+    system: CycleganSystem,
+    out: Path,
+    held_out: HeldOutPhotos | None = None,
+    sets: tuple[Pictures, Pictures] = (DEEP, SHALLOW),
+    **changes,
 ) -> dict[str, float]:
     options = {"checkpoint_every": 2, "accelerator": "cpu", "clip_norm": 0, **changes}
     run = RunSettings(out, system.recipe.steps, **options)
@@ -81,14 +85,16 @@ def test_all_parameters_learn_after_the_first_step(tmp_path: Path) -> None:
     assert still == []
 
 
-def test_what_tells_the_sets_apart_is_learned(tmp_path: Path) -> None:
-    deep, shallow = (RNG.integers(low, low + 60, (20, 16, 16, 3)).astype(np.uint8) for low in (50, 130))
+def test_each_translator_moves_towards_the_other_set(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    dark, bright = (rng.integers(low, low + 60, (20, 16, 16, 3)).astype(np.uint8) for low in (50, 130))
     torch.manual_seed(0)
-    system = CycleganSystem(TranslatorConfig(4, 1), CycleganRecipe(50, rate=3e-3, discriminator_width=8))
-    train(system, tmp_path, sets=(deep, shallow), checkpoint_every=50)
-    photos = torch.stack([HeldOutPhotos(deep)[index]["deep"] for index in range(20)])
-    with torch.no_grad():
-        assert system.network(photos).mean() > photos.mean() + 0.1  # the sets are 0.31 apart
+    system = CycleganSystem(TranslatorConfig(4, 1), CycleganRecipe(20, 1e-3, 4, cycle=0, identity=0))
+    train(system, tmp_path, sets=(dark, bright), checkpoint_every=20)
+    deep, shallow = (torch.from_numpy(pictures.transpose(0, 3, 1, 2)).float() / 255 for pictures in (dark, bright))
+    with torch.no_grad():  # of four seeds the smallest changes were 0.35 and 0.15
+        assert system.network(deep).mean() > deep.mean() + 0.1
+        assert system.inverse(shallow).mean() < shallow.mean() - 0.05
 
 
 def test_a_run_counts_one_step_of_both_optimisers_as_one(tmp_path: Path) -> None:

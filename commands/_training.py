@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,18 @@ class RunOptions:
     threads: int
     checkpoint_every: int
     as_json: bool
+
+    def settings_of_two(self, out: Path) -> RunSettings:
+        """Of a system with two optimisers that take turns; each sees gradients of its own loss alone, none clipped.
+
+        Raises:
+            DofkitError: for float16, whose scaler serves one optimiser.
+        """
+        from ..runtime_ref.errors import DofkitError
+
+        if self.precision == "16-mixed":
+            raise DofkitError("--precision 16-mixed: two optimisers take turns here; take 32-true or bf16-mixed")
+        return replace(self.settings(out), clip_norm=0)
 
     def settings(self, out: Path) -> RunSettings:
         """The trainer's settings for a run in `out`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ def command(
     sheets/ holds the same samples at every checkpoint: deep, through the lens, defocus. The weights are
     argan.safetensors; `dofkit generate argan --weights` makes training data of them.
     """
-    from ..runtime_ref.errors import DofkitError, ensure_installed
+    from ..runtime_ref.errors import ensure_installed
 
     ensure_installed("lightning", "train", "training")
     import torch
@@ -87,13 +86,11 @@ def command(
     from ..train.trainer import endless_loader, fit, is_main_process, resume_step
     from ..train.weights.generator import save_generator
 
-    if run.precision == "16-mixed":
-        raise DofkitError("--precision 16-mixed: two optimisers need two scalers; take bf16-mixed or 32-true")
+    settings = run.settings_of_two(out)
     config = load_config(name)
     config = config.model_copy(
         update={"augment": augment or config.augment, "batch": config.batch if batch is None else batch}
     )
-    settings = replace(run.settings(out), clip_norm=0)  # two optimisers, each sees gradients of its own loss alone
     resume_step(settings)  # refuses a folder in use before minutes go into reading
     pictures = _pictures(photos, drawn, deep, run.seed, config)
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +82,10 @@ def command(
 
     if size < SMALLEST or size % ALIGN:
         raise DofkitError(f"--size must be a multiple of {ALIGN} from {SMALLEST} on, not {size}; take 64 or 128")
-    if run.devices > 1 or run.precision == "16-mixed":
-        raise DofkitError("two optimisers take turns here: train on one device, with --precision 32-true or bf16-mixed")
     if bool(deep) != bool(shallow):
         given, missing = ("--deep", "--shallow") if deep else ("--shallow", "--deep")
         raise DofkitError(f"{given} without {missing}: give folders of both, or neither for drawn photos")
-    settings = replace(run.settings(out), clip_norm=0)  # Lightning clips no gradients where a system takes two steps
+    settings = run.settings_of_two(out)
     resume_step(settings)  # refuses a folder in use before minutes go into reading
     if deep:
         deep_set, shallow_set, judged = _read(deep, shallow, size, held_out)

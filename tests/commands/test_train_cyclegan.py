@@ -61,7 +61,6 @@ def test_folders_are_read_and_one_deep_photo_in_ten_held_out(train: Callable, tm
         (["--deep", "nowhere", "--shallow", "nowhere"], "no photos in nowhere"),
         (["--size", "30"], "--size must be a multiple of 4"),
         (["--size", "12"], "from 16 on, not 12"),
-        (["--devices", "2"], "train on one device"),
         (["--precision", "16-mixed"], "32-true or bf16-mixed"),
     ],
 )

@@ -11,9 +11,10 @@ def tiny(seed: int = 0) -> Translator:
     return Translator(TranslatorConfig(4, 1))
 
 
-def test_the_translator_starts_as_the_identity() -> None:
+def test_the_translator_starts_near_the_identity() -> None:
     picture = torch.rand(2, 3, 16, 16)
-    assert tiny()(picture).equal(picture)
+    change = (tiny()(picture) - picture).detach().abs().mean()
+    assert 0 < float(change) < 0.1
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (12, 20), (64, 36)])

@@ -58,8 +58,8 @@ class ViewpointSettings(_Part):
         kind: none, a generator without viewpoints; rgbd, one that is told the pose and whose pictures must warp into
             one another by their depth (RGBD-GAN); hologan, one that turns a volume of features (HoloGAN).
         azimuth, elevation: degrees to either side within which poses are drawn, uniformly; 0 and 0 turn the cue off.
-        consistency: weight of the warping loss of rgbd. At 32 pixels after 500 steps depth tilts with the pose nearly half
-            as much as a plane would with 10, a thirtieth as much with 1.
+        consistency: weight of the warping loss of rgbd. At 32 pixels after 500 steps depth tilts with the pose nearly
+            half as much as a plane would with 10, a thirtieth as much with 1.
         identity: weight of the mean squared error of z as the discriminator reads it from hologan's pictures.
     """
 

@@ -1,6 +1,9 @@
 """`dofkit train argan` and `dofkit evaluate argan` from end to end, tiny."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +128,15 @@ def test_generators_of_different_sizes_are_refused(tmp_path: Path) -> None:
         "evaluate", "argan", named[0], "--renderer", "other=x", "--out", tmp_path / "out"
     )
     assert "different sizes (g32 32, g64 64)" in refused("evaluate", "argan", *named, "--out", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_generator(tmp_path: Path, config: Path, photos: Path) -> None:
+    options = ["--config", config, "--photos", photos, "--steps", 3, "--devices", 2, "--workers", 0, "--threads", 1]
+    command = [sys.executable, "-m", "dofkit", "train", "argan", "--out", tmp_path / "run", *options]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert load_generator(tmp_path / "run").config.size == 32

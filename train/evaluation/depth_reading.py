@@ -49,7 +49,7 @@ class DepthScores:
     def of(cls, disparity: Array, photo: ShallowPhoto) -> DepthScores:
         """Of one map [S, S]; any unit, larger is nearer."""
         truth, ours = torch.from_numpy(photo.disparity), torch.from_numpy(np.ascontiguousarray(disparity))
-        rank = 0.0 if np.ptp(disparity) == 0 else float(spearmanr(disparity.ravel(), photo.disparity.ravel())[0])
+        rank = 0.0 if np.ptp(disparity) == 0 else float(spearmanr(disparity.ravel(), photo.disparity.ravel()).statistic)  # pyright: ignore
         fitted = aligned(ours.double(), truth.double(), torch.ones_like(truth)).clamp(min=NEAREST_TO_INFINITY)
         delta = torch.log(truth.clamp(min=NEAREST_TO_INFINITY) / fitted)
         return cls(rank, ordinal_accuracy(ours, torch.from_numpy(photo.subject)), float(delta.std(correction=0)))

@@ -40,6 +40,8 @@ def test_a_constant_has_no_rank_chance_order_and_the_spread_of_the_truth_as_erro
 
 def test_the_centre_prior_is_better_than_nothing_and_far_from_the_truth(photos: dict[str, list[ShallowPhoto]]) -> None:
     constant, prior = judge_without(photos)
+    assert constant.reading is not None
+    assert prior.reading is not None
     for kind in ("shallow", "deep"):
         assert constant.reading.scores[kind].rank == 0
         assert 0.2 < prior.reading.scores[kind].rank < 0.7

@@ -45,7 +45,7 @@ def command(out: Path, count: int, weights: Path | None, seed: int, aperture: fl
     """
     from ..runtime_ref.errors import ensure_installed
 
-    ensure_installed("lightning", "train", "generating photos")
+    ensure_installed("torch", "train", "generating photos")
     from ..train.data.generated_set import settings_of, write_generated, write_sheet
     from ..train.weights.generator import SHIPPED, load_generator
     from ._console import print_json, progress

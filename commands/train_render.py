@@ -67,7 +67,13 @@ LOWEST = 16
 @click.option(
     "--size", type=int, help=f"Side of a scene at full resolution in pixels.  [default: {SIZE}, or that of --argan]"
 )
-@click.option("--levels", default=2, show_default=True, help="Upsamplings from the lowest level to the full size.")
+@click.option(
+    "--levels",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Upsamplings from the lowest level to the full size; 0 with --only lens_blur.",
+)
 @click.option("--lr", "rate", default=2e-3, show_default=True, help="Peak learning rate.")
 @click.option(
     "--reuse",
@@ -114,7 +120,7 @@ def command(
     ten that training never sees, at twice the size with one more upsampling than was trained: errors that build up
     over the levels show there. With --argan too they are composed scenes, whose blur is true, at the set's size.
     """
-    from ..runtime_ref.errors import ensure_installed
+    from ..runtime_ref.errors import DofkitError, ensure_installed
 
     ensure_installed("lightning", "train", "training")
     import torch
@@ -128,6 +134,8 @@ def command(
     from ..train.trainer import endless_loader, fit, is_main_process
     from ..train.weights import save_weights
 
+    if levels == 0 and only != Stage.LENS_BLUR:
+        raise DofkitError("--levels 0 leaves nothing to upsample; add --only lens_blur, or give --levels 1")
     settings = run.settings(out)
     if argan:
         scenes = _generated(argan, levels, run.seed, {"size": size, "truth": truth, "reuse": reuse})
@@ -198,8 +206,8 @@ def _generated(folders: tuple[Path, ...], levels: int, seed: int, options: dict[
 
 
 def _halves(size: int, levels: int) -> bool:
-    """Whether a side can be halved so often, and at least once."""
-    return levels >= 1 and size % 2**levels == 0 and size // 2**levels >= LOWEST
+    """Whether a side can be halved so often."""
+    return size % 2**levels == 0 and size // 2**levels >= LOWEST
 
 
 def _networks(

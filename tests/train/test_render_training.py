@@ -103,3 +103,13 @@ def test_a_size_that_cannot_be_halved_is_refused_in_one_line(tmp_path: Path) -> 
     run = CliRunner().invoke(main, ["train", "render", "--out", str(tmp_path), "--size", "100", "--levels", "3"])
     assert run.exit_code == 2
     assert "16 · 2^levels or a higher multiple" in run.stderr
+
+
+def test_without_upsampling_the_lens_blur_alone_can_learn(tmp_path: Path) -> None:
+    options = ["train", "render", "--out", str(tmp_path / "run"), *TINY, "--levels", "0", "--steps", "1"]
+    refused = CliRunner().invoke(main, options)
+    assert refused.exit_code == 2
+    assert "add --only lens_blur" in refused.stderr
+    run = CliRunner().invoke(main, [*options, "--only", "lens_blur", "--radii", "2", "--fillings", "1", "--json"])
+    assert run.exit_code == 0, run.output
+    assert "psnr_level0" in json.loads(run.stdout)["figures"]

@@ -13,9 +13,10 @@ from PIL import Image
 from dofkit.runtime_ref.stage import Stage
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.data.generated_set import GeneratedSet
+from dofkit.train.evaluation.generators import subject_nearer
 from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.weights import load_weights
-from dofkit.train.weights.generator import save_generator
+from dofkit.train.weights.generator import SHIPPED, save_generator
 
 TINY = ["--steps", "2", "--batch", "2", "--workers", "0", "--threads", "1"]
 
@@ -126,3 +127,12 @@ def test_what_does_not_go_with_a_set_is_refused_in_one_line(
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_the_shipped_generator_puts_the_subject_before_its_background(cli: Callable, tmp_path: Path) -> None:
+    assert SHIPPED.stat().st_size < 10e6
+    result = cli("generate", "argan", "--out", str(tmp_path / "set"), "--count", "12")
+    assert result.exit_code == 0, result.output
+    photos = list(GeneratedSet.open(tmp_path / "set"))
+    assert sum(subject_nearer(photo.deep, photo.disparity) for photo in photos) >= 10
+    assert all(abs(photo.deep - photo.shallow).mean() > 0 for photo in photos if photo.lens.aperture > 0.2)

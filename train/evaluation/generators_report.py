@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...runtime_ref.errors import require
 from ...runtime_ref.files import write_file
 from ...runtime_ref.report_pictures import data_uri, to_bytes
 from ..data.generated_set import FOCUS, GeneratedSet
@@ -19,6 +18,7 @@ from ..rendering.depth_colours import depth_colours
 from ..rendering.lens import Array
 from .depth_reading import KINDS
 from .generators import SHOWN, Judged
+from .page import page
 
 ENLARGED = 2
 """Pixels of the page for one of a picture."""
@@ -38,15 +38,8 @@ def write_report(
     Raises:
         MissingExtraError: Jinja2 is not installed.
     """
-    jinja2 = require("jinja2", "report", "writing the report")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("generators.html.j2").render(
+    filled = page(
+        "generators.html.j2",
         rows=rows,
         kinds=KINDS,
         photos=sum(len(of_kind) for of_kind in photos.values()),
@@ -54,7 +47,7 @@ def write_report(
         sheets=[(row.name, _uri(_sheet(row.folder))) for row in rows if row.folder is not None],
         facts=list(facts.items()),
     )
-    write_file(path, page.encode())
+    write_file(path, filled)
 
 
 def _readings(rows: Sequence[Judged], photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[tuple[str, str]]:

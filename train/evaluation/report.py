@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime_ref.errors import require
 from ...runtime_ref.files import write_file
 from ...runtime_ref.pyramid import as_float, resize
 from ...runtime_ref.report_pictures import data_uri, to_bytes
 from .methods import DisparityKind, Group, Method, Networks
+from .page import page
 from .photos import PhotoView
 from .plots import line_plot
 from .render import CROP, DepthSource, Evaluation, JudgedScene, Scenes
@@ -97,15 +97,8 @@ def write_report(
     Raises:
         MissingExtraError: Jinja2 or Matplotlib is not installed.
     """
-    jinja2 = require("jinja2", "report", "writing the report")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("report.html.j2").render(
+    filled = page(
+        "report.html.j2",
         scenes=evaluation.scenes,
         facts=dict(_flat(facts)),
         errors=disparity_errors(evaluation),
@@ -118,7 +111,7 @@ def write_report(
         gain=GAIN,
         crop=CROP,
     )
-    write_file(path, page.encode())
+    write_file(path, filled)
 
 
 def score_table(evaluation: Evaluation) -> list[tuple[str, list[tuple[Method, dict[DisparityKind, dict[str, Any]]]]]]:

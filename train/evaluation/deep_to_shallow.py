@@ -85,12 +85,12 @@ def unchanged(image: Array) -> Array:
 
 
 def span_of(made: GeneratedSet) -> float:
-    """Pixels of radius between near and far that the photos of a generated set have in the mean, the 2 % nearest and
-    farthest pixels of each left out."""
+    """Pixels of radius between near and far at full aperture, the mean over a generated set; the 2 % nearest and
+    farthest pixels of each photo are left out."""
     spans = []
     for photo in made:
         far, near = np.percentile(photo.disparity, [2, 98])
-        spans.append((near - far) * photo.lens.aperture)
+        spans.append(near - far)
     return float(np.mean(spans)) * made.record.settings.reach * made.record.settings.size * 2
 
 

@@ -158,14 +158,14 @@ def judge_generator(
 
 def judge_without(photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[Judged]:
     """What needs no generator: one distance everywhere, which leaves photos as they are, and the centre focus prior as
-    a depth map, seen through the lens that a generator starts with at the mean aperture."""
+    a depth map, seen through the lens that a generator starts with, fully open."""
     shallow, prior = photos["shallow"], PriorSettings()
 
     def centre(image: Array) -> Array:
         return centre_prior(image.shape[0], prior).numpy()
 
     side = shallow[0].image.shape[0]
-    span = ArganConfig().reach * side * float(np.ptp(centre(shallow[0].image))) / 2
+    span = ArganConfig().reach * side * float(np.ptp(centre(shallow[0].image)))
     lens = ApertureRenderer(expansion=False)
     return [
         Judged("constant", None, judge(photos, _flat), PairScores.of(unchanged, shallow)),

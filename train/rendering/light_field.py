@@ -92,8 +92,8 @@ class ApertureRenderer(nn.Module):
 class ViewExpansion(nn.Module):
     """T: what the views' defocus needs beyond looking it up, learned from all views together and bounded.
 
-    As far as is known Kaneko's T is three convolutions over all views; ours is two, the last starts at zero, and it moves
-    a view by less than `REACH`: the geometry stays the depth's own.
+    As far as is known Kaneko's T is three convolutions over all views. Ours is two, the last starts at zero, and a view
+    moves by less than `REACH`: the geometry stays the depth's own.
     """
 
     REACH = 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,3 +114,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def oracles(pytestconfig: pytest.Config) -> dict[str, dict[str, int]]:
     """Operation -> oracle -> number of cases, of the tests that were collected."""
     return pytestconfig.stash[ORACLES]
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before() -> Iterator[None]:
+    """A command's --threads holds for its whole process; sums of the next test would be rounded otherwise."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
+    yield
+    if torch and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)

@@ -90,9 +90,10 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: 
     assert not out.exists()
 
 
-def test_evaluation_scores_generators_beside_what_needs_none(tmp_path: Path) -> None:
+def test_evaluation_scores_generators_beside_what_needs_none(tmp_path: Path, photos: Path) -> None:
     file = save_generator(ApertureGenerator(ArganConfig(size=32, width=4, views=3)), tmp_path / "weights")
     options = ("--samples", 32, "--steps", 1, "--known", 2, "--threads", 1, "--out", tmp_path / "out", "--json")
+    options += ("--photos", photos)
     torch.manual_seed(0)
     save_weights(LensBlurNet(), Stage.LENS_BLUR, tmp_path / "render")
     translator = save_translator(Translator(TranslatorConfig(width=4, blocks=1)), tmp_path / "cyclegan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,9 +96,8 @@ def command(
     rows = judge_without(of_known_depth)
     if cyclegan is not None:
         rows.append(judge_cyclegan(cyclegan, of_known_depth))
+    effort, report = Effort(samples, steps, threads=threads), partial(click.echo, err=True)
     for name, file in files.items():
-        report = lambda line: click.echo(line, err=True)  # noqa: E731
-        effort = Effort(samples, steps, threads=threads)
         rows += judge_generator(name, file, blurs.get(name), of_known_depth, real, out, effort, report)
     facts = {"dofkit": __version__, "samples": samples, "steps": steps, "photos_a_kind": known, "seed": KNOWN_SEED}
     write_scores(out / "scores.json", rows, facts)

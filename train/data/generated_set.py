@@ -102,6 +102,11 @@ class GeneratedPhoto:
     disparity: Array
     lens: SceneLens
 
+    @property
+    def colours(self) -> Array:
+        """[S, S, 3], the disparity to look at: white is in focus, blue behind it, red nearer."""
+        return _picture(depth_colours(torch.from_numpy((self.disparity - FOCUS) * 2)[None, None]))
+
 
 @dataclass(frozen=True)
 class GeneratedSet:
@@ -256,6 +261,5 @@ def _picture(pixels: torch.Tensor) -> Array:
 
 def _tile(photo: GeneratedPhoto) -> Array:
     """Deep | shallow | disparity."""
-    share = torch.from_numpy((photo.disparity - FOCUS) * 2)[None, None]
-    colours = _picture(depth_colours(share))
-    return np.concatenate([resize(p, (THUMBNAIL, THUMBNAIL)) for p in (photo.deep, photo.shallow, colours)], axis=1)
+    shown = (photo.deep, photo.shallow, photo.colours)
+    return np.concatenate([resize(plane, (THUMBNAIL, THUMBNAIL)) for plane in shown], axis=1)

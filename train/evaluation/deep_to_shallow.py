@@ -88,8 +88,8 @@ def span_of(made: GeneratedSet) -> float:
     """Pixels of radius between near and far at full aperture, the mean over a generated set; the 2 % nearest and
     farthest pixels of each photo are left out."""
     spans = []
-    for photo in made:
-        far, near = np.percentile(photo.disparity, [2, 98])
+    for number in made.numbers:
+        far, near = np.percentile(made.disparity(number), [2, 98])
         spans.append(near - far)
     return float(np.mean(spans)) * made.record.settings.reach * made.record.settings.size * 2
 

@@ -27,7 +27,6 @@ from ..argan_config import ArganConfig, PriorSettings
 from ..data.depth import read_generated
 from ..data.generated_set import GeneratedSet, settings_of, write_generated
 from ..data.shallow_photos import ShallowPhoto
-from ..networks.aperture_generator import ApertureGenerator
 from ..networks.lens_blur import LensBlurNet
 from ..rendering.lens import Array
 from ..rendering.light_field import ApertureRenderer
@@ -131,7 +130,7 @@ def judge_generator(
     network = load_generator(file)
     folder = out / "samples" / name
     report(f"{name}: {effort.samples} samples")
-    made = _samples(network, file, folder, effort.samples)
+    made = write_generated(folder, network, settings_of(network, file, SAMPLES_SEED, None), effort.samples)
     report(f"{name}: depth network, {effort.steps} steps")
     run = RunSettings(
         out / "readers" / f"{name}-{_key(made, effort)}", effort.steps, effort.steps, resume=True, seed=READER_SEED,
@@ -209,11 +208,6 @@ def subject_nearer(picture: Array, disparity: Array) -> bool:
     if not subject.any() or subject.all():
         return False
     return bool(np.median(disparity[subject]) > np.median(disparity[~subject]))
-
-
-def _samples(network: ApertureGenerator, file: Path, folder: Path, count: int) -> GeneratedSet:
-    """The generator's set: made, gone on with or found."""
-    return write_generated(folder, network, settings_of(network, file, SAMPLES_SEED, None), count)
 
 
 def _flat(image: Array) -> Array:

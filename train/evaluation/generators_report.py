@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ...runtime_ref.files import write_file
 from ...runtime_ref.report_pictures import data_uri, to_bytes
-from ..data.generated_set import FOCUS, GeneratedSet
+from ..data.generated_set import GeneratedSet
 from ..data.shallow_photos import ShallowPhoto
-from ..rendering.depth_colours import depth_colours
 from ..rendering.lens import Array
 from .depth_reading import KINDS
 from .generators import SHOWN, Judged
@@ -68,9 +66,7 @@ def _sheet(folder: Path) -> Array:
     columns = []
     for index in range(min(SHOWN, len(samples))):
         photo = samples[index]
-        share = torch.from_numpy((photo.disparity - FOCUS) * 2)[None, None]
-        colours = depth_colours(share)[0].permute(1, 2, 0).numpy()
-        columns.append(np.concatenate([photo.deep, photo.shallow, colours]))
+        columns.append(np.concatenate([photo.deep, photo.shallow, photo.colours]))
     return np.concatenate(columns, axis=1)
 
 

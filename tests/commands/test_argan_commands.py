@@ -4,15 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
-from dofkit.cli import main
 from dofkit.runtime_ref.stage import Stage
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.networks.aperture_generator import ApertureGenerator
@@ -23,16 +22,28 @@ from dofkit.train.weights.cyclegan import save_translator
 from dofkit.train.weights.generator import load_generator, save_generator
 
 
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    return result.stdout
+@pytest.fixture
+def run(cli: Callable) -> Callable[..., str]:
+    """Run a command that must succeed; what it prints."""
+
+    def succeeded(*arguments: object) -> str:
+        result = cli(*(str(argument) for argument in arguments))
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return succeeded
 
 
-def refused(*arguments: object) -> str:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 2
-    return " ".join(result.stderr.split())
+@pytest.fixture
+def refused(cli: Callable) -> Callable[..., str]:
+    """Run a command that must refuse its input; what it says, on one line."""
+
+    def failed(*arguments: object) -> str:
+        result = cli(*(str(argument) for argument in arguments))
+        assert result.exit_code == 2
+        return " ".join(result.stderr.split())
+
+    return failed
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +63,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_training_writes_weights_that_generate_and_a_sheet(tmp_path: Path, config: Path, photos: Path) -> None:
+def test_training_writes_weights_that_generate_and_a_sheet(
+    run: Callable[..., str], refused: Callable[..., str], tmp_path: Path, config: Path, photos: Path
+) -> None:
     out = tmp_path / "run"
     said = json.loads(
         run("train", "argan", "--out", out, "--config", config, "--photos", photos, "--steps", 2, "--threads", 1,
@@ -68,19 +81,21 @@ def test_training_writes_weights_that_generate_and_a_sheet(tmp_path: Path, confi
     assert "already holds a run" in again
 
 
-def test_training_without_folders_draws_its_photos(tmp_path: Path, config: Path) -> None:
+def test_training_without_folders_draws_its_photos(run: Callable[..., str], tmp_path: Path, config: Path) -> None:
     said = run("train", "argan", "--out", tmp_path, "--config", config, "--drawn", 64, "--steps", 1, "--workers", 0)
     assert "learned from 64 photos" in said
 
 
-def test_the_configurations_are_listed_with_what_they_are() -> None:
+def test_the_configurations_are_listed_with_what_they_are(run: Callable[..., str]) -> None:
     listed = run("train", "argan", "--list").splitlines()
     assert {"full", "no_mixture", "no_prior", "no_expansion", "baseline", "rgbd", "hologan"} <= {
         line.split()[0] for line in listed
     }
 
 
-def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: Path, config: Path) -> None:
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+    refused: Callable[..., str], tmp_path: Path, config: Path
+) -> None:
     out = tmp_path / "run"
     assert "bf16-mixed" in refused("train", "argan", "--out", out, "--precision", "16-mixed")
     assert "none of baseline" in refused("train", "argan", "--out", out, "--config", "nothing")
@@ -90,7 +105,9 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: 
     assert not out.exists()
 
 
-def test_evaluation_scores_generators_beside_what_needs_none(tmp_path: Path, photos: Path) -> None:
+def test_evaluation_scores_generators_beside_what_needs_none(
+    run: Callable[..., str], tmp_path: Path, photos: Path
+) -> None:
     file = save_generator(ApertureGenerator(ArganConfig(size=32, width=4, views=3)), tmp_path / "weights")
     options = ("--samples", 32, "--steps", 1, "--known", 2, "--threads", 1, "--out", tmp_path / "out", "--json")
     options += ("--photos", photos)
@@ -120,11 +137,13 @@ def test_evaluation_scores_generators_beside_what_needs_none(tmp_path: Path, pho
 @pytest.mark.parametrize(
     ("given", "what"), [("tiny", "NAME=WEIGHTS"), ("a/b=c", "slashes"), ("x=nowhere", "does not exist")]
 )
-def test_generators_that_cannot_be_are_refused(tmp_path: Path, given: str, what: str) -> None:
+def test_generators_that_cannot_be_are_refused(
+    refused: Callable[..., str], tmp_path: Path, given: str, what: str
+) -> None:
     assert what in refused("evaluate", "argan", given, "--out", tmp_path)
 
 
-def test_generators_of_different_sizes_are_refused(tmp_path: Path) -> None:
+def test_generators_of_different_sizes_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     named = []
     for size in (32, 64):
         save_generator(ApertureGenerator(ArganConfig(size=size, width=4, views=3)), tmp_path / str(size))

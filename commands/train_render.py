@@ -61,8 +61,9 @@ LOWEST = 16
     type=click.Choice(["lens_blur", "guided_upsampling"]),
     help="Train this network alone; the other stays as it is in --weights, or as it is before anything is learned.",
 )
-@click.option("--radii", type=click.IntRange(1), help="Planes of defocus on either side of the focus.  [default: 9]")
-@click.option("--fillings", type=click.IntRange(0), help="Maps of what may lie behind blurred edges.  [default: 4]")
+@click.option(
+    "--maps", type=click.IntRange(3), help="Planes of defocus that the lens blur splits a photo into.  [default: 19]"
+)
 @click.option("--batch", default=6, show_default=True, help="Samples a step and device.")
 @click.option(
     "--size", type=int, help=f"Side of a scene at full resolution in pixels.  [default: {SIZE}, or that of --argan]"
@@ -92,8 +93,7 @@ def command(
     truth: TruthName | None,
     network: Literal["lens", "direct"],
     only: str | None,
-    radii: int | None,
-    fillings: int | None,
+    maps: int | None,
     batch: int,
     size: int | None,
     levels: int,
@@ -146,9 +146,7 @@ def command(
         unseen = SceneSettings(2 * made.size, levels + 1)
     judged = SceneStore(out / "held_out", run.seed + 1, unseen, find_sources(photos, masks, held_out=True))
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
-    system = RenderSystem(
-        *_networks(weights, network, radii, fillings), run.steps, rate, loss, Stage(only) if only else None
-    )
+    system = RenderSystem(*_networks(weights, network, maps), run.steps, rate, loss, Stage(only) if only else None)
     windows = TrainingWindows(scenes, run.seed, system.blur.halo, REUSE if reuse is None else reuse)
     loader = endless_loader(windows, batch, settings, run.workers)
     figures = fit(system, loader, DataLoader(WholeScenes(judged, held_out), batch_size=1), settings)
@@ -211,12 +209,13 @@ def _halves(size: int, levels: int) -> bool:
 
 
 def _networks(
-    weights: Path | None, network: Literal["lens", "direct"], radii: int | None, fillings: int | None
+    weights: Path | None, network: Literal["lens", "direct"], maps: int | None
 ) -> tuple[BlurNet, GuidedUpsamplingNet]:
     """Both networks, each from the folder of weights if that holds it, else fresh.
 
     Raises:
-        DofkitError: the folder holds neither, or a lens blur whose size is asked for as well.
+        DofkitError: the folder holds neither, or a lens blur whose size is asked for as well, or size is asked of the
+            direct one.
     """
     from ..runtime_ref.errors import DofkitError
     from ..runtime_ref.stage import Stage
@@ -228,11 +227,13 @@ def _networks(
     found = {stage: load_weights(stage, weights).train() for stage in stages if weights and has_weights(stage, weights)}
     if weights and not found:
         raise DofkitError(f"--weights {weights}: there is no {' or '.join(stages)} in it; give a folder of training")
-    sizes = {name: value for name, value in (("radii", radii), ("fillings", fillings)) if value is not None}
-    if sizes and Stage.LENS_BLUR in found and network == "lens":
-        raise DofkitError(f"--{next(iter(sizes))}: {weights} holds a lens blur, whose size is fixed; leave one of both")
-    upsampling = found.get(Stage.GUIDED_UPSAMPLING, GuidedUpsamplingNet())
-    blur = found.get(Stage.LENS_BLUR, LensBlurNet(LensBlurConfig(**sizes))) if network == "lens" else DirectBlurNet()
+    if maps is not None and network == "direct":
+        raise DofkitError("--maps: only the lens blur has them; leave it, or --network direct")
+    if maps is not None and Stage.LENS_BLUR in found:
+        raise DofkitError(f"--maps: {weights} holds a lens blur, whose size is fixed; leave one of both")
+    config = LensBlurConfig() if maps is None else LensBlurConfig(maps)
+    upsampling = found.get(Stage.GUIDED_UPSAMPLING) or GuidedUpsamplingNet()
+    blur = DirectBlurNet() if network == "direct" else found.get(Stage.LENS_BLUR) or LensBlurNet(config)
     assert isinstance(upsampling, GuidedUpsamplingNet)
     assert isinstance(blur, LensBlurNet | DirectBlurNet)
     return blur, upsampling

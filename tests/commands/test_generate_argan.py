@@ -94,7 +94,7 @@ def test_the_renderers_learn_from_a_set_and_are_judged_on_composed_scenes(
     cli: Callable, tmp_path: Path, photos: str
 ) -> None:
     run = tmp_path / "run"
-    small = ["--levels", "1", "--held-out", "1", "--radii", "2", "--fillings", "1"]
+    small = ["--levels", "1", "--held-out", "1", "--maps", "5"]
     result = cli("train", "render", "--out", str(run), "--argan", photos, *small, *TINY, "--json")
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)["figures"]

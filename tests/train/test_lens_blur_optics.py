@@ -17,12 +17,8 @@ from dofkit.train.rendering.lens import to_linear
 def composing() -> LensBlurNet:
     """A network that has learned nothing: its heads add nothing to compositing."""
     network = LensBlurNet()
-    for head in (network.source[-1], network.correction[-1]):
-        assert isinstance(head, torch.nn.Conv2d)
+    for head in (network.source.out, network.correction.out):
         torch.nn.init.zeros_(head.weight)
-    with torch.no_grad():
-        assert network.visibility.bias is not None
-        network.visibility.bias[len(network.config.planes) :] = 0
     return network.eval()
 
 

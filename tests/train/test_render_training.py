@@ -1,6 +1,7 @@
 """Joint training of the rendering networks: the loss, the recurrence, and a run of two steps by the command."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from dofkit.cli import main
 from dofkit.runtime_ref.stage import Stage
 from dofkit.train.networks.guided_upsampling import GuidedUpsamplingNet
 from dofkit.train.networks.lens_blur import LensBlurNet
-from dofkit.train.systems.render import RenderSystem, lens_loss
+from dofkit.train.systems.render import RenderSystem, edge_band, lens_loss
 from dofkit.train.weights import load_weights, save_weights
 
 TINY = ["--size", "32", "--levels", "1", "--batch", "2", "--held-out", "1", "--workers", "0", "--threads", "1"]
@@ -39,6 +40,23 @@ def test_the_loss_in_decibels_is_the_mean_of_the_pictures_psnr() -> None:
     ours[0] += 0.1  # 20 dB
     ours[1] += 0.01  # 40 dB
     assert -10 * lens_loss(ours, truth, truth, "psnr") == pytest.approx(30, abs=0.1)
+
+
+def test_near_depth_edges_the_psnr_counts_once_more() -> None:
+    truth = torch.full((2, 3, 8, 8), 0.5)
+    ours, edges = truth.clone(), torch.zeros(2, 1, 8, 8)
+    ours[0, :, :, :2] += 0.2  # a quarter of the first picture is 0.2 off, half of its edges
+    edges[0, :, :, :4] = 1
+    first = 0.5 * (math.log10(0.04 / 4) + math.log10(0.04 / 2))
+    second = math.log10(10**-5.5)  # the second has no edge
+    assert lens_loss(ours, truth, truth, "psnr", edges) == pytest.approx((first + second) / 2, abs=1e-3)
+
+
+def test_the_edge_band_is_where_defocus_jumps_not_where_it_slants() -> None:
+    defocus = torch.linspace(0, 0.3, 32).expand(1, 1, 32, 32).clone()
+    defocus[..., 20:] += 0.2
+    band = edge_band(defocus, 2)[0, 0, 16]
+    assert band.nonzero().flatten().tolist() == list(range(17, 23))
 
 
 def test_one_network_can_learn_alone() -> None:
@@ -77,19 +95,17 @@ def test_the_command_trains_resumes_and_writes_weights_that_load(tmp_path: Path)
 def test_the_lens_blur_alone_learns_from_level_0(tmp_path: Path) -> None:
     save_weights(GuidedUpsamplingNet(), Stage.GUIDED_UPSAMPLING, tmp_path / "start")
     out = tmp_path / "run"
-    options = ["--weights", str(tmp_path / "start"), "--only", "lens_blur", "--radii", "2", "--fillings", "1"]
+    options = ["--weights", str(tmp_path / "start"), "--only", "lens_blur", "--maps", "5"]
     run = CliRunner().invoke(main, ["train", "render", "--out", str(out), *TINY, *options, "--steps", "2"])
     assert run.exit_code == 0, run.output
     start, kept = (load_weights(Stage.GUIDED_UPSAMPLING, folder).state_dict() for folder in (tmp_path / "start", out))
     assert all(kept[name].equal(start[name]) for name in start)
     blur = load_weights(Stage.LENS_BLUR, out)
     assert isinstance(blur, LensBlurNet)
-    assert blur.config.maps == 6
+    assert blur.config.maps == 5
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"), [([], "no lens_blur or guided_upsampling"), (["--radii", "3"], "fixed")]
-)
+@pytest.mark.parametrize(("options", "reason"), [([], "no lens_blur or guided_upsampling"), (["--maps", "3"], "fixed")])
 def test_weights_that_do_not_serve_are_refused_in_one_line(tmp_path: Path, options: list[str], reason: str) -> None:
     if options:
         save_weights(LensBlurNet(), Stage.LENS_BLUR, tmp_path)
@@ -110,6 +126,6 @@ def test_without_upsampling_the_lens_blur_alone_can_learn(tmp_path: Path) -> Non
     refused = CliRunner().invoke(main, options)
     assert refused.exit_code == 2
     assert "add --only lens_blur" in refused.stderr
-    run = CliRunner().invoke(main, [*options, "--only", "lens_blur", "--radii", "2", "--fillings", "1", "--json"])
+    run = CliRunner().invoke(main, [*options, "--only", "lens_blur", "--maps", "5", "--json"])
     assert run.exit_code == 0, run.output
     assert "psnr_level0" in json.loads(run.stdout)["figures"]

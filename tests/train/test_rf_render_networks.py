@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dofkit.train.networks.guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
+from dofkit.train.networks.guided_upsampling import GuidedUpsamplingNet
 from dofkit.train.networks.lens_blur import LensBlurConfig, LensBlurNet
 
 
@@ -102,6 +102,20 @@ def test_shares_of_one_give_the_sharp_picture_and_of_zero_the_enlarged_blur(bias
         assert mean[..., 1:-1, 1:-1].allclose(soft[..., 1:-1, 1:-1], atol=1e-6)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_kept_contrast_is_the_share_by_which_contrast_was_lowered(share: float) -> None:
+    sharp = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    blurred = 0.5 + share * (sharp - 0.5)
+    for kept in GuidedUpsamplingNet().kept(torch.cat([sharp, blurred], dim=1)):
+        assert kept[..., 4:-4, 4:-4].sub(share).abs().max() < 0.02
+
+
+def test_where_the_sharp_picture_is_flat_no_contrast_is_kept() -> None:
+    grey = torch.cat([torch.full((1, 1, 24, 24), 0.4), torch.rand(1, 1, 24, 24)], dim=1)
+    for kept in GuidedUpsamplingNet().kept(grey):
+        assert kept[..., 4:-4, 4:-4].abs().max() < 1e-3
+
+
 def test_networks_take_any_size_that_is_aligned() -> None:
     for height, width in ((16, 34), (50, 20)):
         blurred = LensBlurNet()(torch.rand(2, 3, height, width), torch.rand(2, 1, height, width))
@@ -122,13 +136,15 @@ def test_costs_stay_within_their_budgets() -> None:
     assert counter.get_total_flops() / 2 / 64**2 < 2e3  # a full-resolution pixel
 
 
-@pytest.mark.parametrize(("radii", "fillings", "maps"), [(8, 4, 21), (1, 1, 4), (2, 0, 5), (14, 3, 32)])
-def test_the_configuration_sets_the_number_of_maps(radii: int, fillings: int, maps: int) -> None:
-    config = LensBlurConfig(radii=radii, fillings=fillings)
-    assert config.maps == maps
-    light = torch.rand(1, 3, 16, 16)
-    network = LensBlurNet(config)
-    colours, coverage = network.maps(light, network.masks(torch.rand(1, 1, 16, 16)))
-    assert [colour.shape[1] for colour in colours] == [maps] * 3
-    assert coverage.shape[1] == maps
-    assert GuidedUpsamplingNet(GuidedUpsamplingConfig(layers=1)).config.layers == 1
+@pytest.mark.parametrize("maps", [3, 4, 16, 19])
+def test_the_configuration_sets_the_number_of_maps(maps: int) -> None:
+    network = LensBlurNet(LensBlurConfig(maps=maps))
+    masks = network.masks(torch.rand(1, 1, 16, 16))
+    colours, coverage = network.maps([masks] * 4)
+    assert {plane.shape[1] for plane in (*colours, coverage)} == {maps}
+    assert network(torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 16)).shape == (1, 3, 16, 16)
+
+
+def test_fewer_maps_than_focus_near_and_far_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 maps are too few"):
+        LensBlurConfig(maps=2)

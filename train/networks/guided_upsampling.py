@@ -3,8 +3,9 @@
 From DeepLens (Wang et al. 2018, sec. 3.3): H = M_A · A + M_L · L̂ (Eq. 3), applied recurrently until full resolution.
 Ours: the sum is taken by bands of detail, H = L̂ + M₁ · (A − A') + M₂ · (A' − Â) + M₃ · (Â − Â') + M₄ · (Â' − L̂). Â is
 the sharp image of the level below, enlarged like L̂; A' and Â' are A and Â, slightly softened. All M alike are Eq. 3;
-apart they fade detail under slight blur as a disc does, the finest first, and keep it behind a blurred edge. The
-network runs at the low resolution, each of its pixels with the four that it becomes: a quarter of the work.
+apart they fade detail under slight blur as a disc does, the finest first, and keep it behind a blurred edge. How much
+contrast the lower level has kept is measured, not only guessed from the defocus, which may be wrong. The network runs
+at the low resolution, each of its pixels with the four that it becomes: a quarter of the work.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from .filters import convolution, disc, enlarging, fixed, gathering, softly_enla
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue, ITU-R BT.601."""
 
+AROUND = 5
+"""Side in low-resolution pixels of the mean from which contrast is measured."""
+
+FLAT = 1e-4
+"""Mean square of contrast under which there is none: a hundredth of white, some three steps of an 8-bit picture."""
+
 BANDS = 4
 """Parts of the detail that are kept or faded by themselves."""
 
@@ -35,14 +42,17 @@ class GuidedUpsamplingConfig:
             follows.
         near_focus: widths in low-resolution pixels of the maps max(0, 1 − |c| / width). How much of the finest band a
             lens keeps falls from all to nothing within these; the defocus itself, in units of 8, hardly moves there.
+        windows: sides in low-resolution pixels of the squares in which kept contrast is measured, odd.
     """
 
     width: int = 16
     layers: int = 2
     near_focus: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    windows: tuple[int, ...] = (3, 5)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "near_focus", tuple(self.near_focus))  # JSON brings a list
+        object.__setattr__(self, "near_focus", tuple(self.near_focus))  # JSON brings lists
+        object.__setattr__(self, "windows", tuple(self.windows))
 
 
 class GuidedUpsamplingNet(nn.Module):
@@ -53,7 +63,7 @@ class GuidedUpsamplingNet(nn.Module):
         align: H, W and tile origins are multiples of this.
     """
 
-    halo: int = 4
+    halo: int = 6
     align: int = 1
     slopes: torch.Tensor
 
@@ -68,7 +78,11 @@ class GuidedUpsamplingNet(nn.Module):
         self.enlarge_softly = fixed(softly_enlarging().repeat(3, 1, 1, 1), groups=3)
         slopes = [NETWORK_RADIUS / reach for reach in self.config.near_focus]
         self.register_buffer("slopes", torch.tensor(slopes).view(1, -1, 1, 1), persistent=False)
-        inputs = 4 + 7 + len(slopes)  # with five of them 16: a multiple of what vector units take at a time
+        lumas = torch.zeros(2, 6, 1, 1)
+        lumas[0, :3, 0, 0] = lumas[1, 3:, 0, 0] = torch.tensor(LUMA)
+        self.lumas = fixed(lumas)
+        measured = len(slopes) + len(self.config.windows)
+        inputs = 4 + 5 + measured  # by default 16: a multiple of what vector units take at a time
         layers: list[nn.Module] = []
         for i in range(self.config.layers):
             layers += [convolution(inputs if i == 0 else width, width), nn.ReLU()]
@@ -104,9 +118,26 @@ class GuidedUpsamplingNet(nn.Module):
         enlarged, broad = self.enlarge(scene[:, :6]), self.enlarge_softly(scene[:, :3])
         low, blurred = enlarged[:, :12], enlarged[:, 12:]
         near = torch.relu(1.0 - scene[:, 6:].abs() * self.slopes)
-        shares = torch.sigmoid(self.shares(self.features(torch.cat([self.luma(sharp), scene, near], dim=1))))
+        grey = self.lumas(scene[:, :6])
+        inputs = [self.luma(sharp), grey[:, :1], scene[:, 3:], near, *self.kept(grey)]
+        shares = torch.sigmoid(self.shares(self.features(torch.cat(inputs, dim=1))))
         shares = (1.04 * shares - 0.02).clamp(0.0, 1.0)  # so that 0 and 1 are reached: in focus nothing is lost
         mixed = blurred
         for band, detail in enumerate((sharp - soft, soft - low, low - broad, broad - blurred)):
             mixed = mixed + torch.cat([shares[:, 4 * band : 4 * band + 4]] * 3, dim=1) * detail
         return F.pixel_shuffle(mixed, 2).clamp(0.0, 1.0)
+
+    def kept(self, grey: torch.Tensor) -> list[torch.Tensor]:
+        """How much of the contrast around a pixel the blur has left, one [N, 1, H, W] for each window.
+
+        The slope of the blurred luma over the sharp one, as a guided filter has it (He et al. 2013, Eq. 5), but of
+        their differences from the local mean: the variance as a difference of means would be noise in half precision.
+
+        Args:
+            grey: [N, 2, H, W], luma of the sharp and of the blurred picture.
+        """
+        contrast = grey - F.avg_pool2d(grey, AROUND, 1, AROUND // 2)
+        sharp, blurred = contrast[:, :1], contrast[:, 1:]
+        products = torch.cat([blurred * sharp, sharp * sharp], dim=1)
+        means = (F.avg_pool2d(products, window, 1, window // 2) for window in self.config.windows)
+        return [(mean[:, :1] / (mean[:, 1:] + FLAT)).clamp(-1.0, 2.0) for mean in means]

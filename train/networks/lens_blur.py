@@ -2,9 +2,10 @@
 
 From DeepLens (Wang et al. 2018, sec. 3.2): maps of each colour by filters that all three share, non-negative weights
 predicted from image and defocus, and their normalised sum (Eq. 2). Ours is what the maps are: the photo is split into
-planes of defocus and each is spread by its own disc, so the optics is exact before anything is learned. What is learned
-is what optics cannot know: where the disparity is wrong, how bright a clipped light was, which plane hides which, and
-what lies behind a blurred edge. The weights start as those of back-to-front compositing.
+planes of defocus and each is spread by its own disc, so the optics is exact before anything is learned. Behind each
+pixel lies a second one, hidden: what its surroundings say is there. What is learned is what optics cannot know: where
+the disparity is wrong, how bright a clipped light was, how much of a pixel at an edge belongs to what is behind, and
+which plane hides which. The weights start as those of back-to-front compositing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from ...runtime_ref.optics import NETWORK_RADIUS
 from .filters import convolution, disc_bank, fixed
+from .hidden_surface import HiddenSurface
 from .transfer import decode, encode
 
 OWN_LIGHT = 1e-3
@@ -27,58 +29,70 @@ SPACING = 2.0
 """Argument of the hyperbolic sine at the widest radius: near 0 the radii are evenly spaced, above 3 each is a multiple
 of the one before."""
 
-FILL_FLOOR = 0.02
-"""Coverage at which a filling counts half: below it there is too little light to normalise."""
-
 
 @dataclass(frozen=True)
 class LensBlurConfig:
     """Sizes of the network.
 
     Attributes:
-        radii: planes on either side of the focus; with the plane in focus and the fillings they are the
-            c = 2·radii + 1 + fillings maps of Eq. 2.
-        fillings: groups of neighbouring planes that also come spread by the widest disc, normalised by their coverage:
-            what may lie behind a blurred edge.
+        maps: planes of defocus, c of Eq. 2: one in focus, the others near and far in turn.
         context_width: channels of the half-resolution path that both heads see.
-        source_width: channels of the head that mends defocus and lights before the spreading.
+        source_width: channels of the head that mends defocus, lights and edges before the spreading.
         weight_width: channels of the head that corrects the weights after it.
     """
 
-    radii: int = 9
-    fillings: int = 4
+    maps: int = 19
     context_width: int = 32
     source_width: int = 16
     weight_width: int = 16
 
+    def __post_init__(self) -> None:
+        if self.maps < 3:
+            raise ValueError(f"{self.maps} maps are too few: one is in focus, one nearer and one farther")
+
     @property
     def planes(self) -> tuple[float, ...]:
-        """Signed defocus of each plane in pixels, from in focus to the widest, near and far in turn.
+        """Signed defocus of each plane in pixels, from in focus to the widest.
 
         The radii follow a hyperbolic sine: 0.5, 1.0, 1.6, 2.2, 3.0, 3.9, 5.0, 6.3, 8 for nine of them. Two discs blend
         into one between them as well as their radii are alike in proportion, but below a pixel all discs are alike.
         """
-        scale = NETWORK_RADIUS / math.sinh(SPACING)
-        radii = [scale * math.sinh(SPACING * k / self.radii) for k in range(1, self.radii + 1)]
-        return (0.0, *(sign * radius for radius in radii for sign in (1, -1)))
+        near, far = _radii(self.maps // 2), _radii((self.maps - 1) // 2)
+        return (0.0, *sorted([*near, *(-radius for radius in far)], key=lambda c: (abs(c), -c)))
 
-    @property
-    def maps(self) -> int:
-        """c of Eq. 2."""
-        return len(self.planes) + self.fillings
+
+def _radii(count: int) -> list[float]:
+    scale = NETWORK_RADIUS / math.sinh(SPACING)
+    return [scale * math.sinh(SPACING * k / count) for k in range(1, count + 1)]
 
 
 class Spreading(nn.Module):
-    """A few planes' light and coverage, each convolved with its disc. Nothing here is learned."""
+    """A few planes, each convolved with its disc. Nothing here is learned."""
 
     def __init__(self, radii: list[float]) -> None:
         super().__init__()
         self.discs = fixed(disc_bank(radii, copies=4), groups=4 * len(radii))
 
-    def forward(self, light: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """`light` [N, 3, H, W], `masks` [N, P, H, W] → [N, 4P, H, W]: red, green, blue and coverage of all planes."""
-        planes = torch.cat([masks * light[:, :1], masks * light[:, 1:2], masks * light[:, 2:], masks], dim=1)
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """[N, 4P, H, W], red, green, blue and coverage of all planes, as it came."""
         return self.discs(planes)
+
+
+class Head(nn.Module):
+    """Corrections from maps of full resolution and the context of half of it; at the start they are nearly nothing."""
+
+    def __init__(self, inputs: int, context: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.local = convolution(inputs, width)
+        self.around = convolution(context, width, 1)
+        self.out = convolution(width, outputs, 1)
+        assert self.out.bias is not None
+        nn.init.normal_(self.out.weight, std=0.003)  # zeros would leave ReLUs no way out
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, maps: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """`maps` [N, inputs, H, W], `context` [N, context, H/2, W/2] → [N, outputs, H, W]."""
+        return self.out(torch.relu(self.local(maps) + _twice(self.around(context))))
 
 
 class LensBlurNet(nn.Module):
@@ -86,10 +100,10 @@ class LensBlurNet(nn.Module):
 
     Attributes:
         halo: pixels around a tile that its core's values can depend on.
-        align: H, W and tile origins are multiples of this (context and fillings run at half resolution).
+        align: H, W and tile origins are multiples of this (context and hidden surface run at half resolution).
     """
 
-    halo: int = 20
+    halo: int = 22
     align: int = 2
     rise: torch.Tensor
     start: torch.Tensor
@@ -99,31 +113,19 @@ class LensBlurNet(nn.Module):
     def __init__(self, config: LensBlurConfig | None = None) -> None:
         super().__init__()
         self.config = config or LensBlurConfig()
-        planes, fillings, width = self.config.planes, self.config.fillings, self.config.context_width
+        planes, width = self.config.planes, self.config.context_width
         for name, values in zip(("rise", "start", "fall", "end"), _slopes(planes), strict=True):
             self.register_buffer(name, values, persistent=False)
+        self.hidden = HiddenSurface()
         self.spread = nn.ModuleList(Spreading([abs(c) for c in planes[k : k + 4]]) for k in range(1, len(planes), 4))
-        self.members = fixed(_membership(planes, fillings)) if fillings else None
-        self.fill = Spreading([NETWORK_RADIUS / 2] * fillings) if fillings else None
         self.context = nn.Sequential(
             convolution(4, width, stride=2), nn.ReLU(),
             convolution(width, width), nn.ReLU(),
             convolution(width, width), nn.ReLU(),
         )  # fmt: skip
-        self.source = nn.Sequential(
-            convolution(width + 4, self.config.source_width), nn.ReLU(),
-            convolution(self.config.source_width, 2 + len(planes), 1),
-        )  # fmt: skip
-        self.correction = nn.Sequential(
-            convolution(len(planes) + width + 7, self.config.weight_width), nn.ReLU(),
-            convolution(self.config.weight_width, self.config.maps, 1),
-        )  # fmt: skip
-        self.visibility = _compositing(planes, fillings)
-        for head in (self.source[-1], self.correction[-1]):
-            assert isinstance(head, nn.Conv2d)
-            assert head.bias is not None
-            nn.init.normal_(head.weight, std=0.003)  # the start is compositing; zeros would leave ReLUs no way out
-            nn.init.zeros_(head.bias)
+        self.source = Head(8, width, self.config.source_width, 5 + len(planes))
+        self.correction = Head(len(planes) + 13, width, self.config.weight_width, len(planes))
+        self.visibility = _compositing(planes)
 
     def forward(self, image: torch.Tensor, defocus: torch.Tensor) -> torch.Tensor:
         """Blur `image`.
@@ -137,14 +139,19 @@ class LensBlurNet(nn.Module):
             [N, 3, H, W], sRGB-encoded, in [0, 1].
         """
         scene = torch.cat([image, defocus], dim=1)
-        seen = torch.cat([_twice(self.context(scene)), scene], dim=1)
-        mended = self.source(seen)
-        light = decode(image) * (1.0 + torch.relu(mended[:, 1:2]))
-        masks = torch.relu(self.masks((defocus + mended[:, :1]).clamp(-1.0, 1.0)) + mended[:, 2:])
-        colours, coverage = self.maps(light, masks)
-        planes = coverage[:, : len(self.config.planes)]
-        corrected = self.correction(torch.cat([planes, seen, light], dim=1))
-        weights = torch.relu(self.visibility(planes) + corrected)
+        light = decode(image)
+        hidden = self.hidden(light, defocus)
+        behind, depth, sure = hidden[:, :3], hidden[:, 3:4], hidden[:, 4:]
+        context, seen = self.context(scene), torch.cat([scene, behind, sure], dim=1)
+        mended = self.source(seen, context)
+        light = light * (1.0 + torch.relu(mended[:, :1]))
+        there = (sure * (1.0 + mended[:, 1:2])).clamp(0.0, 1.0)
+        through = there * mended[:, 2:3].clamp(0.0, 1.0)
+        front = torch.relu(self.masks((defocus + mended[:, 3:4]).clamp(-1.0, 1.0)) + mended[:, 5:])
+        back = there * self.masks((depth + mended[:, 4:5]).clamp(-1.0, 1.0))
+        colours, coverage = self.maps(_planes(light, front, behind, back, through))
+        corrected = self.correction(torch.cat([coverage, seen, light, depth, through], dim=1), context)
+        weights = torch.relu(self.visibility(coverage) + corrected)
         total = (weights * coverage).sum(dim=1, keepdim=True) + OWN_LIGHT
         sums = [(weights * colour).sum(dim=1, keepdim=True) for colour in colours]
         return encode((torch.cat(sums, dim=1) + OWN_LIGHT * light) / total)
@@ -157,19 +164,32 @@ class LensBlurNet(nn.Module):
         moment = defocus * defocus.abs()
         return torch.relu(torch.minimum(moment * self.rise - self.start, self.end - moment * self.fall))
 
-    def maps(self, light: torch.Tensor, masks: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    def maps(self, planes: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """The maps of Eq. 2: red, green, blue, each [N, c, H, W], and their coverage of the same shape."""
-        parts = [[masks[:, :1] * light[:, k : k + 1] for k in range(3)] + [masks[:, :1]]]
+        parts = [[plane[:, :1] for plane in planes]]
         for k, spreading in enumerate(self.spread):
-            few = masks[:, 1 + 4 * k : 5 + 4 * k]
-            parts.append(_quarters(spreading(light, few)))
-        if self.fill is not None and self.members is not None:
-            low, groups = F.avg_pool2d(light, 2), F.avg_pool2d(self.members(masks), 2)
-            red, green, blue, cover = _quarters(self.fill(low, groups))
-            share = 1.0 / (cover + FILL_FLOOR)
-            parts.append(_quarters(_twice(torch.cat([m * share for m in (red, green, blue, cover)], dim=1))))
+            few = torch.cat([plane[:, 1 + 4 * k : 5 + 4 * k] for plane in planes], dim=1)
+            parts.append(_quarters(spreading(few)))
         red, green, blue, coverage = (torch.cat([part[k] for part in parts], dim=1) for k in range(4))
         return [red, green, blue], coverage
+
+
+def _planes(
+    light: torch.Tensor, front: torch.Tensor, behind: torch.Tensor, back: torch.Tensor, through: torch.Tensor
+) -> list[torch.Tensor]:
+    """Red, green, blue and coverage of every plane before it is spread, each [N, planes, H, W].
+
+    A pixel has two parts. What it shows belongs to its own planes, but for the share that shines through from behind
+    where an edge runs through it; what it hides is whole.
+
+    Args:
+        light, behind: [N, 3, H, W], linear, shown and hidden.
+        front, back: [N, planes, H, W], the planes that these belong to.
+        through: [N, 1, H, W], the share of the light shown that is the hidden surface's.
+    """
+    shown = torch.relu(light - through * behind)
+    colours = [front * shown[:, k : k + 1] + back * behind[:, k : k + 1] for k in range(3)]
+    return [*colours, front * (1.0 - through) + back]
 
 
 def _slopes(planes: tuple[float, ...]) -> tuple[torch.Tensor, ...]:
@@ -188,33 +208,20 @@ def _slopes(planes: tuple[float, ...]) -> tuple[torch.Tensor, ...]:
     return tuple(torch.tensor(column).view(1, -1, 1, 1) for column in zip(*slopes, strict=True))
 
 
-def _membership(planes: tuple[float, ...], fillings: int) -> torch.Tensor:
-    """[fillings, planes, 1, 1]: the planes from far to near, shared out into groups of neighbours."""
-    order = sorted(range(len(planes)), key=lambda k: planes[k])
-    belongs = torch.zeros(fillings, len(planes), 1, 1)
-    for rank, plane in enumerate(order):
-        if fillings:
-            belongs[rank * fillings // len(planes), plane] = 1
-    return belongs
-
-
-def _compositing(planes: tuple[float, ...], fillings: int) -> nn.Conv2d:
+def _compositing(planes: tuple[float, ...]) -> nn.Conv2d:
     """Weights from coverage as back-to-front compositing has them, the start of the learned ones.
 
     A plane counts by what nearer planes leave free; the planes next to it are the same surface, cut in two by the
-    sampling, and hide nothing. Fillings hardly count before something is learned.
+    sampling, and hide nothing.
     """
     order = sorted(planes)
-    layer = nn.Conv2d(len(planes), len(planes) + fillings, 1)
+    layer = nn.Conv2d(len(planes), len(planes), 1)
     assert layer.bias is not None
     with torch.no_grad():
-        layer.weight.zero_()
         layer.bias.fill_(1.0)
         for k, c in enumerate(planes):
             for j, other in enumerate(planes):
-                if order.index(other) > order.index(c) + 1:
-                    layer.weight[k, j] = -1.0
-        layer.bias[len(planes) :] = 0.02
+                layer.weight[k, j] = -1.0 if order.index(other) > order.index(c) + 1 else 0.0
     return layer
 
 

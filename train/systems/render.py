@@ -22,6 +22,12 @@ Loss = Literal["normalised", "plain", "psnr"]
 GRADIENT_WEIGHT = 1.5
 """α of the paper's Eq. 5."""
 
+JUMP = 0.5 / 8
+"""Defocus in units of 8 pixels that differs by so much between neighbours is a depth edge's."""
+
+BAND = 2
+"""Pixels of the lowest level on either side of a depth edge, twice as many with each level up."""
+
 PICTURES = 4
 """Validation scenes shown in TensorBoard."""
 
@@ -76,11 +82,13 @@ class RenderSystem(lightning.LightningModule):
         halo = self.blur.halo
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         blurred = _cropped(self.blur(image, batch["defocus"]), halo)
-        losses = [lens_loss(blurred, batch["blurred"], _cropped(image, halo), self.loss)]
-        for step in batch["steps"] if self.only is not Stage.LENS_BLUR else []:
+        edges = edge_band(_cropped(batch["defocus"], halo), BAND)
+        losses = [lens_loss(blurred, batch["blurred"], _cropped(image, halo), self.loss, edges)]
+        for level, step in enumerate(batch["steps"] if self.only is not Stage.LENS_BLUR else []):
             low = _windows(blurred, step["offset"], step["image_low"].shape[-1])
             blurred = self.upsample(step["image_high"], step["image_low"], low, step["defocus_low"])
-            losses.append(lens_loss(blurred, step["blurred_high"], step["image_high"], self.loss))
+            edges = F.interpolate(edge_band(step["defocus_low"], BAND << level), scale_factor=2.0)
+            losses.append(lens_loss(blurred, step["blurred_high"], step["image_high"], self.loss, edges))
         self.log("loss", torch.stack(losses).mean())
         self.log_dict({f"loss_level{level}": loss for level, loss in enumerate(losses)})
         return torch.stack(losses).mean()
@@ -127,27 +135,44 @@ class RenderSystem(lightning.LightningModule):
         return _cropped(self.upsampling(_edged(image_high, 2 * halo), *low), 2 * halo)
 
 
-def lens_loss(ours: torch.Tensor, truth: torch.Tensor, sharp: torch.Tensor, kind: Loss = "normalised") -> torch.Tensor:
+def lens_loss(
+    ours: torch.Tensor, truth: torch.Tensor, sharp: torch.Tensor, kind: Loss = "normalised",
+    edges: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
     """How far `ours` is from `truth`, each picture by itself, then the mean over pictures.
 
     - "normalised": (mean |e| + 1.5 · mean |∇e|) / (mean |truth − sharp| + 0.02), e = ours − truth. The paper's Eq. 5
       divides by how much the lens changes a picture, or strongly blurred ones would decide everything; what we know of
       it is that, its α = 1.5 and that gradients count. The floor is ours.
     - "plain": the numerator alone.
-    - "psnr": −PSNR in dB / 10 up to 55 dB, for the last steps of a training that is judged by it.
+    - "psnr": −PSNR in dB / 10 up to 55 dB, for the last steps of a training that is judged by it; where there are
+      `edges`, the mean of the whole picture's and theirs.
 
     Args:
         ours, truth, sharp: [N, 3, H, W] in [0, 1].
+        edges: [N, 1, H, W], 1 near a depth edge, else 0; see `edge_band`.
     """
     error = ours - truth
     if kind == "psnr":
-        return torch.log10(error.square().mean(dim=(1, 2, 3)) + 10**-5.5).mean()
+        square = error.square().mean(dim=1, keepdim=True)
+        whole = torch.log10(square.mean(dim=(1, 2, 3)) + 10**-5.5)
+        if edges is None:
+            return whole.mean()
+        area = edges.sum(dim=(1, 2, 3))
+        near = torch.log10((square * edges).sum(dim=(1, 2, 3)) / area.clamp(min=1) + 10**-5.5)
+        return torch.where(area > 0, 0.5 * (whole + near), whole).mean()
     across = (error[..., :, 1:] - error[..., :, :-1]).abs().mean(dim=(1, 2, 3))
     down = (error[..., 1:, :] - error[..., :-1, :]).abs().mean(dim=(1, 2, 3))
     distance = error.abs().mean(dim=(1, 2, 3)) + GRADIENT_WEIGHT * (across + down)
     if kind == "plain":
         return distance.mean()
     return (distance / ((truth - sharp).abs().mean(dim=(1, 2, 3)) + 0.02)).mean()
+
+
+def edge_band(defocus: torch.Tensor, width: int) -> torch.Tensor:
+    """1 within `width` pixels of a jump in `defocus` [N, 1, H, W], else 0."""
+    jump = F.max_pool2d(defocus, 3, 1, 1) + F.max_pool2d(-defocus, 3, 1, 1) > JUMP
+    return F.max_pool2d(jump.to(defocus.dtype), 2 * width + 1, 1, width)
 
 
 def _psnr(ours: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ from dofkit.train.session import default_plan
 from .conftest import Convert, Converted
 
 PLAN = default_plan(tile=48, depth_size=128)
-KEPT = ("context.2", "source.0")
+KEPT = ("context.2", "source.local")
 WRITTEN = (
     Precision.FP32,
     Precision.FP16,
@@ -63,7 +63,7 @@ def _recipe(*layers: str) -> Recipe:
         target=Target.TFLITE,
         budget="PSNR=40",
         keep={Stage.LENS_BLUR: layers},
-        layers={Stage.LENS_BLUR: 15},
+        layers={Stage.LENS_BLUR: 16},
         weights={},
         pictures=("noise",),
         reached=figures,
@@ -109,9 +109,9 @@ def test_the_stored_weights_are_proven_in_every_precision(
     written: tuple[Path, dict[Precision, ModelEntry], int],
 ) -> None:
     for entry in written[1].values():
-        assert len(entry.layers) == 15
+        assert len(entry.layers) == 16
         assert entry.weight_problems == ()
-    assert written[1][Precision.W8].storage == "w8, 15 of 15 layers"
+    assert written[1][Precision.W8].storage == "w8, 16 of 16 layers"
 
 
 def test_mixed_keeps_the_recipes_layers(

@@ -143,7 +143,9 @@ def test_the_same_arguments_give_the_same_bytes(blur: Exported, precision: Preci
     assert blur.file(precision).read_bytes() == blur.file(precision).read_bytes()
 
 
-@pytest.mark.parametrize(("precision", "most"), [(Precision.W8, 0.45), (Precision.DYNAMIC, 0.45), (Precision.W8A8, 0.5)])
+@pytest.mark.parametrize(
+    ("precision", "most"), [(Precision.W8, 0.45), (Precision.DYNAMIC, 0.45), (Precision.W8A8, 0.5)]
+)
 def test_files_are_smaller_than_float32(blur: Exported, precision: Precision, most: float) -> None:
     assert blur.file(precision).stat().st_size < most * blur.float32.stat().st_size
 

@@ -31,13 +31,8 @@ REACH = 4
 
 
 class HiddenSurface(nn.Module):
-    """Light, defocus and presence of the surface behind each pixel.
+    """Light, defocus and presence of the surface behind each pixel."""
 
-    Attributes:
-        halo: pixels around one that its values depend on.
-    """
-
-    halo: int = 2 * REACH + 4
     cuts: torch.Tensor
 
     def __init__(self) -> None:

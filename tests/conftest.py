@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from filelock import FileLock
 from hypothesis import settings
 
 settings.register_profile("dofkit", deadline=None)  # machines are shared: an example's time says nothing
@@ -24,15 +25,33 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Randomly initialised weights of all stages: what is tested must hold for any weights."""
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that tests running side by side have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def weights(shared: Path) -> Path:
+    """Randomly initialised weights of all stages: what is tested must hold for any weights.
+
+    They are shared like the bundle made of them: a sum's last digit is not the same in every process.
+    """
+    folder = shared / "weights"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            _write_random_weights(folder)
+    return folder
+
+
+def _write_random_weights(folder: Path) -> None:
     import torch
 
     from dofkit.runtime_ref.stage import INPUTS
     from dofkit.train.networks import NETWORKS
     from dofkit.train.weights import save_weights
 
-    folder = tmp_path_factory.mktemp("weights")
+    folder.mkdir()
     torch.manual_seed(7)
     for stage, network_class in NETWORKS.items():
         network = network_class()
@@ -42,16 +61,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with torch.no_grad():
             network.train()(*(torch.rand(2, s.channels, 128 * s.scale, 128 * s.scale) for s in INPUTS[stage]))
         save_weights(network.eval(), stage, folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
-def bundle_path(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of all stages, targets and precisions, with small tiles so that it is quick to write and check."""
-    folder = tmp_path_factory.mktemp("bundle") / "small.dofbundle"
-    arguments = ["export", "--target", "all", "--precision", "fp32", "--precision", "fp16", "--tile", "96"]
-    result = run_cli(*arguments, "--depth-size", "128", "--weights", str(weights), "--out", str(folder))
-    assert result.exit_code == 0, result.output
+def bundle_path(weights: Path, shared: Path) -> Path:
+    """A bundle of all stages, targets and precisions, with small tiles so that it is quick to write and check.
+
+    Tests that run side by side share it: it takes a minute.
+    """
+    folder = shared / "small.dofbundle"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            arguments = ["export", "--target", "all", "--precision", "fp32", "--precision", "fp16", "--tile", "96"]
+            result = run_cli(*arguments, "--depth-size", "128", "--weights", str(weights), "--out", str(folder))
+            assert result.exit_code == 0, result.output
     return folder
 
 

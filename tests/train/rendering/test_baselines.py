@@ -77,6 +77,13 @@ def test_flat_colour_stays_whatever_the_disparity(renderer: Renderer) -> None:
 
 
 @pytest.mark.parametrize("renderer", CLASSICAL, ids=named)
+def test_flat_colour_stays_on_a_ground_whose_farthest_point_is_a_single_pixel(renderer: Renderer) -> None:
+    y, x = np.mgrid[:96, :96] / 190
+    found = renderer.render(np.full((96, 96, 3), 0.6, np.float32), (y + x).astype(np.float32), SceneLens(0.1, 1.0, 640))
+    assert np.abs(found - 0.6).max() < 0.02
+
+
+@pytest.mark.parametrize("renderer", CLASSICAL, ids=named)
 def test_a_plane_out_of_focus_is_blurred_as_the_truth_is(renderer: Renderer) -> None:
     truth = to_srgb(render([Layer(to_linear(colours(0)), sheet(1), sheet(0.9))], LENS))
     least = 30 if renderer.name == "gaussian" else 42  # a Gaussian is not a disc

@@ -90,7 +90,8 @@ def _behind(light: Array, radius: Array, gap: float) -> tuple[Array, Array]:
     hidden, behind = light.copy(), radius.copy()
     for cut in np.linspace(float(radius.min()), float(radius.max()), CUTS + 2, dtype=np.float32)[:-1]:
         covering = radius > cut + gap
-        farther = radius <= cut
+        # The pixels at the edge are mixed with what hides the rest.
+        farther = np.asarray(ndimage.binary_erosion(radius <= cut, border_value=1), np.float32)
         if covering.any() and farther.any():
             colour, depth = _grown(light, radius, farther)
             hidden[covering], behind[covering] = colour[covering], depth[covering]
@@ -98,11 +99,9 @@ def _behind(light: Array, radius: Array, gap: float) -> tuple[Array, Array]:
 
 
 def _grown(light: Array, radius: Array, known: Array) -> tuple[Array, Array]:
-    """`light` and `radius` where `known`, grown smoothly over the rest."""
-    # The pixels at the edge are mixed with what hides the rest.
-    weight = np.asarray(ndimage.binary_erosion(known, border_value=1), np.float32)
-    values = np.concatenate([light, radius[..., None]], axis=2) * weight[..., None]
-    sums, count = _mean_of_blocks(values), _mean_of_blocks(weight[..., None])
+    """`light` and `radius` where `known` is 1, grown smoothly over the rest, where it is 0."""
+    values = np.concatenate([light, radius[..., None]], axis=2) * known[..., None]
+    sums, count = _mean_of_blocks(values), _mean_of_blocks(known[..., None])
     reduced = sums / np.maximum(count, 1e-6)
     nearest = np.asarray(
         ndimage.distance_transform_edt(count[..., 0] < 0.25, return_distances=False, return_indices=True)

@@ -5,7 +5,9 @@ Level 0 is the lowest, each level doubles, level n is the photo (edge-padded to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 
 LOWEST_LONG_SIDE = 320  # keeps |c| <= 8 pixels at level 0
+THIN = 0.1  # what shows less than 1 − this of its disparity in any pixel around is thin
 _STRIP_ROWS = 64  # rows of a level that are averaged at a time: bounds the float copy of an 8-bit photo
 
 
@@ -130,10 +133,14 @@ def _lerp_axis(values: Array, positions: Array, axis: int) -> Array:
 
 def _reduce_axis(values: Array, factor: int, axis: int, nearest: bool) -> Array:
     """Mean or largest of blocks of `factor` along one axis; the last block is filled up by repeating the edge."""
-    count = -(-values.shape[axis] // factor)
-    blocks = values.take(np.minimum(np.arange(count * factor), values.shape[axis] - 1), axis)
-    blocks = blocks.reshape((*values.shape[:axis], count, factor, *values.shape[axis + 1 :]))
-    return blocks.max(axis=axis + 1) if nearest else blocks.mean(axis=axis + 1, dtype=np.float32)
+    missing = -values.shape[axis] % factor
+    if missing:
+        values = np.pad(values, [(0, missing if k == axis else 0) for k in range(values.ndim)], mode="edge")
+    # Strided slices: a sixth of the time of a mean over an axis of blocks.
+    parts = (values[start::factor] if axis == 0 else values[:, start::factor] for start in range(factor))
+    if nearest:
+        return reduce(np.maximum, parts)
+    return reduce(np.add, parts) * np.float32(1 / factor)
 
 
 def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float], nearest: bool = False) -> Array:
@@ -148,11 +155,16 @@ def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float], n
         pitch: source pixels per result pixel, (vertical, horizontal); above 2 the source is averaged first, so that
             nothing aliases.
         nearest: for disparity, take the largest value instead of that average.
+
+    Returns:
+        `[height, width]` or `[height, width, C]`; `values` itself where nothing has to be done.
     """
     for axis, (count, step) in enumerate(zip(size, pitch, strict=True)):
         factor = max(1, int(step))
         if factor > 1:
             values = _reduce_axis(values, factor, axis, nearest)
+        if step == factor and values.shape[axis] == count:
+            continue  # every pixel sits where it is wanted
         positions = (np.arange(count) + 0.5) * (step / factor) - 0.5
         values = _lerp_axis(values, positions, axis)
     return values
@@ -163,18 +175,54 @@ def resize(values: Array, size: tuple[int, int]) -> Array:
     return resample(values, size, (values.shape[0] / size[0], values.shape[1] / size[1]))
 
 
-def disparity_at_level(disparity: Array, pyramid: Pyramid, level: int) -> Array:
+def disparity_at_level(disparity: Array, pyramid: Pyramid, level: int, filled: bool = False) -> Array:
     """Disparity over the whole unpadded photo, sampled at the pixels of a (padded) level.
 
-    Where several of its pixels fall into one of the level, the nearest counts. Their mean would be the disparity of
-    nothing: hair in front of a far wall would get the blur of something halfway.
+    Where several of its values fall into one pixel of the level, an edge may run through it. Its mean then tells how
+    much of the pixel is whose, as long as the nearer surface fills a pixel beside it and so shows its own disparity
+    there. Thin things never do, and their mean would be the disparity of nothing (hair in front of a far wall, blurred
+    like something halfway): there the nearest value counts.
 
     Args:
         disparity: `[h, w]` of any resolution, 1 = nearest.
+        filled: as the lens blur wants it, which takes pixels apart: the nearest value only in those of a thin thing's
+            pixels that it fills most, and where none of those is beside. What it merely touches keeps its mean, or thin
+            things would grow. The upsampling wants all pixels told that one touches.
 
     Returns:
         `[H_level, W_level]`.
     """
-    factor = pyramid.factor(level)
+    factor, size = pyramid.factor(level), pyramid.size(level)
     pitch = (factor * disparity.shape[0] / pyramid.height, factor * disparity.shape[1] / pyramid.width)
-    return resample(disparity, pyramid.size(level), pitch, nearest=True)
+    mean = resample(disparity, size, pitch)
+    if max(pitch) < 2:
+        return mean
+    nearest = resample(disparity, size, pitch, nearest=True)
+    thin = np.empty(size, bool)
+    for rows in _strips(size[0]):
+        largest, least = _around(mean, rows, np.maximum), _around(mean, rows, np.minimum)
+        thin[rows] = nearest[rows] - largest > THIN * (nearest[rows] - least)
+    np.copyto(nearest, mean, where=~(_mostly_filled(thin, mean) if filled else thin))
+    return nearest
+
+
+def _mostly_filled(thin: NDArray[np.bool_], mean: Array) -> NDArray[np.bool_]:
+    """Of the pixels of thin things those that they fill most, and those beside which there is none."""
+    most = np.empty_like(thin)
+    for rows in _strips(len(thin)):
+        most[rows] = thin[rows] & (mean[rows] >= _around(mean, rows, np.maximum))
+    for rows in _strips(len(thin)):
+        thin[rows] &= most[rows] | ~_around(most, rows, np.logical_or)
+    return thin
+
+
+def _strips(rows: int) -> Iterator[slice]:
+    return (slice(top, min(top + _STRIP_ROWS, rows)) for top in range(0, rows, _STRIP_ROWS))
+
+
+def _around(values: NDArray[Any], rows: slice, extreme: np.ufunc) -> NDArray[Any]:
+    """The extreme of 3×3 values at each of these rows, `[rows, W]`; beyond the border the edge is repeated."""
+    chosen = np.arange(rows.start - 1, min(rows.stop, len(values)) + 1).clip(0, len(values) - 1)
+    part = np.pad(values[chosen], [(0, 0), (1, 1)], mode="edge")
+    part = extreme(extreme(part[:-2], part[1:-1]), part[2:])
+    return extreme(extreme(part[:, :-2], part[:, 1:-1]), part[:, 2:])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter, minimum_filter
 
-from dofkit.runtime_ref.pyramid import Pyramid, build_levels, disparity_at_level, halve, resample, resize
+from dofkit.runtime_ref.pyramid import THIN, Pyramid, build_levels, disparity_at_level, halve, resample, resize
 
 SIDE = st.integers(1, 20000)
 
@@ -92,10 +93,9 @@ def test_a_map_lies_over_the_photo_at_every_level_whatever_its_resolution(map_si
         sampled = disparity_at_level(ramp, pyramid, level)
         assert sampled.shape == pyramid.size(level)
         expected = (np.arange(sampled.shape[1]) + 0.5) * pyramid.factor(level) / 1000
-        inside = (expected > 1 / width) & (expected < 1 - 1 / width)  # the outermost half pixels repeat the edge
-        farther = (sampled[0] - expected)[inside]  # of several pixels the nearest counts: half a pixel of the level
-        assert farther.min() > -1e-3
-        assert farther.max() < 1e-3 + max(0.0, pyramid.factor(level) / 1000 - 1 / width) / 2
+        margin = max(1 / width, pyramid.factor(level) / 1000)  # the outermost half pixels repeat the edge
+        inside = (expected > margin) & (expected < 1 - margin)
+        np.testing.assert_allclose(sampled[0][inside], expected[inside], atol=1e-3)
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -108,13 +108,44 @@ def test_a_hair_keeps_its_disparity_at_every_level(level: int) -> None:
     assert np.flatnonzero(sampled[0] == np.float32(0.9)).tolist() == [601 // factor]
 
 
-@settings(max_examples=30)
-@given(st.integers(1, 4), st.integers(0, 2**31))
-def test_of_the_disparities_in_a_pixel_the_nearest_counts(halvings: int, seed: int) -> None:
-    photo = np.random.default_rng(seed).random((8 << halvings, 300 << halvings)).astype(np.float32)
-    pyramid = Pyramid.of(*photo.shape)
-    expected = photo
-    while expected.shape != pyramid.size(0):  # 2×2 at a time
-        expected = np.maximum(np.maximum(expected[::2, ::2], expected[1::2, ::2]),
-                              np.maximum(expected[::2, 1::2], expected[1::2, 1::2]))  # fmt: skip
-    np.testing.assert_array_equal(disparity_at_level(photo, pyramid, 0), expected)
+@pytest.mark.parametrize("edge", range(600, 609))
+def test_a_pixel_that_an_edge_runs_through_has_the_mean_of_its_sides(edge: int) -> None:
+    disparity = np.full((960, 1280), 0.1, np.float32)
+    disparity[:, edge:] = 0.9
+    sampled = disparity_at_level(disparity, Pyramid.of(960, 1280), 0)
+    shares = (sampled[0] - 0.1) / 0.8  # of the nearer side
+    assert shares.sum() == pytest.approx((1280 - edge) / 4, abs=1e-3)
+    assert np.count_nonzero((shares > 1e-3) & (shares < 1 - 1e-3)) == (edge % 4 > 0)
+
+
+@pytest.mark.parametrize("left", range(600, 604))
+def test_for_the_lens_blur_a_twig_does_not_grow_by_the_pixels_that_it_only_touches(left: int) -> None:
+    disparity = np.full((960, 1280), 0.1, np.float32)
+    disparity[:, left : left + 3] = 0.9  # three quarters of a pixel of the lowest level
+    touched = [150] if left < 602 else [150, 151]
+    every, filled = (disparity_at_level(disparity, Pyramid.of(960, 1280), 0, which)[0] for which in (False, True))
+    assert np.flatnonzero(every == np.float32(0.9)).tolist() == touched
+    assert np.count_nonzero(filled == np.float32(0.9)) == 1
+    assert np.flatnonzero(filled > 0.11).tolist() == touched
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3), st.integers(0, 2**31))
+def test_of_the_disparities_in_a_pixel_the_mean_counts_or_the_nearest_of_thin_things(halvings: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    side = 1 << halvings
+    photo = rng.random((140 << halvings, 320 << halvings)).astype(np.float32) ** rng.integers(1, 12)
+    every, filled = (disparity_at_level(photo, Pyramid.of(*photo.shape), 0, which) for which in (False, True))
+    blocks = photo.reshape(140, side, 320, side).swapaxes(1, 2)
+    mean, nearest = blocks.mean(axis=(2, 3)), blocks.max(axis=(2, 3))
+    largest, least = maximum_filter(mean, 3, mode="nearest"), minimum_filter(mean, 3, mode="nearest")
+    above, below = nearest - largest, nearest - least
+    thin = above > THIN * below
+    most = thin & (mean == largest)
+    beside = np.asarray(maximum_filter(most, 3, mode="nearest"), bool)
+    expected = np.where(most | (thin & ~beside), nearest, mean)
+    sure = np.asarray(minimum_filter(np.abs(above - THIN * below) > 1e-5, 3), bool)
+    assert np.abs(filled - expected)[sure].max() < 1e-6
+    assert np.abs(every - np.where(thin, nearest, mean))[sure].max() < 1e-6
+    assert most.any()
+    assert ((filled < every) & thin).any()

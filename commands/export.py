@@ -70,7 +70,7 @@ def _mark(support: Support) -> str:
 @click.option(
     "--tile",
     type=click.IntRange(min=1),
-    help="Input size of a tile in pixels, its halo included.  [default: 172 for lens_blur, 140 for guided_upsampling]",
+    help="Input size of a tile in pixels, its halo included.  [default: 168 for lens_blur, 140 for guided_upsampling]",
 )
 @click.option("--depth-size", type=click.IntRange(min=128), help="Input size of the depth network.  [default: 384]")
 @click.option(

@@ -14,8 +14,11 @@ CONVENTIONS = {
     "The networks get c / 8 clipped to [-1, 1]",
     "levels": "pad the photo at its right and bottom (repeat the edge) to a multiple of 2^n, n the least with "
     "long_side / 2^n <= 320; a level is the root of the 2x2 mean of squares of "
-    "the one above; blur at level 0, then upsample n times. A disparity map finer than a level gives it the largest "
-    "(nearest) of the values in each of the level's pixels",
+    "the one above; blur at level 0, then upsample n times. A disparity map at least twice as fine as a level gives it "
+    "the mean of the values in each of the level's pixels, but for thin things. A pixel is thin where its largest "
+    "(nearest) value exceeds the largest of the 3x3 means around by more than a tenth of what it exceeds the least of "
+    "them by. For the upsampling every thin pixel gets its largest value; for the blur only if its mean is the largest "
+    "of the 3x3 around, or if that is true of no thin pixel of these 3x3",
     "tiles": "input size = core + 2 * halo; cut tiles every core pixels from the corner, repeat the picture's edge "
     "beyond its border, keep the core of each output; copy tiles whose |c| is below plan.copy_below pixels",
 }

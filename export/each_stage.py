@@ -118,5 +118,6 @@ def names_in_file(
     """
     wrong = next((entry for entry in compare_weights(layers, stored) if entry.problem), None)
     if wrong is not None:
-        raise DofkitError(f"layers cannot be found in the file: {wrong.name}: {wrong.problem}; export it without mixed")
+        problem = f"{wrong.name}: {wrong.problem}"
+        raise DofkitError(f"layers cannot be found in the file: {problem}; export it in fp32 or fp16")
     return frozenset(call.name for layer, call in zip(layers, stored, strict=True) if layer.name in names)

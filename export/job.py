@@ -49,10 +49,13 @@ class Job:
 
     def kept_float(self, stage: Stage, precision: Precision) -> frozenset[str]:
         """The layers of a stage that a model leaves in floats, by their paths in the PyTorch network."""
-        if precision is not Precision.MIXED:
+        if precision.weight_bits is None:
             return frozenset()
+        exact = self.graphs[stage].exact
+        if precision is not Precision.MIXED:
+            return exact
         assert self.recipe is not None, "refused before: mixed needs a recipe"
-        return self.recipe.kept(stage)
+        return exact | self.recipe.kept(stage)
 
     def inside(self, name: str) -> str:
         """Where a model of this name goes, relative to the bundle; its folder exists then."""

@@ -33,7 +33,8 @@ def quantiser(graph: StageGraph, target: Target, base: Path, calibration: Calibr
         plan: of the tiles.
 
     Returns:
-        Called with the goal and the layers to leave in floats (paths in the PyTorch network).
+        Called with the goal and the layers to leave in floats (paths in the PyTorch network), besides those that
+        always are.
 
     Raises:
         DofkitError: the file's convolutions are not the network's.
@@ -56,7 +57,7 @@ def quantiser(graph: StageGraph, target: Target, base: Path, calibration: Calibr
         raise DofkitError(f"{base} has {len(names)} convolutions, {graph.stage} has {len(layers)}; export it again")
 
     def write(goal: Path, kept: Collection[str]) -> None:
-        left = {name for name, layer in zip(names, layers, strict=True) if layer in kept}
+        left = {name for name, layer in zip(names, layers, strict=True) if layer in kept or layer in graph.exact}
         quantise(base, goal, Precision.MIXED, ranges, left)
 
     return write

@@ -32,7 +32,7 @@ from .golden import reduced
 from .quantisers import Quantiser, base_precision, quantiser
 from .recipe import Measured, Recipe
 from .search import Errors, dearest_first, decibels, fewest
-from .stages import stage_graphs
+from .stages import StageGraph, stage_graphs
 
 SIDE = 640  # long side of the pictures that are rendered: one upsampling, a third of a second each
 Progress = Callable[[str, int, int], None]
@@ -211,6 +211,12 @@ def _layer(name: str) -> str:
     return name.partition(":")[2]
 
 
+def _choices(graph: StageGraph) -> list[str]:
+    """The layers of a stage that can be quantised, each once."""
+    names = dict.fromkeys(layer.name for layer in folded_layers(graph.network, graph.example()))
+    return [name for name in names if name not in graph.exact]
+
+
 class _Trial:
     """Quantises with some layers in floats, renders, compares."""
 
@@ -232,10 +238,7 @@ class _Trial:
                 f"--target {target} --precision {base_precision(target)}"
             )
         graphs = stage_graphs(networks, self._plan)
-        self._layers = {
-            stage: list(dict.fromkeys(layer.name for layer in folded_layers(graph.network, graph.example())))
-            for stage, graph in graphs.items()
-        }
+        self._layers = {stage: _choices(graph) for stage, graph in graphs.items()}
         self._quantisers: dict[Stage, Quantiser] = {
             stage: quantiser(graph, target, bundle.path(base[stage].path), calibration, self._plan)
             for stage, graph in graphs.items()
@@ -251,7 +254,7 @@ class _Trial:
 
     @property
     def names(self) -> list[str]:
-        """All layers of all stages."""
+        """All layers of all stages that can be quantised."""
         return [_joined(stage, layer) for stage, layers in self._layers.items() for layer in layers]
 
     def errors(self, kept: Sequence[str]) -> Errors:

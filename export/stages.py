@@ -41,6 +41,11 @@ class StageGraph:
         """The graph's only output."""
         return OUTPUTS[self.stage]
 
+    @property
+    def exact(self) -> frozenset[str]:
+        """Layers that stay in floats when the others are quantised: the network says so itself."""
+        return frozenset(getattr(self.network, "exact", ()))
+
     def example(self) -> tuple[torch.Tensor, ...]:
         """Inputs to trace with; the values do not matter, none of the networks branches on them."""
         return tuple(torch.full(self.shape(signal), 0.5) for signal in self.inputs)

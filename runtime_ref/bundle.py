@@ -95,7 +95,7 @@ class ModelEntry(_Frozen):
     function: str | None = Field(default=None, description="its function in a package that several models share")
     tile: int | None = Field(default=None, description="its input size where it is not the plan's; null: the plan's")
     kept_fp32: tuple[str, ...] = Field(default=(), description="operations that an fp16 model computes in fp32")
-    kept_float: tuple[str, ...] = Field(default=(), description="layers that a mixed model leaves in floats")
+    kept_float: tuple[str, ...] = Field(default=(), description="layers that a quantised model leaves in floats")
     layers: tuple[LayerEntry, ...] = Field(default=(), description="its stored weights, where they were compared")
 
     @property

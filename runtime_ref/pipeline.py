@@ -109,14 +109,13 @@ class PortraitPipeline:
         pyramid = Pyramid.of(*pixels.shape[:2])
         images = build_levels(pixels, pyramid)
         report = _counted(progress, self._tile_count(pyramid))
-        radius = self._radius(disparity, lens, pyramid, level=0)
+        radius = self._radius(disparity, lens, pyramid, level=0, filled=True)
         result = _canvas(pixels, pyramid, 0, dtype)
         plan = self._plan.lens_blur.over(radius.shape)
         self._each(Stage.LENS_BLUR, plan, radius, self._blurring(plan, images[0], radius, result, report))
         for level in range(1, pyramid.levels + 1):
             low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
-            if level > 1:
-                radius = self._radius(disparity, lens, pyramid, level - 1)
+            radius = self._radius(disparity, lens, pyramid, level - 1)
             result = _canvas(pixels, pyramid, level, dtype)
             plan = self._plan.guided_upsampling.over(radius.shape)
             work = self._upsampling(plan, images[0], low, blurred, radius, result, report)
@@ -151,11 +150,10 @@ class PortraitPipeline:
         return self._side_by_side[stage]
 
     @staticmethod
-    def _radius(disparity: Array, lens: Lens, pyramid: Pyramid, level: int) -> Array:
+    def _radius(disparity: Array, lens: Lens, pyramid: Pyramid, level: int, filled: bool = False) -> Array:
         """Defocus at a level, `[H_level, W_level]` in pixels of that level."""
-        return defocus(
-            disparity_at_level(disparity, pyramid, level), lens.focus, lens.aperture, pyramid.long_side(level)
-        )
+        sampled = disparity_at_level(disparity, pyramid, level, filled)
+        return defocus(sampled, lens.focus, lens.aperture, pyramid.long_side(level))
 
     def _tile_count(self, pyramid: Pyramid) -> int:
         plans = [self._plan.lens_blur.over(pyramid.size(0))]

@@ -21,13 +21,13 @@ NATIVE = {
     },
     Target.TFLITE: {
         "ABS", "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV",
-        "LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL", "PAD", "REDUCE_MAX", "REDUCE_MIN", "RELU",
-        "RELU6", "RESHAPE", "RESIZE_BILINEAR", "SLICE", "SQRT", "SUB", "SUM", "TRANSPOSE",
+        "LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL", "NEG", "PAD", "REDUCE_MAX", "REDUCE_MIN",
+        "RELU", "RELU6", "RESHAPE", "RESIZE_BILINEAR", "SLICE", "SQRT", "SUB", "SUM", "TRANSPOSE",
     },
     Target.ONNX: {
         "Abs", "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Max", "MaxPool", "Min",
-        "Mul", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Resize", "Sigmoid", "Slice",
-        "Sqrt", "Sub", "GlobalAveragePool",
+        "Mul", "Neg", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Resize", "Sigmoid",
+        "Slice", "Sqrt", "Sub", "GlobalAveragePool",
     },
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import torch
 
 from dofkit.train.networks.hidden_surface import HiddenSurface
 from dofkit.train.networks.lens_blur import LensBlurNet, _planes
+from dofkit.train.networks.mixed_pixels import Farther
 
 RED, GREEN, BLUE = ((torch.arange(3) == k).float().view(1, 3, 1, 1) for k in range(3))
 
@@ -14,7 +15,7 @@ RED, GREEN, BLUE = ((torch.arange(3) == k).float().view(1, 3, 1, 1) for k in ran
 def behind(light: torch.Tensor, defocus: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Light, defocus in pixels and presence of what is hidden."""
     with torch.no_grad():
-        found = HiddenSurface()(light, defocus / 8)
+        found = HiddenSurface()(defocus / 8, Farther(light, defocus / 8, torch.ones_like(defocus)))
     return found[:, :3], found[0, 3] * 8, found[0, 4]
 
 
@@ -41,10 +42,25 @@ def test_nothing_is_behind_the_farthest_nor_far_from_any_edge() -> None:
     assert there[20, 45:].max() == 0
 
 
+def test_pixels_whose_colour_is_unknown_tell_nothing_of_what_lies_behind() -> None:
+    light, defocus = sheets((29, RED, -6.0), (1, BLUE, -6.0), (30, GREEN, 5.0))
+    known = torch.ones_like(defocus)
+    known[..., 29] = 0.0
+    with torch.no_grad():
+        found = HiddenSurface()(defocus / 8, Farther(light, defocus / 8, known))[0, :, 20, 30:33]
+    assert found[0].min() > 0.95
+    assert found[2].max() < 0.05
+
+
 @pytest.mark.parametrize("steps", [0.05, 0.1, 0.2])
 def test_a_slanted_sheet_hides_nothing(steps: float) -> None:
     defocus = (torch.arange(80) * steps - 4).expand(1, 1, 40, 80)
-    assert behind(RED.expand(1, 3, 40, 80), defocus)[2].max() < 0.15
+    assert behind(RED.expand(1, 3, 40, 80), defocus)[2].max() < 0.2
+
+
+def test_what_is_beside_an_edge_counts_more_than_what_is_two_pixels_away() -> None:
+    light, _, _ = behind(*sheets((29, RED, -6.0), (1, BLUE, -6.0), (30, GREEN, 5.0)))
+    assert light[0, 2, 20, 30] > 0.9
 
 
 def test_of_two_sheets_behind_the_nearer_one_is_taken() -> None:

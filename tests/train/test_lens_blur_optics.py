@@ -92,6 +92,18 @@ def test_a_blurred_foreground_spreads_over_the_sharp_background_by_its_coverage(
         assert float(decode(row[32 - distance])) == pytest.approx(cover, abs=0.01)
 
 
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_what_shines_through_a_pixel_at_the_edge_is_blurred_with_what_is_behind(share: float) -> None:
+    light, defocus = torch.zeros(1, 3, 64, 64), torch.full((1, 1, 64, 64), -1.0)
+    light[..., :28] = 1.0  # far: white, then four black pixels up to the edge
+    light[..., 33:], defocus[..., 33:] = 0.2, 0.0  # in focus
+    light[..., 32], defocus[..., 32] = share * 0.2, share - 1.0  # the edge's pixel has the mean of both
+    with torch.no_grad():
+        found = float(decode(composing()(encode(light), defocus))[0, 0, 32, 32])
+    white = float(disc(8.0).sum(0)[8 + 5 :].sum())  # the part of a disc that reaches over the black pixels
+    assert found == pytest.approx(share * 0.2 + (1 - share) * white, abs=0.02)
+
+
 @pytest.mark.parametrize(("differences", "degree"), [((1 / 8,), 2), ((22 / 128, -3 / 128), 4)])
 def test_enlarging_gives_back_polynomials_from_their_averages(differences: tuple[float, ...], degree: int) -> None:
     fine = np.arange(40, dtype=np.float64) / 20 - 1  # the corners of pixels

@@ -70,9 +70,11 @@ def test_every_level_is_upsampled_from_the_networks_own_output() -> None:
     system = RenderSystem(LensBlurNet(), GuidedUpsamplingNet(), steps=1)
     images = [torch.rand(1, 3, side, side) for side in (16, 32, 64)]
     defocus = [torch.rand(1, 1, side, side) for side in (16, 32, 64)]
-    levels = system.render(images, defocus)
+    filled = torch.rand(1, 1, 16, 16)
+    levels = system.render(images, filled, defocus)
     assert [level.shape for level in levels] == [image.shape for image in images]
     assert levels[2].equal(system.upsample(images[2], images[1], levels[1], defocus[1]))
+    assert not levels[0].equal(system.render(images, defocus[0], defocus)[0])
 
 
 def test_the_command_trains_resumes_and_writes_weights_that_load(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.render_samples import SceneLevels, SceneStore, TrainingWindows, WholeScenes, levels_of
+from dofkit.train.data.render_samples import SceneStore, TrainingWindows, WholeScenes, levels_of
 from dofkit.train.data.scenes import SceneSettings, random_layers, random_lens, random_scene, seen_disparity
 from dofkit.train.data.sources import Sources, find_sources
 from dofkit.train.data.textures import random_texture
@@ -152,13 +152,13 @@ def test_levels_are_means_of_light_and_the_nearest_disparity_and_defocus_is_in_p
     assert [image.shape for image in levels.images] == [(32, 32, 3), (64, 64, 3)]
     light = np.square(scene.sharp[:2, :2, 0]).mean()  # light as the square of the encoded value, as in `halve`
     assert levels.images[0][0, 0, 0] / 255 == pytest.approx(np.sqrt(light), abs=0.51 / 255)
-    assert levels.disparities[0][0, 0] / 65535 == pytest.approx(scene.disparity[:2, :2].max(), abs=1e-4)
+    assert levels.disparity.levels[0][0, 0] / 65535 == pytest.approx(scene.disparity[:2, :2].max(), abs=1e-4)
     lens = SceneLens(focus=0.5, aperture=0.5, long_side=640)  # 8 px for all of the range, at full size
     defocus = replace(levels, lens=lens).defocus
     disparity = np.array([0, 0.5, 0.75, 1], np.float32)
     assert defocus(1, disparity).tolist() == [-0.5, 0, 0.25, 0.5]
     assert defocus(0, disparity).tolist() == [-0.25, 0, 0.125, 0.25]
-    assert abs(SceneLevels([], [], [], [], SceneLens(0.0, 1.0, 1280)).defocus(-1, disparity)).max() == 1  # clipped
+    assert abs(replace(levels, lens=SceneLens(0.0, 1.0, 1280)).defocus(1, disparity)).max() == 1  # clipped
 
 
 def test_a_stored_scene_is_the_one_drawn(tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_a_stored_scene_is_the_one_drawn(tmp_path: Path) -> None:
     drawn = levels_of(random_scene((0, 4), SETTINGS, Sources()), 1)
     for read in (store[4], SceneStore(tmp_path, 0, SETTINGS, Sources())[4]):
         assert np.array_equal(read.truths[1], drawn.truths[1])
-        assert np.array_equal(read.disparities[0], drawn.disparities[0])
-        assert np.array_equal(read.corrupted[1], drawn.corrupted[1])
+        assert np.array_equal(read.disparity.filled, drawn.disparity.filled)
+        assert np.array_equal(read.corrupted.levels[1], drawn.corrupted.levels[1])
         assert read.lens == drawn.lens
 
 
@@ -187,7 +187,7 @@ def test_windows_of_neighbouring_levels_show_the_same_place(tmp_path: Path) -> N
         y, x = step["offset"].tolist()
         assert step["image_low"].equal(below[:, y : y + 8, x : x + 8])
         if around is not None:
-            assert step["defocus_low"].equal(around[:, y : y + 8, x : x + 8])
+            assert (step["defocus_low"] >= around[:, y : y + 8, x : x + 8]).all()  # nearer where thin things touch
         high = step["image_high"]
         light = high.square().unfold(1, 2, 2).unfold(2, 2, 2).mean(dim=(3, 4))
         assert light.sqrt().allclose(step["image_low"], atol=1.01 / 255)
@@ -219,15 +219,16 @@ def test_a_scene_stored_in_an_older_format_is_rendered_again(tmp_path: Path) -> 
     with np.load(tmp_path / "000001.npz") as stored:
         older = {name: stored[name] for name in stored.files if not name.startswith("corrupted")}
     np.savez(tmp_path / "000001.npz", **older)
-    assert np.array_equal(store[1].corrupted[1], fresh.corrupted[1])
+    assert np.array_equal(store[1].corrupted.levels[1], fresh.corrupted.levels[1])
 
 
 def test_whole_scenes_see_the_true_disparity_unless_told_otherwise(tmp_path: Path) -> None:
     store = SceneStore(tmp_path, 0, SETTINGS, Sources())
-    for corrupted, planes in ((False, store[0].disparities), (True, store[0].corrupted)):
-        expected = store[0].defocus(1, (planes[1] / 65535).astype(np.float32))
-        shown = WholeScenes(store, 1, corrupted)[0]["defocus"][1].numpy()[0]
-        assert np.allclose(shown, expected, atol=1e-6)
+    for corrupted, planes in ((False, store[0].disparity), (True, store[0].corrupted)):
+        shown = WholeScenes(store, 1, corrupted)[0]
+        for level, seen, plane in ((1, shown["defocus"][1], planes.levels[1]), (0, shown["filled"][0], planes.filled)):
+            expected = store[0].defocus(level, (plane / 65535).astype(np.float32))
+            assert np.allclose(seen.numpy()[0], expected, atol=1e-6)
 
 
 def test_whole_scenes_hold_every_level_and_end_where_they_should(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.optics import defocus, network_defocus
-from ...runtime_ref.pyramid import halve
+from ...runtime_ref.pyramid import Pyramid, disparity_at_level, halve
 from ..rendering.layered import SceneLens, render
 from ..rendering.lens import Array
 from .corruption import corrupt
@@ -30,19 +30,32 @@ Stored = npt.NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
+class DisparityLevels:
+    """A disparity map at every level, [H, W] of 16 bit each.
+
+    Attributes:
+        filled: of the lowest level, as the lens blur sees it.
+        levels: lowest first, as the upsampling sees them; the last is the map itself.
+    """
+
+    filled: Stored
+    levels: list[Stored]
+
+
+@dataclass(frozen=True)
 class SceneLevels:
     """A scene at every level, lowest first.
 
     Attributes:
         images, truths: sharp and blurred, [H, W, 3] of 8 bit, sRGB-encoded.
-        disparities, corrupted: true disparity and what a bad depth network gives, [H, W] of 16 bit.
+        disparity, corrupted: the true one and what a bad depth network gives.
         lens: at full size.
     """
 
     images: list[Stored]
     truths: list[Stored]
-    disparities: list[Stored]
-    corrupted: list[Stored]
+    disparity: DisparityLevels
+    corrupted: DisparityLevels
     lens: SceneLens
 
     def defocus(self, level: int, disparity: Array) -> Array:
@@ -172,7 +185,7 @@ class TrainingWindows(Dataset[dict[str, Any]]):
         rng = np.random.default_rng((self.seed, index))
         scene = _turned(rng, self.store[self._number(rng, index)])
         if rng.random() < self.store.settings.corrupted:
-            scene = replace(scene, disparities=scene.corrupted)
+            scene = replace(scene, disparity=scene.corrupted)
         return self._cut(rng, scene)
 
     def _number(self, rng: np.random.Generator, index: int) -> int:
@@ -188,7 +201,7 @@ class TrainingWindows(Dataset[dict[str, Any]]):
         around = self.core + 2 * self.halo
         sample: dict[str, Any] = {
             "image": _window(_edged(scene.images[0], self.halo), corner, around),
-            "defocus": _defocus(scene, 0, _edged(scene.disparities[0], self.halo), corner, around),
+            "defocus": _defocus(scene, 0, _edged(scene.disparity.filled, self.halo), corner, around),
             "blurred": _window(scene.truths[0], corner, self.core),
             "steps": [],
         }
@@ -199,7 +212,7 @@ class TrainingWindows(Dataset[dict[str, Any]]):
             step = {
                 "offset": torch.from_numpy(offset),
                 "image_low": _window(scene.images[low], corner, self.window),
-                "defocus_low": _defocus(scene, low, scene.disparities[low], corner, self.window),
+                "defocus_low": _defocus(scene, low, scene.disparity.levels[low], corner, self.window),
             }
             corner = 2 * corner
             step["image_high"] = _window(scene.images[low + 1], corner, side)
@@ -209,7 +222,8 @@ class TrainingWindows(Dataset[dict[str, Any]]):
 
 
 class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
-    """Held-out scenes in full: lists of images, blurred images and defocus maps from the lowest level up.
+    """Held-out scenes in full: lists of images, blurred images and defocus maps from the lowest level up; "filled" has
+    the lens blur's defocus.
 
     Attributes:
         store: the scenes; the first `count` are taken.
@@ -226,11 +240,12 @@ class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
         if not 0 <= index < self.count:
             raise IndexError(index)
         scene, corner = self.store[index], np.zeros(2, int)
-        disparities = scene.corrupted if self.corrupted else scene.disparities
+        disparity = scene.corrupted if self.corrupted else scene.disparity
         return {
             "images": [_window(image, corner, len(image)) for image in scene.images],
             "truths": [_window(truth, corner, len(truth)) for truth in scene.truths],
-            "defocus": [_defocus(scene, k, d, corner, len(d)) for k, d in enumerate(disparities)],
+            "filled": [_defocus(scene, 0, disparity.filled, corner, len(disparity.filled))],
+            "defocus": [_defocus(scene, k, d, corner, len(d)) for k, d in enumerate(disparity.levels)],
         }
 
 
@@ -239,8 +254,8 @@ def levels_of(scene: Scene, levels: int) -> SceneLevels:
     return SceneLevels(
         [_stored(plane, np.uint8) for plane in _pyramid(scene.sharp, levels)],
         [_stored(plane, np.uint8) for plane in _pyramid(scene.blurred, levels)],
-        _nearest(_stored(scene.disparity, np.uint16), levels),
-        _nearest(_stored(scene.corrupted, np.uint16), levels),
+        _disparities(_stored(scene.disparity, np.uint16), levels),
+        _disparities(_stored(scene.corrupted, np.uint16), levels),
         scene.lens,
     )
 
@@ -254,13 +269,13 @@ def _pyramid(picture: Array, levels: int) -> list[Array]:
     return found
 
 
-def _nearest(disparity: Stored, levels: int) -> list[Stored]:
-    """All levels, lowest first, by the rule of the runtime for disparity."""
-    found = [disparity]
-    for _ in range(levels):
-        rows = np.maximum(found[0][::2], found[0][1::2])
-        found.insert(0, np.maximum(rows[:, ::2], rows[:, 1::2]))
-    return found
+def _disparities(disparity: Stored, levels: int) -> DisparityLevels:
+    """All levels by the rules of the runtime."""
+    height, width = disparity.shape
+    pyramid, values = Pyramid(height, width, levels), disparity.astype(np.float32) / np.iinfo(disparity.dtype).max
+    below = [_stored(disparity_at_level(values, pyramid, level), np.uint16) for level in range(levels)]
+    filled = disparity_at_level(values, pyramid, 0, filled=True)
+    return DisparityLevels(_stored(filled, np.uint16), [*below, disparity])
 
 
 def _stored(plane: Array, dtype: type[np.unsignedinteger[Any]]) -> Stored:
@@ -299,11 +314,14 @@ def _turned(rng: np.random.Generator, scene: SceneLevels) -> SceneLevels:
         turned = np.rot90(plane, quarter)[:, :: -1 if mirror else 1]
         return turned[..., ::colours] if plane.ndim == 3 else turned
 
+    def turn_all(disparity: DisparityLevels) -> DisparityLevels:
+        return DisparityLevels(turn(disparity.filled), [turn(level) for level in disparity.levels])
+
     return SceneLevels(
         [turn(image) for image in scene.images],
         [turn(truth) for truth in scene.truths],
-        [turn(disparity) for disparity in scene.disparities],
-        [turn(disparity) for disparity in scene.corrupted],
+        turn_all(scene.disparity),
+        turn_all(scene.corrupted),
         scene.lens,
     )
 
@@ -316,7 +334,7 @@ def _write(file: Path, scene: SceneLevels) -> None:
     for level in range(len(scene.images)):
         planes[f"image{level}"] = scene.images[level]
         planes[f"truth{level}"] = scene.truths[level]
-    planes |= {"disparity": scene.disparities[-1], "corrupted": scene.corrupted[-1]}
+    planes |= {"disparity": scene.disparity.levels[-1], "corrupted": scene.corrupted.levels[-1]}
     lens = scene.lens
     with partial.open("wb") as stream:
         np.savez(stream, lens=np.array([lens.focus, lens.aperture, lens.long_side]), **planes)
@@ -329,6 +347,6 @@ def _read(file: Path) -> SceneLevels:
     with np.load(file) as stored:
         levels = sum(name.startswith("image") for name in stored.files)
         images, truths = ([stored[f"{name}{level}"] for level in range(levels)] for name in ("image", "truth"))
-        disparities, corrupted = (_nearest(stored[name], levels - 1) for name in ("disparity", "corrupted"))
+        disparity, corrupted = (_disparities(stored[name], levels - 1) for name in ("disparity", "corrupted"))
         lens = SceneLens(*(float(value) for value in stored["lens"]))
-        return SceneLevels(images, truths, disparities, corrupted, lens)
+        return SceneLevels(images, truths, disparity, corrupted, lens)

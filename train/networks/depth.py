@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from ...runtime_ref.errors import DofkitError
 from .depth_encoders import MobileEncoder, ResNet50Encoder, conv_bn_relu
+from .filters import twice
 
 SIZE_MULTIPLE = 128  # sides of the input: the map at stride 16 then divides by every bin of the pyramid
 PYRAMID_BINS = (1, 2, 4, 8)
@@ -87,7 +88,7 @@ class DepthNet(nn.Module):
         coarse, finer = self.encoder(image)
         x = self.pyramid(coarse)
         for step, skip in zip(self.steps, finer, strict=True):
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = twice(x)
             x = step(x if skip is None else torch.cat([x, skip], dim=1))
         return x
 

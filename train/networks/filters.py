@@ -25,6 +25,11 @@ def fixed(weight: torch.Tensor, groups: int = 1, stride: int = 1) -> nn.Conv2d:
     return layer
 
 
+def twice(maps: torch.Tensor) -> torch.Tensor:
+    """[N, C, H, W] → [N, C, 2H, 2W], bilinear with half-pixel centres."""
+    return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 def disc(radius: float, reach: int | None = None) -> torch.Tensor:
     """[S, S], S odd, summing to 1: the kernel that spreads samples as a disc of `radius` pixels spreads light.
 

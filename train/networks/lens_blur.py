@@ -3,9 +3,9 @@
 From DeepLens (Wang et al. 2018, sec. 3.2): maps of each colour by filters that all three share, non-negative weights
 predicted from image and defocus, and their normalised sum (Eq. 2). Ours is what the maps are: the photo is split into
 planes of defocus and each is spread by its own disc, so the optics is exact before anything is learned. Behind each
-pixel lies a second one, hidden: what its surroundings say is there. What is learned is what optics cannot know: where
-the disparity is wrong, how bright a clipped light was, how much of a pixel at an edge belongs to what is behind, and
-which plane hides which. The weights start as those of back-to-front compositing.
+pixel lies a second one, hidden: what its surroundings say is there; a pixel that two surfaces share is taken apart.
+What is learned is what optics cannot know: where the disparity is wrong, how bright a clipped light was, and which
+plane hides which. The weights start as those of back-to-front compositing.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ...runtime_ref.optics import NETWORK_RADIUS
-from .filters import convolution, disc_bank, fixed
+from .filters import convolution, disc_bank, fixed, twice
 from .hidden_surface import HiddenSurface
+from .mixed_pixels import Unmixing, unmix
 from .transfer import decode, encode
 
-OWN_LIGHT = 1e-3
-"""Weight that the pixel's own light always has: no pixel divides by nothing. Far above fp16's least normal, 6e-5."""
+LEAST_WEIGHT = 2e-3
+"""Weight that every plane has: where the learned ones leave nothing, all that is there counts alike."""
+
+OWN_LIGHT = 1e-4
+"""Weight that the pixel's own light always has: no pixel divides by nothing. Above fp16's least normal, 6e-5."""
 
 SPACING = 2.0
 """Argument of the hyperbolic sine at the widest radius: near 0 the radii are evenly spaced, above 3 each is a multiple
@@ -66,18 +69,6 @@ def _radii(count: int) -> list[float]:
     return [scale * math.sinh(SPACING * k / count) for k in range(1, count + 1)]
 
 
-class Spreading(nn.Module):
-    """A few planes, each convolved with its disc. Nothing here is learned."""
-
-    def __init__(self, radii: list[float]) -> None:
-        super().__init__()
-        self.discs = fixed(disc_bank(radii, copies=4), groups=4 * len(radii))
-
-    def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        """[N, 4P, H, W], red, green, blue and coverage of all planes, as it came."""
-        return self.discs(planes)
-
-
 class Head(nn.Module):
     """Corrections from maps of full resolution and the context of half of it; at the start they are nearly nothing."""
 
@@ -92,7 +83,7 @@ class Head(nn.Module):
 
     def forward(self, maps: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """`maps` [N, inputs, H, W], `context` [N, context, H/2, W/2] → [N, outputs, H, W]."""
-        return self.out(torch.relu(self.local(maps) + _twice(self.around(context))))
+        return self.out(torch.relu(self.local(maps) + twice(self.around(context))))
 
 
 class LensBlurNet(nn.Module):
@@ -101,10 +92,16 @@ class LensBlurNet(nn.Module):
     Attributes:
         halo: pixels around a tile that its core's values can depend on.
         align: H, W and tile origins are multiples of this (context and hidden surface run at half resolution).
+        exact: layers that exports leave in floats at every precision. The weights by which hidden surfaces grow span
+            four orders of magnitude, and 8 bits keep none but the largest (58 dB became 41). Of all six the results
+            are divided by one another, and none takes long.
     """
 
-    halo: int = 22
+    halo: int = 20
     align: int = 2
+    exact: tuple[str, ...] = (
+        "unmixing.around", "hidden.beside", "hidden.grow", "source.out", "correction.out", "visibility"
+    )  # fmt: skip
     rise: torch.Tensor
     start: torch.Tensor
     fall: torch.Tensor
@@ -116,15 +113,15 @@ class LensBlurNet(nn.Module):
         planes, width = self.config.planes, self.config.context_width
         for name, values in zip(("rise", "start", "fall", "end"), _slopes(planes), strict=True):
             self.register_buffer(name, values, persistent=False)
-        self.hidden = HiddenSurface()
-        self.spread = nn.ModuleList(Spreading([abs(c) for c in planes[k : k + 4]]) for k in range(1, len(planes), 4))
+        self.unmixing, self.hidden = Unmixing(), HiddenSurface()
+        self.spread = nn.ModuleList(_spreading(planes[k : k + 4]) for k in range(1, len(planes), 4))
         self.context = nn.Sequential(
             convolution(4, width, stride=2), nn.ReLU(),
             convolution(width, width), nn.ReLU(),
             convolution(width, width), nn.ReLU(),
         )  # fmt: skip
-        self.source = Head(8, width, self.config.source_width, 5 + len(planes))
-        self.correction = Head(len(planes) + 13, width, self.config.weight_width, len(planes))
+        self.source = Head(9, width, self.config.source_width, 5 + len(planes))
+        self.correction = Head(len(planes) + 14, width, self.config.weight_width, len(planes))
         self.visibility = _compositing(planes)
 
     def forward(self, image: torch.Tensor, defocus: torch.Tensor) -> torch.Tensor:
@@ -133,25 +130,26 @@ class LensBlurNet(nn.Module):
         Args:
             image: [N, 3, H, W], sRGB-encoded, in [0, 1].
             defocus: [N, 1, H, W], signed circle-of-confusion radius in pixels of this map / 8, in [-1, 1];
-                > 0 is nearer than the focal plane.
+                > 0 is nearer than the focal plane. The mean where two surfaces share a pixel, see `mixed_pixels`.
 
         Returns:
             [N, 3, H, W], sRGB-encoded, in [0, 1].
         """
-        scene = torch.cat([image, defocus], dim=1)
+        edge = unmix(defocus)
+        scene = torch.cat([image, edge.front], dim=1)
         light = decode(image)
-        hidden = self.hidden(light, defocus)
+        hidden = self.hidden(edge.front, self.unmixing(light, edge))
         behind, depth, sure = hidden[:, :3], hidden[:, 3:4], hidden[:, 4:]
-        context, seen = self.context(scene), torch.cat([scene, behind, sure], dim=1)
+        context, seen = self.context(scene), torch.cat([scene, behind, sure, edge.through], dim=1)
         mended = self.source(seen, context)
         light = light * (1.0 + torch.relu(mended[:, :1]))
         there = (sure * (1.0 + mended[:, 1:2])).clamp(0.0, 1.0)
-        through = there * mended[:, 2:3].clamp(0.0, 1.0)
-        front = torch.relu(self.masks((defocus + mended[:, 3:4]).clamp(-1.0, 1.0)) + mended[:, 5:])
+        through = there * (edge.through + mended[:, 2:3]).clamp(0.0, 1.0)
+        front = torch.relu(self.masks((edge.front + mended[:, 3:4]).clamp(-1.0, 1.0)) + mended[:, 5:])
         back = there * self.masks((depth + mended[:, 4:5]).clamp(-1.0, 1.0))
         colours, coverage = self.maps(_planes(light, front, behind, back, through))
         corrected = self.correction(torch.cat([coverage, seen, light, depth, through], dim=1), context)
-        weights = torch.relu(self.visibility(coverage) + corrected)
+        weights = torch.relu(self.visibility(coverage) + corrected) + LEAST_WEIGHT
         total = (weights * coverage).sum(dim=1, keepdim=True) + OWN_LIGHT
         sums = [(weights * colour).sum(dim=1, keepdim=True) for colour in colours]
         return encode((torch.cat(sums, dim=1) + OWN_LIGHT * light) / total)
@@ -172,6 +170,11 @@ class LensBlurNet(nn.Module):
             parts.append(_quarters(spreading(few)))
         red, green, blue, coverage = (torch.cat([part[k] for part in parts], dim=1) for k in range(4))
         return [red, green, blue], coverage
+
+
+def _spreading(planes: tuple[float, ...]) -> nn.Conv2d:
+    """Convolves red, green, blue and coverage of a few planes, in this order, each plane with its own disc."""
+    return fixed(disc_bank([abs(c) for c in planes], copies=4), groups=4 * len(planes))
 
 
 def _planes(
@@ -223,11 +226,6 @@ def _compositing(planes: tuple[float, ...]) -> nn.Conv2d:
             for j, other in enumerate(planes):
                 layer.weight[k, j] = -1.0 if order.index(other) > order.index(c) + 1 else 0.0
     return layer
-
-
-def _twice(maps: torch.Tensor) -> torch.Tensor:
-    """[N, C, H, W] → [N, C, 2H, 2W], bilinear with half-pixel centres."""
-    return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def _quarters(maps: torch.Tensor) -> list[torch.Tensor]:

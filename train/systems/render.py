@@ -82,21 +82,25 @@ class RenderSystem(lightning.LightningModule):
         halo = self.blur.halo
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         blurred = _cropped(self.blur(image, batch["defocus"]), halo)
-        edges = edge_band(_cropped(batch["defocus"], halo), BAND)
+        edges = self._edges(_cropped(batch["defocus"], halo), BAND)
         losses = [lens_loss(blurred, batch["blurred"], _cropped(image, halo), self.loss, edges)]
         for level, step in enumerate(batch["steps"] if self.only is not Stage.LENS_BLUR else []):
             low = _windows(blurred, step["offset"], step["image_low"].shape[-1])
             blurred = self.upsample(step["image_high"], step["image_low"], low, step["defocus_low"])
-            edges = F.interpolate(edge_band(step["defocus_low"], BAND << level), scale_factor=2.0)
+            edges = self._edges(step["defocus_low"], BAND << level, times=2)
             losses.append(lens_loss(blurred, step["blurred_high"], step["image_high"], self.loss, edges))
         self.log("loss", torch.stack(losses).mean())
         self.log_dict({f"loss_level{level}": loss for level, loss in enumerate(losses)})
         return torch.stack(losses).mean()
 
+    def _edges(self, defocus: torch.Tensor, width: int, times: int = 1) -> torch.Tensor | None:
+        """The band that the loss counts once more, enlarged so many times; only "psnr" asks for one."""
+        return F.interpolate(edge_band(defocus, width), scale_factor=float(times)) if self.loss == "psnr" else None
+
     def validation_step(self, batch: dict[str, list[torch.Tensor]], batch_idx: int) -> None:
         """PSNR of each level of a whole picture, and of what costs nothing: no blur at all, bilinear upsampling."""
         images, truths, defocus = batch["images"], batch["truths"], batch["defocus"]
-        levels = self.render(images, defocus)
+        levels = self.render(images, batch["filled"][0], defocus)
         bilinear = F.interpolate(levels[0], size=images[-1].shape[-2:], mode="bilinear", align_corners=False)
         figures = {f"psnr_level{k}": _psnr(level, truths[k]) for k, level in enumerate(levels)}
         figures |= {
@@ -113,15 +117,18 @@ class RenderSystem(lightning.LightningModule):
             row = torch.cat([images[-1], levels[-1], truths[-1]], dim=3)[0]
             self.logger.experiment.add_image(f"sharp_ours_truth/{batch_idx}", row, self.global_step)  # pyright: ignore
 
-    def render(self, images: list[torch.Tensor], defocus: list[torch.Tensor]) -> list[torch.Tensor]:
+    def render(
+        self, images: list[torch.Tensor], filled: torch.Tensor, defocus: list[torch.Tensor]
+    ) -> list[torch.Tensor]:
         """All levels of whole pictures, lowest first.
 
         Args:
             images: [N, 3, H, W] of every level, each twice the size of the one before.
-            defocus: [N, 1, H, W] of every level; the last is not needed.
+            filled: [N, 1, H, W] of the lowest level, as the lens blur sees it.
+            defocus: [N, 1, H, W] of every level, as the upsampling sees it; the last is not needed.
         """
         halo = self.blur.halo
-        levels = [_cropped(self.blur(_edged(images[0], halo), _edged(defocus[0], halo)), halo)]
+        levels = [_cropped(self.blur(_edged(images[0], halo), _edged(filled, halo)), halo)]
         for low, image in enumerate(images[1:]):
             levels.append(self.upsample(image, images[low], levels[-1], defocus[low]))
         return levels

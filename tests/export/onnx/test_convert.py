@@ -43,8 +43,8 @@ def test_fp16_computes_convolutions_in_halves_between_floats(blur: Exported) -> 
     assert {kinds[name] for name in results} == {onnx.TensorProto.FLOAT16}
     outside = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
     assert outside == {onnx.TensorProto.FLOAT}
-    difference = np.abs(blur.run(blur.file(Precision.FP16)) - blur.run(blur.float32)).max()
-    assert 0 < difference < 0.01
+    difference = np.abs(blur.run(blur.file(Precision.FP16)) - blur.run(blur.float32)).mean()
+    assert 0 < difference < 0.001  # in noise a rounding may decide whether a pixel is mixed
 
 
 @pytest.mark.parametrize("precision", ONNX)

@@ -25,6 +25,7 @@ from dofkit.train.session import default_plan
 
 PLAN = default_plan(tile=48, depth_size=128)
 KEPT = ("context.2", "source.local")
+EXACT = LensBlurNet.exact  # no precision quantises these
 WRITTEN = (Precision.FP32, Precision.FP16, Precision.W8, Precision.DYNAMIC, Precision.W8A8, Precision.MIXED)
 
 
@@ -50,7 +51,7 @@ def _job(folder: Path, calibration: _Noise, *kept: str) -> Job:
         target=Target.ONNX,
         budget="PSNR=40",
         keep={Stage.LENS_BLUR: kept},
-        layers={Stage.LENS_BLUR: 16},
+        layers={Stage.LENS_BLUR: 18},
         weights={},
         pictures=("noise",),
         reached=figures,
@@ -92,15 +93,22 @@ def test_every_precision_has_a_file_of_its_own_and_nothing_else_is_left(written:
 
 def test_the_stored_weights_are_proven_in_every_precision(written: Written) -> None:
     for entry in written[1].values():
-        assert len(entry.layers) == 16
+        assert len(entry.layers) == 18
         assert entry.weight_problems == ()
 
 
 def test_mixed_names_the_layers_that_it_keeps(written: Written) -> None:
     mixed = written[1][Precision.MIXED]
-    assert mixed.kept_float == KEPT
-    assert {layer.name for layer in mixed.layers if layer.stored != "int8"} == set(KEPT)
-    assert written[1][Precision.W8A8].kept_float == ()
+    assert mixed.kept_float == tuple(sorted(KEPT + EXACT))
+    assert {layer.name for layer in mixed.layers if layer.stored != "int8"} == {*KEPT, *EXACT}
+
+
+@pytest.mark.parametrize("precision", [Precision.W8, Precision.DYNAMIC, Precision.W8A8])
+def test_what_the_network_declares_exact_is_never_quantised(written: Written, precision: Precision) -> None:
+    entry = written[1][precision]
+    assert sorted(entry.kept_float) == sorted(EXACT)
+    assert {layer.name for layer in entry.layers if layer.stored != "int8"} >= set(EXACT)
+    assert written[1][Precision.FP16].kept_float == ()
 
 
 def test_ranges_are_measured_once_for_all_precisions(written: Written) -> None:

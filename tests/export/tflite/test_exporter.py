@@ -30,6 +30,7 @@ from .conftest import Convert, Converted
 
 PLAN = default_plan(tile=48, depth_size=128)
 KEPT = ("context.2", "source.local")
+EXACT = LensBlurNet.exact  # no precision quantises these
 WRITTEN = (
     Precision.FP32,
     Precision.FP16,
@@ -63,7 +64,7 @@ def _recipe(*layers: str) -> Recipe:
         target=Target.TFLITE,
         budget="PSNR=40",
         keep={Stage.LENS_BLUR: layers},
-        layers={Stage.LENS_BLUR: 16},
+        layers={Stage.LENS_BLUR: 18},
         weights={},
         pictures=("noise",),
         reached=figures,
@@ -109,9 +110,9 @@ def test_the_stored_weights_are_proven_in_every_precision(
     written: tuple[Path, dict[Precision, ModelEntry], int],
 ) -> None:
     for entry in written[1].values():
-        assert len(entry.layers) == 16
+        assert len(entry.layers) == 18
         assert entry.weight_problems == ()
-    assert written[1][Precision.W8].storage == "w8, 16 of 16 layers"
+    assert written[1][Precision.W8].storage == "w8, 12 of 18 layers"
 
 
 def test_mixed_keeps_the_recipes_layers(
@@ -119,10 +120,19 @@ def test_mixed_keeps_the_recipes_layers(
 ) -> None:
     folder, entries, _ = written
     mixed = entries[Precision.MIXED]
-    assert mixed.kept_float == KEPT
-    assert {layer.name for layer in mixed.layers if layer.stored == "fp16"} == set(KEPT)
-    assert [each.stored for each in convolutions(folder / mixed.path)].count("fp16") == len(KEPT)
-    assert entries[Precision.W8A8].kept_float == ()
+    assert mixed.kept_float == tuple(sorted(KEPT + EXACT))
+    assert {layer.name for layer in mixed.layers if layer.stored == "fp16"} == {*KEPT, *EXACT}
+    assert [each.stored for each in convolutions(folder / mixed.path)].count("fp16") == len(KEPT + EXACT)
+
+
+@pytest.mark.parametrize("precision", [Precision.W8, Precision.DYNAMIC, Precision.W8A8])
+def test_what_the_network_declares_exact_is_never_quantised(
+    written: tuple[Path, dict[Precision, ModelEntry], int], precision: Precision
+) -> None:
+    entry = written[1][precision]
+    assert sorted(entry.kept_float) == sorted(EXACT)
+    assert {layer.name for layer in entry.layers if layer.stored == "fp16"} >= set(EXACT)
+    assert written[1][Precision.FP16].kept_float == ()
 
 
 def test_ranges_are_measured_once_for_all_precisions(written: tuple[Path, dict[Precision, ModelEntry], int]) -> None:

@@ -39,7 +39,7 @@ def test_every_precision_stores_the_networks_weights_within_its_rounding(blur: C
     entries = compare_weights(expected, stored)
     assert [entry.problem for entry in entries if entry.problem] == []
     assert {entry.stored for entry in entries} == STORED[precision]
-    assert len(stored) == len(expected) == 16
+    assert len(stored) == len(expected) == 18
     assert [entry.name for entry in entries] == list(dict.fromkeys(layer.name for layer in expected))
 
 

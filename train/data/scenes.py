@@ -28,6 +28,9 @@ Truth = Callable[[Sequence[Layer], SceneLens], Array]
 
 TruthName = Literal["aperture", "layered"]
 
+EXTREME = 0.1
+"""Share of lenses that are wide open and focused on the nearest or the farthest that there can be."""
+
 
 @dataclass(frozen=True)
 class SceneSettings:
@@ -128,7 +131,10 @@ def random_layers(rng: Rng, size: Size, settings: SceneSettings, sources: Source
 
 
 def random_lens(rng: Rng, layers: list[Layer], settings: SceneSettings) -> SceneLens:
-    """Focus mostly on the nearest layer or the farthest, at times elsewhere; any aperture, mostly large."""
+    """Focus mostly on the nearest layer or the farthest, at times elsewhere; any aperture, mostly large.
+
+    Some lenses are the extreme ones, wide open and focused at an end: else hardly a scene would have the widest blur.
+    """
     kind = rng.random()
     if kind < 0.8:
         layer = layers[-1] if kind < 0.4 else layers[0] if kind < 0.65 else layers[rng.integers(len(layers))]
@@ -137,6 +143,8 @@ def random_lens(rng: Rng, layers: list[Layer], settings: SceneSettings) -> Scene
     else:
         focus = float(rng.uniform(0, 1))
     aperture = float(rng.uniform(0, 0.1)) if rng.random() < 0.06 else float(1 - 0.8 * rng.random() ** 1.5)
+    if rng.random() < EXTREME:
+        focus, aperture = float(rng.integers(2)), 1.0
     part = settings.whole or rng.random() < 0.5
     return SceneLens(focus, aperture, settings.long_side * (1.0 if part else float(rng.uniform(0.6, 1))))
 

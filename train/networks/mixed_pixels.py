@@ -27,8 +27,8 @@ SOLID = (0.4, 0.6)
 """Mean of 3×3 pixels, 0 the farthest and 1 the nearest of them: the middle of a line comes to the first, a pixel at a
 straight edge to the second."""
 
-LEAST = 1e-3
-"""Added to weights that are divided by."""
+LEAST = 1e-2
+"""Weight of a pixel's own colour in a guess of its neighbours': what remains where none of them is whole."""
 
 BESIDE = 1 / 12
 """Weight of the lightest neighbour, a corner: where either side has less, a mixed pixel's colours are unknown."""
@@ -118,7 +118,8 @@ class Unmixing(nn.Module):
         """
         share, near, far = mixture.through, mixture.nearest, mixture.farthest
         sums = self.around(torch.cat([near * light, near, far * light, far], dim=1))
-        nearer, farther = sums[:, :3] / (sums[:, 3:4] + LEAST), sums[:, 4:7] / (sums[:, 7:] + LEAST)
+        nearer = (sums[:, :3] + LEAST * light) / (sums[:, 3:4] + LEAST)
+        farther = (sums[:, 4:7] + LEAST * light) / (sums[:, 7:] + LEAST)
         left_over = light - (1.0 - share) * nearer - share * farther
         behind = (farther + left_over * (share / (share * share + (1.0 - share) * (1.0 - share)))).clamp(0.0, 1.0)
         beside = (torch.minimum(sums[:, 3:4], sums[:, 7:]) / BESIDE).clamp(0.0, 1.0)

@@ -56,15 +56,15 @@ def found(bundle_path: Path, weights: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.slow
 def test_every_layer_of_every_stage_is_measured_once(found: Sensitivity) -> None:
     assert {stage: sum(c.stage is stage for c in found.costs) for stage in Stage} == {
-        Stage.DEPTH: 47, Stage.LENS_BLUR: 14, Stage.GUIDED_UPSAMPLING: 6
+        Stage.DEPTH: 47, Stage.LENS_BLUR: 16, Stage.GUIDED_UPSAMPLING: 6
     }  # fmt: skip
-    assert len({(cost.stage, cost.layer) for cost in found.costs}) == 67
+    assert len({(cost.stage, cost.layer) for cost in found.costs}) == 69
 
 
 @pytest.mark.slow
 def test_with_all_layers_in_floats_the_files_are_those_in_floats(found: Sensitivity) -> None:
     last = found.curve[-1]
-    assert last.kept == 67
+    assert last.kept == 69
     assert last.measured.size == 1
     assert last.measured.psnr > 80
 
@@ -87,7 +87,7 @@ def test_the_choice_keeps_to_its_size_and_is_better_than_none(found: Sensitivity
 
 @pytest.mark.slow
 def test_the_report_is_json_and_a_picture(found: Sensitivity, tmp_path: Path) -> None:
-    assert len(json.loads(json.dumps(found.as_json()))["costs"]) == 67
+    assert len(json.loads(json.dumps(found.as_json()))["costs"]) == 69
     draw(found, tmp_path / "plot.png")
     draw(found, tmp_path / "plot.svg")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")

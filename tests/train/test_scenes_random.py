@@ -10,7 +10,7 @@ from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.data.render_samples import SceneStore, TrainingWindows, WholeScenes, levels_of
-from dofkit.train.data.scenes import SceneSettings, random_layers, random_lens, random_scene, seen_disparity
+from dofkit.train.data.scenes import EXTREME, SceneSettings, random_layers, random_lens, random_scene, seen_disparity
 from dofkit.train.data.sources import Sources, find_sources
 from dofkit.train.data.textures import random_texture
 from dofkit.train.rendering.layered import Layer, SceneLens, render
@@ -55,6 +55,14 @@ def test_scenes_keep_to_their_ranges_and_to_eight_pixels_at_the_lowest_level(see
 
 def some_layers(seed: int) -> list[Layer]:
     return random_layers(np.random.default_rng(seed), (64, 64), SETTINGS, Sources())
+
+
+def test_one_lens_in_ten_is_wide_open_and_focused_at_an_end() -> None:
+    rng, layers = np.random.default_rng(0), some_layers(0)
+    lenses = [random_lens(rng, layers, SETTINGS) for _ in range(1000)]
+    ends = [lens.focus for lens in lenses if lens.aperture == 1.0 and lens.focus in (0.0, 1.0)]
+    assert len(ends) / 1000 == pytest.approx(EXTREME, abs=0.03)
+    assert sum(ends) / len(ends) == pytest.approx(0.5, abs=0.2)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -42,11 +42,12 @@ def test_a_package_is_of_its_deployment_targets_specification(
 
 
 def test_camera_buffers_compute_what_tensors_compute(export_stages: Export, golden: GoldenArrays) -> None:
-    # Defocus arrives in half precision; the lens blur divides its differences where surfaces share a pixel.
-    for stage, tolerance in ((UP, 1e-3), (Stage.LENS_BLUR, 2e-3)):
+    for stage in (UP, Stage.LENS_BLUR):
         folder, (entry,) = export_stages(stage, precisions=(Precision.FP32,), image_inputs=True, image_outputs=True)
         output = MilSession(stage, folder / entry.path).run(golden.inputs(stage))
-        assert np.abs(output - golden.output(stage)).mean() < tolerance
+        error = np.abs(output - golden.output(stage))
+        # Defocus arrives in half precision; in noise the lens blur may take a pixel apart by a rounding, or not.
+        assert (error.max() < 2e-3) if stage is UP else (error.mean() < 5e-4)
         assert [tensor.image for tensor in entry.inputs] == [
             "RGB" if tensor.shape[1] == 3 else "GRAYSCALE_FLOAT16" for tensor in entry.inputs
         ]

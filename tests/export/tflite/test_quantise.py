@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import correlate
 
+from dofkit.export.each_stage import names_in_file
 from dofkit.export.folded import folded_layers
 from dofkit.export.stored import compare_weights
 from dofkit.export.tflite.flatbuffer import TFLiteFile, operators
@@ -151,9 +152,12 @@ def test_files_are_smaller_than_float32(blur: Converted, precision: Precision, m
     assert blur.quantised(precision).stat().st_size < most * blur.path.stat().st_size
 
 
-@pytest.mark.parametrize(("precision", "least"), [*((each, 33.0) for each in INTEGER[:3]), (Precision.W4, 20.0)])
+@pytest.mark.parametrize(("precision", "least"), [*((each, 40.0) for each in INTEGER[:3]), (Precision.W4, 20.0)])
 def test_the_lens_blur_survives_quantisation(blur: Converted, precision: Precision, least: float) -> None:
-    reference, found = blur.run(blur.path)[0], blur.run(blur.quantised(precision))[0]
+    layers = folded_layers(blur.graph.network, blur.graph.example())
+    exact = names_in_file(blur.graph.exact, layers, convolutions(blur.path))
+    kept = exact if precision.needs_ranges else frozenset()  # 8-bit activations may not be divided by one another
+    reference, found = blur.run(blur.path)[0], blur.run(blur.quantised(precision, kept=kept))[0]
     assert least < psnr(reference.transpose(1, 2, 0), found.transpose(1, 2, 0)) < 90
 
 

@@ -127,7 +127,7 @@ def command(
     from torch.utils.data import DataLoader
 
     from ..runtime_ref.stage import Stage
-    from ..train.data.render_samples import SceneStore, TrainingWindows, WholeScenes
+    from ..train.data.render_samples import SceneStore, TrainingWindows, WholeScenes, by_levels
     from ..train.data.scenes import SceneSettings, truth_of
     from ..train.data.sources import find_sources
     from ..train.systems.render import RenderSystem
@@ -148,7 +148,7 @@ def command(
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
     system = RenderSystem(*_networks(weights, network, maps), run.steps, rate, loss, Stage(only) if only else None)
     windows = TrainingWindows(scenes, run.seed, system.blur.halo, REUSE if reuse is None else reuse)
-    loader = endless_loader(windows, batch, settings, run.workers)
+    loader = endless_loader(windows, batch, settings, run.workers, by_levels)
     figures = fit(system, loader, DataLoader(WholeScenes(judged, held_out), batch_size=1), settings)
     if not is_main_process():
         return

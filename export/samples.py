@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime_ref.optics import auto_focus, widen_focus
-from ..runtime_ref.pipeline import Array, Lens, PortraitPipeline, depth_input
+from ..runtime_ref.pipeline import Array, Lens, PortraitPipeline, depth_input, levels_for
 from ..runtime_ref.plan import PipelinePlan
-from ..runtime_ref.pyramid import Pyramid
 from ..runtime_ref.sessions import Session
 from ..runtime_ref.stage import Stage
 from .ranges import StageInputs
@@ -99,7 +98,7 @@ def _fed(
     plan: PipelinePlan,
 ) -> list[StageInputs]:
     """Some of what a stage is fed during one rendering; only what it depends on is computed."""
-    pyramid = Pyramid.of(*pixels.shape[:2])
+    pyramid = levels_for(pixels.shape, disparity, lens)
     blurred = plan.lens_blur.over(pyramid.size(0)).count
     # Nothing is fed with the topmost level's result, which would take three quarters of the time.
     topmost = plan.guided_upsampling.over(pyramid.size(max(0, pyramid.levels - 1))).count

@@ -39,6 +39,12 @@ def defocus(disparity: Array, focus: float, aperture: float, long_side: float) -
     return offset
 
 
+def largest_radius(disparity: NDArray[Any], focus: float, aperture: float, long_side: float) -> float:
+    """The largest |c| in a map, in pixels; see `defocus`."""
+    offset = max(float(disparity.max()) - focus, focus - float(disparity.min()))
+    return offset * aperture * long_side / LONG_SIDE_PER_RADIUS
+
+
 def network_defocus(radius: Array) -> Array:
     """What the networks get: c / 8, clipped to [−1, 1].
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .optics import defocus, network_defocus
 from .plan import PipelinePlan
-from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, resample
+from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, first_level, resample
 from .sessions import Session, SharedSession
 from .stage import Stage
 from .tiling import Tile, TilePlan
@@ -66,6 +66,12 @@ def depth_input(pixels: NDArray[Any], size: int) -> Array:
     return to_network(image)
 
 
+def levels_for(shape: tuple[int, ...], disparity: Array, lens: Lens) -> Pyramid:
+    """The levels at which a photo `[H, W, …]` is rendered; a weak blur starts one higher, see `pyramid.first_level`."""
+    pyramid = Pyramid.of(*shape[:2])
+    return pyramid.started_at(first_level(pyramid, disparity, lens.focus, lens.aperture))
+
+
 class PortraitPipeline:
     """Renders photos with a set of sessions and the plan that belongs to them."""
 
@@ -106,7 +112,7 @@ class PortraitPipeline:
         Returns:
             `[H, W, 3]`.
         """
-        pyramid = Pyramid.of(*pixels.shape[:2])
+        pyramid = levels_for(pixels.shape, disparity, lens)
         images = build_levels(pixels, pyramid)
         report = _counted(progress, self._tile_count(pyramid))
         radius = self._radius(disparity, lens, pyramid, level=0, filled=True)

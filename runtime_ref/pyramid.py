@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .optics import NETWORK_RADIUS, largest_radius
+
 Array = NDArray[np.floating[Any]]
 
 LOWEST_LONG_SIDE = 320  # keeps |c| <= 8 pixels at level 0
@@ -41,6 +43,10 @@ class Pyramid:
             levels += 1
         return cls(height, width, levels)
 
+    def started_at(self, level: int) -> Pyramid:
+        """The same levels without those below this one, which becomes level 0."""
+        return Pyramid(self.height, self.width, self.levels - level)
+
     def factor(self, level: int) -> int:
         """Photo pixels per pixel of the level."""
         return 1 << (self.levels - level)
@@ -54,6 +60,21 @@ class Pyramid:
     def long_side(self, level: int) -> float:
         """Long side of the unpadded photo in pixels of the level; it may be fractional."""
         return max(self.height, self.width) / self.factor(level)
+
+
+def first_level(pyramid: Pyramid, disparity: NDArray[Any], focus: float, aperture: float) -> int:
+    """The level that the lens blur runs at: 1 where the blur is so weak that |c| stays within 8 pixels there, else 0.
+
+    Detail that half the resolution cannot hold is what a weak blur keeps in part, and no upsampling brings it back
+    exactly.
+
+    Args:
+        disparity: over the whole photo, of any resolution.
+        focus, aperture: see `optics.defocus`.
+    """
+    if not pyramid.levels:
+        return 0
+    return int(largest_radius(disparity, focus, aperture, pyramid.long_side(1)) <= NETWORK_RADIUS)
 
 
 def as_float(pixels: NDArray[Any]) -> Array:

@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,14 +113,26 @@ def resume_step(settings: RunSettings) -> int:
     return int(_read_checkpoint(settings.checkpoint)["global_step"])
 
 
-def endless_loader(dataset: Dataset[Any], batch: int, settings: RunSettings, workers: int = 0) -> DataLoader[Any]:
+def endless_loader(
+    dataset: Dataset[Any],
+    batch: int,
+    settings: RunSettings,
+    workers: int = 0,
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> DataLoader[Any]:
     """A loader that asks `dataset` for the samples 0, 1, 2 … without end, from where an interrupted run stopped.
 
-    Under DDP every process takes its share of the indices. `dataset` must answer any index ≥ 0.
+    Under DDP every process takes its share of the indices. `dataset` must answer any index ≥ 0. `collate` makes a batch
+    of so many samples where PyTorch's own way does not fit.
     """
     start = resume_step(settings) * batch * settings.devices
     return DataLoader(
-        dataset, batch, sampler=EndlessIndices(start), num_workers=workers, persistent_workers=workers > 0
+        dataset,
+        batch,
+        sampler=EndlessIndices(start),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=collate,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from dofkit.runtime_ref.pipeline import Lens, PortraitPipeline, depth_input
+from dofkit.runtime_ref.pipeline import Lens, PortraitPipeline, depth_input, levels_for
 from dofkit.runtime_ref.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pyramid import Pyramid, resize
 from dofkit.runtime_ref.stage import Stage
@@ -110,11 +110,12 @@ def test_the_networks_themselves_render_the_same_tiled_and_untiled(weights, phot
     from dofkit.train.session import default_plan, load_networks, torch_sessions
 
     sessions = torch_sessions(load_networks(weights))
-    pixels = np.tile(photo, (3, 2, 1))  # two upsamplings
+    pixels, lens = np.tile(photo, (3, 2, 1)), Lens(0.0, 1.0)
+    assert levels_for(pixels.shape, np.ones((1, 1)), lens).levels == 1
     disparity = np.random.default_rng(1).random((40, 50), np.float32)
     plan = default_plan(tile=96, depth_size=128).model_copy(update={"copy_below": 0.0})
-    tiled = PortraitPipeline(sessions, plan).render(pixels, disparity, Lens(0.5, 1.0), np.float32)
-    whole = PortraitPipeline(sessions, plan.untiled()).render(pixels, disparity, Lens(0.5, 1.0), np.float32)
+    tiled = PortraitPipeline(sessions, plan).render(pixels, disparity, lens, np.float32)
+    whole = PortraitPipeline(sessions, plan.untiled()).render(pixels, disparity, lens, np.float32)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
@@ -134,7 +135,7 @@ def test_only_tiles_with_defocus_are_computed() -> None:
 
 
 def test_tiles_side_by_side_give_the_same_bits_as_one_after_the_other(disparity: np.ndarray, photo: np.ndarray) -> None:
-    pixels, lens = np.tile(photo, (3, 2, 1)), Lens(0.4, 1.0)
+    pixels, lens = np.tile(photo, (3, 2, 1)), Lens(0.0, 1.0)
     serial = PortraitPipeline(fake_sessions(), PLAN).render(pixels, disparity, lens, np.float32)
     shared = fake_sessions()
     shared |= {stage: Shared(shared[stage]) for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
@@ -157,10 +158,28 @@ def test_each_level_gets_the_defocus_of_its_own_pixels() -> None:
     pixels = np.zeros((640, 640, 3), np.uint8)
     sessions = fake_sessions()
     plan = PLAN.untiled()
-    PortraitPipeline(sessions, plan).render(pixels, np.full((4, 4), 1.0, np.float32), Lens(0.5, 0.5))
+    PortraitPipeline(sessions, plan).render(pixels, np.full((4, 4), 1.0, np.float32), Lens(0.25, 0.8))
     (low,) = sessions[Stage.GUIDED_UPSAMPLING].defocus
-    # c = α(d − d_f)·320/40 = 0.5·0.5·8 = 2 pixels at level 0; networks get c / 8
-    np.testing.assert_allclose(low, 0.25, rtol=1e-6)
+    # c = α(d − d_f)·320/40 = 0.8·0.75·8 = 4.8 pixels at level 0; networks get c / 8
+    np.testing.assert_allclose(low, 0.6, rtol=1e-6)
+
+
+def test_a_weak_blur_starts_a_level_higher() -> None:
+    class Seen(FakeBlur):
+        def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+            self.image, self.defocus = inputs["image"], inputs["defocus"]
+            return super().run(inputs)
+
+    pixels, disparity = np.zeros((1280, 960, 3), np.uint8), np.zeros((40, 30), np.float32)
+    disparity[0, 0] = 1
+    for aperture, size, levels in ((0.51, (320, 240), 2), (0.5, (640, 480), 1)):
+        sessions = fake_sessions() | {Stage.LENS_BLUR: Seen()}
+        PortraitPipeline(sessions, PLAN.untiled()).render(pixels, disparity, Lens(0.0, aperture))
+        halo = 2 * PLAN.lens_blur.halo
+        assert sessions[Stage.LENS_BLUR].image.shape[-2:] == (size[0] + halo, size[1] + halo)
+        # c = α·d·long_side/40 in pixels of this level, whichever it is
+        assert sessions[Stage.LENS_BLUR].defocus.max() == pytest.approx(aperture * size[0] / 40 / 8, rel=1e-6)
+        assert len(sessions[Stage.GUIDED_UPSAMPLING].defocus) == levels
 
 
 def test_rounding_to_bytes_is_the_only_difference_between_the_result_types(disparity: np.ndarray, photo) -> None:
@@ -178,7 +197,7 @@ def test_progress_counts_every_tile_once(disparity: np.ndarray, photo: np.ndarra
         sessions |= {stage: Shared(sessions[stage]) for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
     pixels = np.tile(photo, (3, 2, 1))
     pipeline = PortraitPipeline(sessions, PLAN)
-    pipeline.render(pixels, disparity, Lens(0.4, 1.0), progress=lambda *state: seen.append(state))
+    pipeline.render(pixels, disparity, Lens(0.0, 1.0), progress=lambda *state: seen.append(state))
     # 450 × 402 pixels: levels of 225 × 201 and of 450 × 402, in cores of 40 and of 34 pixels of the lower one
     total = 6 * 6 + 7 * 6
     assert seen == [(done, total) for done in range(1, total + 1)]

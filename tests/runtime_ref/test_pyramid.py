@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from dofkit.runtime_ref.pyramid import THIN, Pyramid, build_levels, disparity_at_level, halve, resample, resize
+from dofkit.runtime_ref.optics import defocus
+from dofkit.runtime_ref.pyramid import (
+    THIN,
+    Pyramid,
+    build_levels,
+    disparity_at_level,
+    first_level,
+    halve,
+    resample,
+    resize,
+)
 
 SIDE = st.integers(1, 20000)
 
@@ -18,6 +28,32 @@ def test_the_lowest_level_is_the_first_that_fits_into_320(height: int, width: in
     pyramid = Pyramid.of(height, width)
     assert pyramid.long_side(0) <= 320
     assert pyramid.levels == 0 or max(height, width) / 2 ** (pyramid.levels - 1) > 320
+
+
+SHARE = st.floats(0, 1)
+
+
+@given(SIDE, SIDE, st.lists(SHARE, min_size=1, max_size=5), SHARE, SHARE)
+def test_the_lens_blur_runs_where_no_defocus_exceeds_8_pixels_and_a_level_higher_where_it_still_does_not(
+    height: int, width: int, values: list[float], focus: float, aperture: float
+) -> None:
+    pyramid, disparity = Pyramid.of(height, width), np.array([values], np.float64)
+    chosen = first_level(pyramid, disparity, focus, aperture)
+    lowest, *above = (
+        np.abs(defocus(disparity, focus, aperture, pyramid.long_side(level))).max()
+        for level in range(min(pyramid.levels, 1) + 1)
+    )
+    assert lowest <= 8 + 1e-5
+    assert all(chosen == (largest <= 8) or largest == pytest.approx(8) for largest in above)
+    assert above or chosen == 0
+
+
+def test_without_its_lowest_level_a_pyramid_is_the_same_above() -> None:
+    pyramid = Pyramid.of(1280, 957)
+    kept = pyramid.started_at(1)
+    assert [kept.size(level) for level in range(2)] == [(640, 479), (1280, 958)]
+    assert kept.long_side(0) == pyramid.long_side(1)
+    assert kept.factor(0) == pyramid.factor(1)
 
 
 @given(SIDE, SIDE)

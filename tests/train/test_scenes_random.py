@@ -179,6 +179,21 @@ def test_a_stored_scene_is_the_one_drawn(tmp_path: Path) -> None:
         assert read.lens == drawn.lens
 
 
+def test_a_scene_under_a_weak_blur_starts_a_level_higher_and_keeps_one_upsampling() -> None:
+    scene = random_scene((0, 4), SceneSettings(size=64, levels=2), Sources())
+    scene.disparity[0, 0], scene.corrupted[0, 0] = 0, 1  # 1280 / 40 / 2 = 16 pixels of level 1 for all of the range
+    for aperture, focus, first in ((0.51, 0.0, 0), (0.5, 0.0, 1), (0.51, 0.5, 1), (1.0, 0.5, 1), (1.0, 0.4, 0)):
+        levels = levels_of(replace(scene, lens=SceneLens(focus, aperture, 1280)), 2)
+        assert levels.first == first
+        assert [len(image) for image in levels.images] == [16, 32, 64][first:]
+        assert [len(truth) for truth in levels.truths] == [16, 32, 64][first:]
+        assert [len(plane) for plane in levels.disparity.levels] == [16, 32, 64][first:]
+        assert len(levels.disparity.filled) == len(levels.images[0])
+        radius = aperture * (1 - focus) * 1280 / 40 * len(levels.images[0]) / 64
+        assert levels.defocus(0, np.array([1], np.float32)) == pytest.approx(min(1, radius / 8))
+    assert levels_of(replace(scene, lens=SceneLens(0.5, 0.1, 1280)), 1).first == 0
+
+
 def test_a_half_written_scene_is_rendered_again(tmp_path: Path) -> None:
     (tmp_path / "000002.npz").write_bytes(b"PK")
     assert SceneStore(tmp_path, 0, SETTINGS, Sources())[2].images[1].shape == (64, 64, 3)

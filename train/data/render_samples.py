@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.optics import defocus, network_defocus
-from ...runtime_ref.pyramid import Pyramid, disparity_at_level, halve
+from ...runtime_ref.pyramid import Pyramid, disparity_at_level, first_level, halve
 from ..rendering.layered import SceneLens, render
 from ..rendering.lens import Array
 from .corruption import corrupt
@@ -44,9 +44,10 @@ class DisparityLevels:
 
 @dataclass(frozen=True)
 class SceneLevels:
-    """A scene at every level, lowest first.
+    """A scene at the levels that it is rendered at, lowest first.
 
     Attributes:
+        first: which of all levels is the lowest here; 1 where the blur is weak.
         images, truths: sharp and blurred, [H, W, 3] of 8 bit, sRGB-encoded.
         disparity, corrupted: the true one and what a bad depth network gives.
         lens: at full size.
@@ -57,11 +58,37 @@ class SceneLevels:
     disparity: DisparityLevels
     corrupted: DisparityLevels
     lens: SceneLens
+    first: int = 0
 
     def defocus(self, level: int, disparity: Array) -> Array:
         """What the networks get: signed radius in pixels of the level / 8, clipped to [-1, 1]."""
         long_side = self.lens.long_side / 2 ** (len(self.images) - 1 - level)
         return network_defocus(defocus(disparity, self.lens.focus, self.lens.aperture, long_side))
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """A scene as it is kept: its pictures at all levels, lowest first, both maps at full size."""
+
+    images: list[Stored]
+    truths: list[Stored]
+    disparity: Stored
+    corrupted: Stored
+    lens: SceneLens
+
+    def seen(self) -> SceneLevels:
+        """The levels that the runtime renders it at, whichever of the maps it is given.
+
+        At least one upsampling remains where there is one, or it would not learn.
+        """
+        height, width = self.disparity.shape
+        pyramid, lens = Pyramid(height, width, len(self.images) - 1), self.lens
+        aperture = lens.aperture * lens.long_side / max(height, width)  # as if the scene were a whole photo
+        both = np.stack([_as_float(self.disparity), _as_float(self.corrupted)])
+        first = first_level(pyramid, both, lens.focus, aperture) if pyramid.levels > 1 else 0
+        kept = pyramid.started_at(first)
+        disparity, corrupted = _disparities(self.disparity, kept), _disparities(self.corrupted, kept)
+        return SceneLevels(self.images[first:], self.truths[first:], disparity, corrupted, lens, first)
 
 
 class NumberedScenes(Protocol):
@@ -103,11 +130,11 @@ class SceneStore:
     def __getitem__(self, number: int) -> SceneLevels:
         file = self.folder / f"{number:06d}.npz"
         try:
-            return _read(file)
+            return _read(file).seen()
         except (FileNotFoundError, zipfile.BadZipFile, KeyError):  # none, half-written, or of an older format
             scene = random_scene((self.seed, number), self.settings, self.sources, self.truth)
-            _write(file, levels_of(scene, self.settings.levels))
-            return _read(file)
+            _write(file, _planes_of(scene, self.settings.levels))
+            return _read(file).seen()
 
 
 @dataclass(frozen=True)
@@ -196,17 +223,18 @@ class TrainingWindows(Dataset[dict[str, Any]]):
         return newest if index % self.reuse == 0 else int(rng.integers(newest))
 
     def _cut(self, rng: np.random.Generator, scene: SceneLevels) -> dict[str, Any]:
-        """Level 0 with its halo, then for each upsampling the window's place in the level below and its tensors."""
+        """The lowest level with its halo, then each upsampling's window: its place in the one below, its tensors."""
         corner = rng.integers(scene.images[0].shape[0] - self.core + 1, size=2)
         around = self.core + 2 * self.halo
         sample: dict[str, Any] = {
             "image": _window(_edged(scene.images[0], self.halo), corner, around),
             "defocus": _defocus(scene, 0, _edged(scene.disparity.filled, self.halo), corner, around),
             "blurred": _window(scene.truths[0], corner, self.core),
+            "first": scene.first,
             "steps": [],
         }
         side = self.core
-        for low in range(self.store.settings.levels):
+        for low in range(len(scene.images) - 1):
             offset = rng.integers(side - self.window + 1, size=2)
             corner, side = corner + offset, 2 * self.window
             step = {
@@ -219,6 +247,14 @@ class TrainingWindows(Dataset[dict[str, Any]]):
             step["blurred_high"] = _window(scene.truths[low + 1], corner, side)
             sample["steps"].append(step)
         return sample
+
+
+def by_levels(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Batches of training windows, one for each number of levels among them."""
+    alike: dict[int, list[dict[str, Any]]] = {}
+    for sample in samples:
+        alike.setdefault(len(sample["steps"]), []).append(sample)
+    return [default_collate(group) for group in alike.values()]
 
 
 class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
@@ -251,11 +287,15 @@ class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
 
 def levels_of(scene: Scene, levels: int) -> SceneLevels:
     """All levels of a scene, as they are stored."""
-    return SceneLevels(
+    return _planes_of(scene, levels).seen()
+
+
+def _planes_of(scene: Scene, levels: int) -> _Planes:
+    return _Planes(
         [_stored(plane, np.uint8) for plane in _pyramid(scene.sharp, levels)],
         [_stored(plane, np.uint8) for plane in _pyramid(scene.blurred, levels)],
-        _disparities(_stored(scene.disparity, np.uint16), levels),
-        _disparities(_stored(scene.corrupted, np.uint16), levels),
+        _stored(scene.disparity, np.uint16),
+        _stored(scene.corrupted, np.uint16),
         scene.lens,
     )
 
@@ -269,13 +309,16 @@ def _pyramid(picture: Array, levels: int) -> list[Array]:
     return found
 
 
-def _disparities(disparity: Stored, levels: int) -> DisparityLevels:
+def _disparities(disparity: Stored, pyramid: Pyramid) -> DisparityLevels:
     """All levels by the rules of the runtime."""
-    height, width = disparity.shape
-    pyramid, values = Pyramid(height, width, levels), disparity.astype(np.float32) / np.iinfo(disparity.dtype).max
-    below = [_stored(disparity_at_level(values, pyramid, level), np.uint16) for level in range(levels)]
+    values = _as_float(disparity)
+    below = [_stored(disparity_at_level(values, pyramid, level), np.uint16) for level in range(pyramid.levels)]
     filled = disparity_at_level(values, pyramid, 0, filled=True)
     return DisparityLevels(_stored(filled, np.uint16), [*below, disparity])
+
+
+def _as_float(disparity: Stored) -> Array:
+    return disparity.astype(np.float32) / np.iinfo(disparity.dtype).max
 
 
 def _stored(plane: Array, dtype: type[np.unsignedinteger[Any]]) -> Stored:
@@ -323,30 +366,28 @@ def _turned(rng: np.random.Generator, scene: SceneLevels) -> SceneLevels:
         turn_all(scene.disparity),
         turn_all(scene.corrupted),
         scene.lens,
+        scene.first,
     )
 
 
-def _write(file: Path, scene: SceneLevels) -> None:
+def _write(file: Path, scene: _Planes) -> None:
     """Under a temporary name first, since several workers may write."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}.partial")
-    planes: dict[str, Any] = {}
-    for level in range(len(scene.images)):
-        planes[f"image{level}"] = scene.images[level]
-        planes[f"truth{level}"] = scene.truths[level]
-    planes |= {"disparity": scene.disparity.levels[-1], "corrupted": scene.corrupted.levels[-1]}
+    planes: dict[str, Any] = {"disparity": scene.disparity, "corrupted": scene.corrupted}
+    for level, (image, truth) in enumerate(zip(scene.images, scene.truths, strict=True)):
+        planes |= {f"image{level}": image, f"truth{level}": truth}
     lens = scene.lens
     with partial.open("wb") as stream:
         np.savez(stream, lens=np.array([lens.focus, lens.aperture, lens.long_side]), **planes)
     partial.replace(file)
 
 
-def _read(file: Path) -> SceneLevels:
+def _read(file: Path) -> _Planes:
     with zipfile.ZipFile(file):  # a half-written file is told apart before numpy guesses what it may be
         pass
     with np.load(file) as stored:
         levels = sum(name.startswith("image") for name in stored.files)
         images, truths = ([stored[f"{name}{level}"] for level in range(levels)] for name in ("image", "truth"))
-        disparity, corrupted = (_disparities(stored[name], levels - 1) for name in ("disparity", "corrupted"))
         lens = SceneLens(*(float(value) for value in stored["lens"]))
-        return SceneLevels(images, truths, disparity, corrupted, lens)
+        return _Planes(images, truths, stored["disparity"], stored["corrupted"], lens)

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...runtime_ref.optics import defocus
-from ...runtime_ref.pipeline import Lens, PortraitPipeline
-from ...runtime_ref.pyramid import Pyramid, as_float, build_levels, disparity_at_level
+from ...runtime_ref.pipeline import Lens, PortraitPipeline, levels_for
+from ...runtime_ref.pyramid import as_float, build_levels, disparity_at_level
 from ...runtime_ref.report_pictures import to_bytes
 from ..rendering.baselines import Renderer, Upsampler
 from ..rendering.layered import SceneLens
@@ -187,8 +187,8 @@ class Networks:
         A level's picture is what the pipeline makes of the photo averaged down to that level: the levels below are the
         same (exactly so for sides that are multiples of 2^levels).
         """
-        images = build_levels(sharp, Pyramid.of(*sharp.shape[:2]))[:-1]
         seen = pipeline_lens(lens, sharp.shape)
+        images = build_levels(sharp, levels_for(sharp.shape, disparity, seen))[:-1]
         return [self.pipeline.render(image, disparity, seen, dtype=np.float32) for image in images]
 
 
@@ -214,9 +214,9 @@ class OtherUpsampling:
         return digest(self.networks.fingerprint, self.upsampler, code_of(self.upsampler))
 
     def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
-        pyramid = Pyramid.of(*sharp.shape[:2])
-        low = build_levels(sharp, pyramid)[0]
         seen = pipeline_lens(lens, sharp.shape)
+        pyramid = levels_for(sharp.shape, disparity, seen)
+        low = build_levels(sharp, pyramid)[0]
         blurred = self.networks.pipeline.render(low, disparity, seen, dtype=np.float32)
         if not pyramid.levels:
             return to_bytes(blurred)

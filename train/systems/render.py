@@ -77,20 +77,27 @@ class RenderSystem(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
-        """The mean of the levels' losses on one batch of windows."""
-        halo = self.blur.halo
+    def training_step(self, batches: list[dict[str, Any]], batch_idx: int) -> torch.Tensor:
+        """The mean of the levels' losses, then of the windows; `batches` are of windows with equally many levels."""
+        counts = [len(batch["image"]) for batch in batches]
+        losses = [count / sum(counts) * self._loss(batch) for count, batch in zip(counts, batches, strict=True)]
+        loss = torch.stack(losses).sum()
+        self.log("loss", loss)
+        return loss
+
+    def _loss(self, batch: dict[str, Any]) -> torch.Tensor:
+        halo, first = self.blur.halo, int(batch["first"][0])
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         blurred = _cropped(self.blur(image, batch["defocus"]), halo)
-        edges = self._edges(_cropped(batch["defocus"], halo), BAND)
+        edges = self._edges(_cropped(batch["defocus"], halo), BAND << first)
         losses = [lens_loss(blurred, batch["blurred"], _cropped(image, halo), self.loss, edges)]
-        for level, step in enumerate(batch["steps"] if self.only is not Stage.LENS_BLUR else []):
+        steps = batch["steps"] if self.only is not Stage.LENS_BLUR else []
+        for level, step in enumerate(steps, start=first):
             low = _windows(blurred, step["offset"], step["image_low"].shape[-1])
             blurred = self.upsample(step["image_high"], step["image_low"], low, step["defocus_low"])
             edges = self._edges(step["defocus_low"], BAND << level, times=2)
             losses.append(lens_loss(blurred, step["blurred_high"], step["image_high"], self.loss, edges))
-        self.log("loss", torch.stack(losses).mean())
-        self.log_dict({f"loss_level{level}": loss for level, loss in enumerate(losses)})
+        self.log_dict({f"loss_from{first}_level{level}": loss for level, loss in enumerate(losses, start=first)})
         return torch.stack(losses).mean()
 
     def _edges(self, defocus: torch.Tensor, width: int, times: int = 1) -> torch.Tensor | None:
@@ -98,13 +105,13 @@ class RenderSystem(lightning.LightningModule):
         return F.interpolate(edge_band(defocus, width), scale_factor=float(times)) if self.loss == "psnr" else None
 
     def validation_step(self, batch: dict[str, list[torch.Tensor]], batch_idx: int) -> None:
-        """PSNR of each level of a whole picture, and of what costs nothing: no blur at all, bilinear upsampling."""
+        """PSNR of a picture and of its lowest level, and of what costs nothing: no blur at all, bilinear upsampling."""
         images, truths, defocus = batch["images"], batch["truths"], batch["defocus"]
         levels = self.render(images, batch["filled"][0], defocus)
         bilinear = F.interpolate(levels[0], size=images[-1].shape[-2:], mode="bilinear", align_corners=False)
-        figures = {f"psnr_level{k}": _psnr(level, truths[k]) for k, level in enumerate(levels)}
-        figures |= {
+        figures = {
             "psnr": _psnr(levels[-1], truths[-1]),
+            "psnr_lowest": _psnr(levels[0], truths[0]),
             "psnr_unblurred": _psnr(images[-1], truths[-1]),
             "psnr_bilinear": _psnr(bilinear, truths[-1]),
         }

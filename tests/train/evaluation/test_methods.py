@@ -45,14 +45,18 @@ def test_the_pipeline_sees_the_radii_of_the_scenes_own_long_side(disparity: np.n
     np.testing.assert_allclose(radius, lens.radius(disparity), rtol=1e-5, atol=1e-6)
 
 
-def test_lower_levels_are_those_that_the_recurrence_passes_on(sharp: np.ndarray, disparity: np.ndarray) -> None:
+@pytest.mark.parametrize(("long_side", "shapes"), [(1280, [(2, 320, 3), (4, 640, 3)]), (96, [(4, 640, 3)])])
+def test_lower_levels_are_those_that_the_recurrence_passes_on(
+    sharp: np.ndarray, disparity: np.ndarray, long_side: int, shapes: list[tuple[int, ...]]
+) -> None:
+    lens = replace(LENS, long_side=long_side)  # strong and weak
     sessions = fake_sessions()
     sessions[Stage.LENS_BLUR].answer = lambda inputs: inputs["image"] * 0.5 + np.abs(inputs["defocus"]) * 0.5
     networks, upsampling = fake_networks(sessions), sessions[Stage.GUIDED_UPSAMPLING]
-    networks.render(sharp, disparity, LENS)
+    networks.render(sharp, disparity, lens)
     passed_on = [inputs["blurred_low"][0, :, 2:-2, 2:-2].transpose(1, 2, 0) for inputs in upsampling.seen]
-    levels = networks.lower_levels(sharp, disparity, LENS)
-    assert [level.shape for level in levels] == [(2, 320, 3), (4, 640, 3)]
+    levels = networks.lower_levels(sharp, disparity, lens)
+    assert [level.shape for level in levels] == shapes
     for level, expected in zip(levels, passed_on, strict=True):
         np.testing.assert_allclose(level, expected, atol=1e-6)
 

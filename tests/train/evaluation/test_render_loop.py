@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from dofkit.train.evaluation.methods import DisparityKind, Group, Unblurred
 from dofkit.train.evaluation.render import Evaluation, JudgedScene, busiest_window, evaluate
 from dofkit.train.evaluation.store import PartialStore
+from dofkit.train.rendering.layered import SceneLens
 
 from .fakes import Fake, FakeDepth, fake_networks, scene
 
@@ -108,7 +110,7 @@ def test_crops_are_kept_of_the_scenes_that_are_shown(tmp_path: Path) -> None:
 
 
 def test_networks_are_scored_level_by_level_and_others_are_not(tmp_path: Path) -> None:
-    wide = scene(shape=(4, 640))
+    wide = replace(scene(shape=(4, 640)), lens=SceneLens(focus=0.8, aperture=1.0, long_side=640))
     evaluation = evaluate([wide], [fake_networks(), Fake("fake")], FakeDepth(wide.disparity), PartialStore(tmp_path))
     assert {entry.method: len(entry.scores.levels) for entry in evaluation.entries} == {"ours": 2, "fake": 0}
     assert all(e.scores.levels[-1] == e.scores.psnr for e in evaluation.entries if e.scores.levels)

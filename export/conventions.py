@@ -13,8 +13,8 @@ CONVENTIONS = {
     "pixels of the map's own level, > 0 nearer than the focus; long_side: the unpadded photo's at that level. "
     "The networks get c / 8 clipped to [-1, 1]",
     "levels": "pad the photo at its right and bottom (repeat the edge) to a multiple of 2^n, n the least with "
-    "long_side / 2^n <= 320, or one less where n > 0 and with one less no |c| of the photo's disparity exceeds 8 pixels "
-    "at level 0 (a weak blur); a level is the root of the 2x2 mean of squares of "
+    "long_side / 2^n <= 320, or one less where n > 0 and then, too, no |c| exceeds 8 pixels at "
+    "level 0 (a weak blur); a level is the root of the 2x2 mean of squares of "
     "the one above; blur at level 0, then upsample n times. A disparity map at least twice as fine as a level gives it "
     "the mean of the values in each of the level's pixels, but for thin things. A pixel is thin where its largest "
     "(nearest) value exceeds the largest of the 3x3 means around by more than a tenth of what it exceeds the least of "

@@ -12,6 +12,7 @@ from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.data.render_samples import SceneStore, TrainingWindows, WholeScenes, levels_of
 from dofkit.train.data.scenes import EXTREME, SceneSettings, random_layers, random_lens, random_scene, seen_disparity
 from dofkit.train.data.sources import Sources, find_sources
+from dofkit.train.data.surfaces import emit
 from dofkit.train.data.textures import random_texture
 from dofkit.train.rendering.layered import Layer, SceneLens, render
 from dofkit.train.rendering.lens import to_linear
@@ -144,6 +145,19 @@ def test_a_folder_without_pictures_is_named_with_what_it_needs(tmp_path: Path) -
         find_sources([tmp_path], [], held_out=False)
     with pytest.raises(DofkitError, match=r"needs images/NAME\.jpg beside masks/NAME\.png"):
         find_sources([], [tmp_path], held_out=False)
+
+
+def test_small_clipped_spots_shine_in_half_of_the_pictures_and_large_areas_in_none() -> None:
+    picture = np.full((160, 160, 3), 0.5, np.float32)
+    picture[20:22, 20:22] = 1
+    picture[80:140, 80:140] = 1
+    light = [emit(np.random.default_rng(seed), picture) for seed in range(200)]
+    plain = [each for each in light if each[100, 100, 0] == pytest.approx(1, abs=1e-5)]  # no lamps, which dim the rest
+    spots = np.array([each[20, 20, 0] for each in plain])
+    assert len(plain) > 120
+    assert 0.35 < (spots > 1.01).mean() < 0.65
+    assert all(1.49 < spot < 7.01 for spot in spots if spot > 1.01)
+    assert all(each[10, 10, 0] == pytest.approx(to_linear(picture[10, 10])[0], abs=1e-5) for each in plain)
 
 
 @pytest.mark.parametrize("seed", range(12))

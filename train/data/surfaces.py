@@ -11,6 +11,9 @@ from .mattes import random_matte
 from .sources import Sources, read_image, read_mask
 from .textures import Rng, Size, lights, log_uniform, noise, random_texture
 
+BURNT_OUT = 0.5
+"""Share of pictures whose small clipped spots shine above 1, once and a half to seven times as bright as white."""
+
 
 def surface(rng: Rng, size: Size, sources: Sources, real: float) -> Array:
     """A picture that fills the canvas, [H, W, 3] sRGB-encoded: with probability `real` of a photo, if there are any."""
@@ -43,17 +46,20 @@ def set_apart(rng: Rng, picture: Array, alpha: Array, behind: Array) -> Array:
 
 
 def emit(rng: Rng, picture: Array) -> Array:
-    """sRGB → radiance. Small clipped spots shine above 1, and some scenes get lamps: both become discs when blurred.
+    """sRGB → radiance. In some pictures small clipped spots shine above 1, and some get lamps: both become discs when
+    blurred.
 
-    Large clipped areas (paper, sky) stay at 1, or blur would grow them as it never does in photos.
+    How bright a clipped spot was, no picture tells: in the other pictures it just reached white. Large clipped areas
+    (paper, sky) always stay at 1, or blur would grow them as it never does in photos.
     """
     light = to_linear(picture)
     clipped = picture.min(axis=2) > 0.97
-    if clipped.any():
+    excess = log_uniform(rng, 0.5, 6.0) if rng.random() < BURNT_OUT else 0.0
+    if excess and clipped.any():
         reach = max(2, picture.shape[1] // 80)
         large = np.asarray(ndimage.binary_opening(clipped[::2, ::2], np.ones((reach, reach))), bool)
         large = large.repeat(2, axis=0).repeat(2, axis=1)[: picture.shape[0], : picture.shape[1]]
-        light = light * (1 + 3 * (clipped & ~large)[..., None].astype(np.float32))
+        light = light * (1 + np.float32(excess) * (clipped & ~large)[..., None])
     if rng.random() < 0.2:
         light = light * np.float32(rng.uniform(0.1, 1)) + lights(rng, picture.shape[:2], int(rng.integers(5, 60)))
     return light.astype(np.float32)

@@ -79,15 +79,15 @@ _QUANTISED = {
     (Precision.W4, Target.COREML): _Floors(16, 26, 24, "measured depth 19.7, rendering 30.0, pipeline 28.5 dB"),
     (Precision.W8A8, Target.COREML): _Floors(19, 24, 24, "measured depth 22.9, pipeline 28.0 dB (5 photos)"),
     (Precision.MIXED, Target.COREML): _Floors(35, 46, 39, "measured depth 39.3, rendering 49.7, pipeline 42.8 dB"),
-    (Precision.W8, Target.TFLITE): _Floors(30, 53, 38, "measured depth 34.7, rendering 60.6, pipeline 43.1 dB"),
-    (Precision.DYNAMIC, Target.TFLITE): _Floors(33, 53, 39, "measured depth 37.2, rendering 57.6, pipeline 43.9 dB"),
-    (Precision.W8A8, Target.TFLITE): _Floors(18, 26, 28, "measured depth 22.7, rendering 30.3, pipeline 32.8 dB"),
-    (Precision.MIXED, Target.TFLITE): _Floors(35, 48, 36, "measured depth 39.1, rendering 52.4, pipeline 40.7 dB"),
+    (Precision.W8, Target.TFLITE): _Floors(30, 53, 38, "measured depth 34.7, rendering 59.2, pipeline 42.5 dB"),
+    (Precision.DYNAMIC, Target.TFLITE): _Floors(33, 53, 39, "measured depth 37.2, rendering 60.5, pipeline 44.2 dB"),
+    (Precision.W8A8, Target.TFLITE): _Floors(18, 26, 28, "measured depth 22.7, rendering 30.0, pipeline 33.0 dB"),
+    (Precision.MIXED, Target.TFLITE): _Floors(35, 48, 36, "measured depth 39.1, rendering 52.5, pipeline 40.3 dB"),
     (Precision.W4, Target.TFLITE): _Floors(16, 27, 23, "measured depth 20.0, rendering 31.4, pipeline 27.0 dB"),
-    (Precision.W8, Target.ONNX): _Floors(34, 54, 38, "measured depth 38.1, rendering 58.7, pipeline 42.6 dB"),
-    (Precision.DYNAMIC, Target.ONNX): _Floors(24, 35, 33, "measured depth 28.5, rendering 39.1, pipeline 38.4 dB"),
-    (Precision.W8A8, Target.ONNX): _Floors(18, 26, 28, "measured depth 22.8, rendering 30.3, pipeline 33.1 dB"),
-    (Precision.MIXED, Target.ONNX): _Floors(34, 48, 37, "measured depth 38.6, rendering 52.4, pipeline 41.3 dB"),
+    (Precision.W8, Target.ONNX): _Floors(34, 54, 38, "measured depth 38.1, rendering 59.7, pipeline 41.8 dB"),
+    (Precision.DYNAMIC, Target.ONNX): _Floors(24, 35, 32, "measured depth 28.5, rendering 38.9, pipeline 36.0 dB"),
+    (Precision.W8A8, Target.ONNX): _Floors(18, 26, 28, "measured depth 22.8, rendering 30.0, pipeline 33.4 dB"),
+    (Precision.MIXED, Target.ONNX): _Floors(34, 48, 37, "measured depth 38.6, rendering 52.5, pipeline 41.4 dB"),
 }
 
 

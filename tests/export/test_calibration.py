@@ -185,7 +185,7 @@ class Fifty(CalibrationSet):
 
     def pictures(self) -> Iterator[Picture]:
         for number in range(50):
-            pixels = np.full((60, 330, 3), 5 * number, np.uint8)
+            pixels = np.full((60, 650, 3), 5 * number, np.uint8)
             pixels[:, ::2] = 200
             self.__dict__["alive"] = self.__dict__.get("alive", 0) + 1
             self.__dict__["most"] = max(self.__dict__.get("most", 0), self.alive)

@@ -318,7 +318,7 @@ def _disparities(disparity: Stored, pyramid: Pyramid) -> DisparityLevels:
 
 
 def _as_float(disparity: Stored) -> Array:
-    return disparity.astype(np.float32) / np.float32(np.iinfo(disparity.dtype).max)
+    return disparity.astype(np.float32) * np.float32(1 / np.iinfo(disparity.dtype).max)
 
 
 def _stored(plane: Array, dtype: type[np.unsignedinteger[Any]]) -> Stored:

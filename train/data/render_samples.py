@@ -286,7 +286,7 @@ class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
 
 
 def levels_of(scene: Scene, levels: int) -> SceneLevels:
-    """All levels of a scene, as they are stored."""
+    """The levels that a scene is rendered at."""
     return _planes_of(scene, levels).seen()
 
 
@@ -317,8 +317,9 @@ def _disparities(disparity: Stored, pyramid: Pyramid) -> DisparityLevels:
     return DisparityLevels(_stored(filled, np.uint16), [*below, disparity])
 
 
-def _as_float(disparity: Stored) -> Array:
-    return disparity.astype(np.float32) * np.float32(1 / np.iinfo(disparity.dtype).max)
+def _as_float(plane: Stored) -> Array:
+    """The inverse of `_stored`, in [0, 1]."""
+    return plane.astype(np.float32) * np.float32(1 / np.iinfo(plane.dtype).max)
 
 
 def _stored(plane: Array, dtype: type[np.unsignedinteger[Any]]) -> Stored:
@@ -332,8 +333,7 @@ def _edged(plane: Stored, halo: int) -> Stored:
 def _values(plane: Stored, corner: np.ndarray, side: int) -> Array:
     """[side, side, C] in [0, 1]; only the window is converted."""
     y, x = int(corner[0]), int(corner[1])
-    part = plane[y : y + side, x : x + side].astype(np.float32)
-    return part.reshape(side, side, -1) * np.float32(1 / np.iinfo(plane.dtype).max)
+    return _as_float(plane[y : y + side, x : x + side]).reshape(side, side, -1)
 
 
 def _window(plane: Stored, corner: np.ndarray, side: int) -> torch.Tensor:

@@ -227,14 +227,14 @@ def test_photos_of_all_sets_are_scenes_at_every_level(
     photos = [*GeneratedSet.open(folder), *GeneratedSet.open(tmp_path / "more")]
     assert scenes.count == len(photos) == COUNT + 2
     for number, photo in enumerate(photos):
-        scene = scenes[number]
+        scene = scenes[number].seen()
         assert [len(image) for image in scene.images] == [16, 32]
         assert np.array_equal(scene.images[-1], np.round(photo.deep * 255))
         assert np.array_equal(scene.truths[-1], np.round(photo.shallow * 255))
-        given = scene.defocus(1, (scene.disparity.levels[1] / 65535).astype(np.float32))
+        given = scene.defocus(1, (scene.disparity[1] / 65535).astype(np.float32))
         lens = photo.lens
         assert np.allclose(given * 8, defocus(photo.disparity, 0.5, lens.aperture, lens.long_side), atol=1e-3)
-        assert np.array_equal(scenes[number + scenes.count].corrupted.levels[1], scene.corrupted.levels[1])
+        assert np.array_equal(scenes[number + scenes.count].corrupted, scenes[number].corrupted)
 
 
 def test_training_draws_from_all_photos_from_the_start(folder: Path) -> None:

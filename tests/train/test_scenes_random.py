@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.render_samples import SceneStore, TrainingWindows, WholeScenes, levels_of
+from dofkit.train.data.render_samples import SceneStore, TrainingWindows, WholeScenes
+from dofkit.train.data.scene_levels import ScenePlanes
 from dofkit.train.data.scenes import EXTREME, SceneSettings, random_layers, random_lens, random_scene, seen_disparity
 from dofkit.train.data.sources import Sources, find_sources
 from dofkit.train.data.surfaces import emit
@@ -170,11 +171,11 @@ def test_textures_fill_any_size(seed: int) -> None:
 
 def test_levels_are_means_of_light_and_the_nearest_disparity_and_defocus_is_in_pixels_of_its_level() -> None:
     scene = random_scene((0, 1), SETTINGS, Sources())
-    levels = levels_of(scene, 1)
+    levels = ScenePlanes.of(scene, 1).seen()
     assert [image.shape for image in levels.images] == [(32, 32, 3), (64, 64, 3)]
     light = np.square(scene.sharp[:2, :2, 0]).mean()  # light as the square of the encoded value, as in `halve`
     assert levels.images[0][0, 0, 0] / 255 == pytest.approx(np.sqrt(light), abs=0.51 / 255)
-    assert levels.disparity.levels[0][0, 0] / 65535 == pytest.approx(scene.disparity[:2, :2].max(), abs=1e-4)
+    assert levels.disparity[0][0, 0] / 65535 == pytest.approx(scene.disparity[:2, :2].max(), abs=1e-4)
     lens = SceneLens(focus=0.5, aperture=0.5, long_side=640)  # 8 px for all of the range, at full size
     defocus = replace(levels, lens=lens).defocus
     disparity = np.array([0, 0.5, 0.75, 1], np.float32)
@@ -185,11 +186,11 @@ def test_levels_are_means_of_light_and_the_nearest_disparity_and_defocus_is_in_p
 
 def test_a_stored_scene_is_the_one_drawn(tmp_path: Path) -> None:
     store = SceneStore(tmp_path, 0, SETTINGS, Sources())
-    drawn = levels_of(random_scene((0, 4), SETTINGS, Sources()), 1)
+    drawn = ScenePlanes.of(random_scene((0, 4), SETTINGS, Sources()), 1)
     for read in (store[4], SceneStore(tmp_path, 0, SETTINGS, Sources())[4]):
         assert np.array_equal(read.truths[1], drawn.truths[1])
-        assert np.array_equal(read.disparity.filled, drawn.disparity.filled)
-        assert np.array_equal(read.corrupted.levels[1], drawn.corrupted.levels[1])
+        assert np.array_equal(read.disparity, drawn.disparity)
+        assert np.array_equal(read.corrupted, drawn.corrupted)
         assert read.lens == drawn.lens
 
 
@@ -197,15 +198,15 @@ def test_a_scene_under_a_weak_blur_starts_a_level_higher_and_keeps_one_upsamplin
     scene = random_scene((0, 4), SceneSettings(size=64, levels=2), Sources())
     scene.disparity[0, 0], scene.corrupted[0, 0] = 0, 1  # 1280 / 40 / 2 = 16 pixels of level 1 for all of the range
     for aperture, focus, first in ((0.51, 0.0, 0), (0.5, 0.0, 1), (0.51, 0.5, 1), (1.0, 0.5, 1), (1.0, 0.4, 0)):
-        levels = levels_of(replace(scene, lens=SceneLens(focus, aperture, 1280)), 2)
+        levels = ScenePlanes.of(replace(scene, lens=SceneLens(focus, aperture, 1280)), 2).seen()
         assert levels.first == first
         assert [len(image) for image in levels.images] == [16, 32, 64][first:]
         assert [len(truth) for truth in levels.truths] == [16, 32, 64][first:]
-        assert [len(plane) for plane in levels.disparity.levels] == [16, 32, 64][first:]
-        assert len(levels.disparity.filled) == len(levels.images[0])
+        assert [len(plane) for plane in levels.disparity] == [16, 32, 64][first:]
+        assert len(levels.filled) == len(levels.images[0])
         radius = aperture * (1 - focus) * 1280 / 40 * len(levels.images[0]) / 64
         assert levels.defocus(0, np.array([1], np.float32)) == pytest.approx(min(1, radius / 8))
-    assert levels_of(replace(scene, lens=SceneLens(0.5, 0.1, 1280)), 1).first == 0
+    assert ScenePlanes.of(replace(scene, lens=SceneLens(0.5, 0.1, 1280)), 1).seen().first == 0
 
 
 def test_a_half_written_scene_is_rendered_again(tmp_path: Path) -> None:
@@ -256,15 +257,15 @@ def test_a_scene_stored_in_an_older_format_is_rendered_again(tmp_path: Path) -> 
     with np.load(tmp_path / "000001.npz") as stored:
         older = {name: stored[name] for name in stored.files if not name.startswith("corrupted")}
     np.savez(tmp_path / "000001.npz", **older)
-    assert np.array_equal(store[1].corrupted.levels[1], fresh.corrupted.levels[1])
+    assert np.array_equal(store[1].corrupted, fresh.corrupted)
 
 
 def test_whole_scenes_see_the_true_disparity_unless_told_otherwise(tmp_path: Path) -> None:
     store = SceneStore(tmp_path, 0, SETTINGS, Sources())
-    for corrupted, planes in ((False, store[0].disparity), (True, store[0].corrupted)):
-        shown = WholeScenes(store, 1, corrupted)[0]
-        for level, seen, plane in ((1, shown["defocus"][1], planes.levels[1]), (0, shown["filled"][0], planes.filled)):
-            expected = store[0].defocus(level, (plane / 65535).astype(np.float32))
+    for corrupted, at_full_size in ((False, store[0].disparity), (True, store[0].corrupted)):
+        shown, levels = WholeScenes(store, 1, corrupted)[0], store[0].seen(corrupted)
+        for level, seen, plane in ((1, shown["defocus"][1], at_full_size), (0, shown["filled"][0], levels.filled)):
+            expected = levels.defocus(level, (plane / 65535).astype(np.float32))
             assert np.allclose(seen.numpy()[0], expected, atol=1e-6)
 
 

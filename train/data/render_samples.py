@@ -3,92 +3,24 @@ again and again as random windows."""
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, default_collate
 
 from ...runtime_ref.errors import DofkitError
-from ...runtime_ref.optics import defocus, network_defocus
-from ...runtime_ref.pyramid import Pyramid, disparity_at_level, first_level, halve
-from ..rendering.layered import SceneLens, render
+from ..rendering.layered import render
 from ..rendering.lens import Array
 from .corruption import corrupt
 from .generated_set import GeneratedSet
+from .scene_levels import SceneLevels, ScenePlanes, Stored, as_float
 from .scenes import Scene, SceneSettings, Truth, random_scene
 from .sources import Sources
-
-Stored = npt.NDArray[np.unsignedinteger[Any]]
-"""A plane as it is kept: its values times the type's largest, 8 bit for pictures, 16 for disparity."""
-
-
-@dataclass(frozen=True)
-class DisparityLevels:
-    """A disparity map at every level, [H, W] of 16 bit each.
-
-    Attributes:
-        filled: of the lowest level, as the lens blur sees it.
-        levels: lowest first, as the upsampling sees them; the last is the map itself.
-    """
-
-    filled: Stored
-    levels: list[Stored]
-
-
-@dataclass(frozen=True)
-class SceneLevels:
-    """A scene at the levels that it is rendered at, lowest first.
-
-    Attributes:
-        first: which of all levels is the lowest here; 1 where the blur is weak.
-        images, truths: sharp and blurred, [H, W, 3] of 8 bit, sRGB-encoded.
-        disparity, corrupted: the true one and what a bad depth network gives.
-        lens: at full size.
-    """
-
-    images: list[Stored]
-    truths: list[Stored]
-    disparity: DisparityLevels
-    corrupted: DisparityLevels
-    lens: SceneLens
-    first: int = 0
-
-    def defocus(self, level: int, disparity: Array) -> Array:
-        """What the networks get: signed radius in pixels of the level / 8, clipped to [-1, 1]."""
-        long_side = self.lens.long_side / 2 ** (len(self.images) - 1 - level)
-        return network_defocus(defocus(disparity, self.lens.focus, self.lens.aperture, long_side))
-
-
-@dataclass(frozen=True)
-class _Planes:
-    """A scene as it is kept: its pictures at all levels, lowest first, both maps at full size."""
-
-    images: list[Stored]
-    truths: list[Stored]
-    disparity: Stored
-    corrupted: Stored
-    lens: SceneLens
-
-    def seen(self) -> SceneLevels:
-        """The levels that the runtime renders it at, whichever of the maps it is given.
-
-        At least one upsampling remains where there is one, or it would not learn.
-        """
-        height, width = self.disparity.shape
-        pyramid, lens = Pyramid(height, width, len(self.images) - 1), self.lens
-        aperture = lens.aperture * lens.long_side / max(height, width)  # as if the scene were a whole photo
-        both = np.stack([_as_float(self.disparity), _as_float(self.corrupted)])
-        first = first_level(pyramid, both, lens.focus, aperture) if pyramid.levels > 1 else 0
-        kept = pyramid.started_at(first)
-        disparity, corrupted = _disparities(self.disparity, kept), _disparities(self.corrupted, kept)
-        return SceneLevels(self.images[first:], self.truths[first:], disparity, corrupted, lens, first)
 
 
 class NumberedScenes(Protocol):
@@ -103,7 +35,7 @@ class NumberedScenes(Protocol):
     def settings(self) -> SceneSettings: ...
     @property
     def count(self) -> int | None: ...
-    def __getitem__(self, number: int, /) -> SceneLevels: ...
+    def __getitem__(self, number: int, /) -> ScenePlanes: ...
 
 
 @dataclass(frozen=True)
@@ -127,14 +59,15 @@ class SceneStore:
     def count(self) -> None:
         """There is no end of them."""
 
-    def __getitem__(self, number: int) -> SceneLevels:
+    def __getitem__(self, number: int) -> ScenePlanes:
         file = self.folder / f"{number:06d}.npz"
         try:
-            return _read(file).seen()
+            return ScenePlanes.read(file)
         except (FileNotFoundError, zipfile.BadZipFile, KeyError):  # none, half-written, or of an older format
             scene = random_scene((self.seed, number), self.settings, self.sources, self.truth)
-            _write(file, _planes_of(scene, self.settings.levels))
-            return _read(file).seen()
+            planes = ScenePlanes.of(scene, self.settings.levels)
+            planes.write(file)
+            return planes
 
 
 @dataclass(frozen=True)
@@ -170,7 +103,7 @@ class GeneratedScenes:
         """Photos in all."""
         return sum(len(found) for found in self.sets)
 
-    def __getitem__(self, number: int) -> SceneLevels:
+    def __getitem__(self, number: int) -> ScenePlanes:
         """After the last photo comes the first again."""
         number = index = number % self.count
         for found in self.sets:
@@ -180,7 +113,8 @@ class GeneratedScenes:
         photo = found[index]
         disparity = np.clip(photo.disparity, 0, 1)
         wrong = corrupt(np.random.default_rng((self.seed, number)), disparity, self.settings.unit)
-        return levels_of(Scene(photo.deep, photo.shallow, disparity, wrong, photo.lens), self.settings.levels)
+        scene = Scene(photo.deep, photo.shallow, disparity, wrong, photo.lens)
+        return ScenePlanes.of(scene, self.settings.levels)
 
 
 class TrainingWindows(Dataset[dict[str, Any]]):
@@ -210,10 +144,10 @@ class TrainingWindows(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, index))
-        scene = _turned(rng, self.store[self._number(rng, index)])
-        if rng.random() < self.store.settings.corrupted:
-            scene = replace(scene, disparity=scene.corrupted)
-        return self._cut(rng, scene)
+        planes = self.store[self._number(rng, index)]
+        turn = int(rng.integers(4)), bool(rng.integers(2)), int(rng.choice([1, -1]))  # all leave the optics as they are
+        corrupted = rng.random() < self.store.settings.corrupted
+        return self._cut(rng, planes.seen(corrupted).turned(*turn))
 
     def _number(self, rng: np.random.Generator, index: int) -> int:
         """The scene of sample `index`."""
@@ -228,7 +162,7 @@ class TrainingWindows(Dataset[dict[str, Any]]):
         around = self.core + 2 * self.halo
         sample: dict[str, Any] = {
             "image": _window(_edged(scene.images[0], self.halo), corner, around),
-            "defocus": _defocus(scene, 0, _edged(scene.disparity.filled, self.halo), corner, around),
+            "defocus": _defocus(scene, 0, _edged(scene.filled, self.halo), corner, around),
             "blurred": _window(scene.truths[0], corner, self.core),
             "first": scene.first,
             "steps": [],
@@ -240,7 +174,7 @@ class TrainingWindows(Dataset[dict[str, Any]]):
             step = {
                 "offset": torch.from_numpy(offset),
                 "image_low": _window(scene.images[low], corner, self.window),
-                "defocus_low": _defocus(scene, low, scene.disparity.levels[low], corner, self.window),
+                "defocus_low": _defocus(scene, low, scene.disparity[low], corner, self.window),
             }
             corner = 2 * corner
             step["image_high"] = _window(scene.images[low + 1], corner, side)
@@ -275,55 +209,13 @@ class WholeScenes(Dataset[dict[str, list[torch.Tensor]]]):
     def __getitem__(self, index: int) -> dict[str, list[torch.Tensor]]:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        scene, corner = self.store[index], np.zeros(2, int)
-        disparity = scene.corrupted if self.corrupted else scene.disparity
+        scene, corner = self.store[index].seen(self.corrupted), np.zeros(2, int)
         return {
             "images": [_window(image, corner, len(image)) for image in scene.images],
             "truths": [_window(truth, corner, len(truth)) for truth in scene.truths],
-            "filled": [_defocus(scene, 0, disparity.filled, corner, len(disparity.filled))],
-            "defocus": [_defocus(scene, k, d, corner, len(d)) for k, d in enumerate(disparity.levels)],
+            "filled": [_defocus(scene, 0, scene.filled, corner, len(scene.filled))],
+            "defocus": [_defocus(scene, k, d, corner, len(d)) for k, d in enumerate(scene.disparity)],
         }
-
-
-def levels_of(scene: Scene, levels: int) -> SceneLevels:
-    """The levels that a scene is rendered at."""
-    return _planes_of(scene, levels).seen()
-
-
-def _planes_of(scene: Scene, levels: int) -> _Planes:
-    return _Planes(
-        [_stored(plane, np.uint8) for plane in _pyramid(scene.sharp, levels)],
-        [_stored(plane, np.uint8) for plane in _pyramid(scene.blurred, levels)],
-        _stored(scene.disparity, np.uint16),
-        _stored(scene.corrupted, np.uint16),
-        scene.lens,
-    )
-
-
-def _pyramid(picture: Array, levels: int) -> list[Array]:
-    """All levels, lowest first, by the rule of the runtime for pictures."""
-    found = [picture]
-    for _ in range(levels):
-        height, width = found[0].shape[:2]
-        found.insert(0, halve(found[0], (height // 2, width // 2)))
-    return found
-
-
-def _disparities(disparity: Stored, pyramid: Pyramid) -> DisparityLevels:
-    """All levels by the rules of the runtime."""
-    values = _as_float(disparity)
-    below = [_stored(disparity_at_level(values, pyramid, level), np.uint16) for level in range(pyramid.levels)]
-    filled = disparity_at_level(values, pyramid, 0, filled=True)
-    return DisparityLevels(_stored(filled, np.uint16), [*below, disparity])
-
-
-def _as_float(plane: Stored) -> Array:
-    """The inverse of `_stored`, in [0, 1]."""
-    return plane.astype(np.float32) * np.float32(1 / np.iinfo(plane.dtype).max)
-
-
-def _stored(plane: Array, dtype: type[np.unsignedinteger[Any]]) -> Stored:
-    return np.round(plane * np.iinfo(dtype).max).astype(dtype)
 
 
 def _edged(plane: Stored, halo: int) -> Stored:
@@ -333,7 +225,7 @@ def _edged(plane: Stored, halo: int) -> Stored:
 def _values(plane: Stored, corner: np.ndarray, side: int) -> Array:
     """[side, side, C] in [0, 1]; only the window is converted."""
     y, x = int(corner[0]), int(corner[1])
-    return _as_float(plane[y : y + side, x : x + side]).reshape(side, side, -1)
+    return as_float(plane[y : y + side, x : x + side]).reshape(side, side, -1)
 
 
 def _window(plane: Stored, corner: np.ndarray, side: int) -> torch.Tensor:
@@ -344,50 +236,3 @@ def _window(plane: Stored, corner: np.ndarray, side: int) -> torch.Tensor:
 def _defocus(scene: SceneLevels, level: int, disparity: Stored, corner: np.ndarray, side: int) -> torch.Tensor:
     """[1, side, side] in [-1, 1]."""
     return torch.from_numpy(scene.defocus(level, _values(disparity, corner, side)).reshape(1, side, side))
-
-
-def _turned(rng: np.random.Generator, scene: SceneLevels) -> SceneLevels:
-    """One of the eight flips and quarter turns, red and blue swapped or not: all leave the optics as they are.
-
-    The planes are views: nothing is copied before a window is cut.
-    """
-    quarter, mirror, colours = int(rng.integers(4)), bool(rng.integers(2)), int(rng.choice([1, -1]))
-
-    def turn(plane: Stored) -> Stored:
-        turned = np.rot90(plane, quarter)[:, :: -1 if mirror else 1]
-        return turned[..., ::colours] if plane.ndim == 3 else turned
-
-    def turn_all(disparity: DisparityLevels) -> DisparityLevels:
-        return DisparityLevels(turn(disparity.filled), [turn(level) for level in disparity.levels])
-
-    return SceneLevels(
-        [turn(image) for image in scene.images],
-        [turn(truth) for truth in scene.truths],
-        turn_all(scene.disparity),
-        turn_all(scene.corrupted),
-        scene.lens,
-        scene.first,
-    )
-
-
-def _write(file: Path, scene: _Planes) -> None:
-    """Under a temporary name first, since several workers may write."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    planes: dict[str, Any] = {"disparity": scene.disparity, "corrupted": scene.corrupted}
-    for level, (image, truth) in enumerate(zip(scene.images, scene.truths, strict=True)):
-        planes |= {f"image{level}": image, f"truth{level}": truth}
-    lens = scene.lens
-    with partial.open("wb") as stream:
-        np.savez(stream, lens=np.array([lens.focus, lens.aperture, lens.long_side]), **planes)
-    partial.replace(file)
-
-
-def _read(file: Path) -> _Planes:
-    with zipfile.ZipFile(file):  # a half-written file is told apart before numpy guesses what it may be
-        pass
-    with np.load(file) as stored:
-        levels = sum(name.startswith("image") for name in stored.files)
-        images, truths = ([stored[f"{name}{level}"] for level in range(levels)] for name in ("image", "truth"))
-        lens = SceneLens(*(float(value) for value in stored["lens"]))
-        return _Planes(images, truths, stored["disparity"], stored["corrupted"], lens)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...runtime_ref.optics import defocus
-from ...runtime_ref.pipeline import Lens, PortraitPipeline, levels_for
+from ...runtime_ref.pipeline import PortraitPipeline, levels_for
 from ...runtime_ref.pyramid import as_float, build_levels, disparity_at_level
 from ...runtime_ref.report_pictures import to_bytes
 from ..rendering.baselines import Renderer, Upsampler
@@ -117,14 +117,6 @@ def _is_text(line: ast.AST) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
-def pipeline_lens(lens: SceneLens, shape: tuple[int, ...]) -> Lens:
-    """A scene's lens for a picture [H, W, …]: the pipeline knows the picture's own long side only.
-
-    The blur is aperture · long_side / 40 for a disparity difference of 1, so the aperture takes up the difference.
-    """
-    return Lens(lens.focus, lens.aperture * lens.long_side / max(shape[:2]))
-
-
 @dataclass(frozen=True)
 class Unblurred:
     """The photo as it is: what must be beaten. It sees no disparity, so it is scored once."""
@@ -179,7 +171,7 @@ class Networks:
     kinds: tuple[DisparityKind, ...] = ALL
 
     def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
-        return self.pipeline.render(sharp, disparity, pipeline_lens(lens, sharp.shape))
+        return self.pipeline.render(sharp, disparity, lens.alone(sharp))
 
     def lower_levels(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> list[Array]:
         """The recurrence's pictures below the top, lowest first, [h, w, 3] in [0, 1].
@@ -187,7 +179,7 @@ class Networks:
         A level's picture is what the pipeline makes of the photo averaged down to that level: the levels below are the
         same (exactly so for sides that are multiples of 2^levels).
         """
-        seen = pipeline_lens(lens, sharp.shape)
+        seen = lens.alone(sharp)
         images = build_levels(sharp, levels_for(sharp.shape, disparity, seen))[:-1]
         return [self.pipeline.render(image, disparity, seen, dtype=np.float32) for image in images]
 
@@ -214,7 +206,7 @@ class OtherUpsampling:
         return digest(self.networks.fingerprint, self.upsampler, code_of(self.upsampler))
 
     def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
-        seen = pipeline_lens(lens, sharp.shape)
+        seen = lens.alone(sharp)
         pyramid = levels_for(sharp.shape, disparity, seen)
         low = build_levels(sharp, pyramid)[0]
         blurred = self.networks.pipeline.render(low, disparity, seen, dtype=np.float32)

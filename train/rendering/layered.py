@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...runtime_ref.optics import defocus
+from ...runtime_ref.pipeline import Lens
 from .lens import Array, disc_spectrum, from_spectrum, spectrum
 
 RADIUS_STEP = 1.5
@@ -51,6 +54,13 @@ class SceneLens:
     def radius(self, disparity: Array) -> Array:
         """Radius of the circle of confusion in pixels, ≥ 0, of `disparity`'s shape."""
         return np.abs(defocus(disparity, self.focus, self.aperture, self.long_side))
+
+    def alone(self, picture: npt.NDArray[Any]) -> Lens:
+        """The same lens for a picture [H, W, …] taken by itself: the pipeline knows no other long side than its own.
+
+        The blur is aperture · long_side / 40 for a disparity difference of 1, so the aperture takes up the difference.
+        """
+        return Lens(self.focus, self.aperture * self.long_side / max(picture.shape[:2]))
 
 
 def render(layers: Sequence[Layer], lens: SceneLens) -> Array:

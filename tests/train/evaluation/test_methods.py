@@ -19,7 +19,6 @@ from dofkit.train.evaluation.methods import (
     OtherUpsampling,
     Unblurred,
     code_of,
-    pipeline_lens,
 )
 from dofkit.train.rendering.layered import SceneLens
 
@@ -38,9 +37,9 @@ def disparity() -> np.ndarray:
     return np.random.default_rng(1).random(LONG[:2]).astype(np.float32)
 
 
-def test_the_pipeline_sees_the_radii_of_the_scenes_own_long_side(disparity: np.ndarray) -> None:
+def test_the_pipeline_sees_the_radii_of_the_scenes_own_long_side(sharp: np.ndarray, disparity: np.ndarray) -> None:
     lens = SceneLens(focus=0.4, aperture=0.5, long_side=900)
-    seen = pipeline_lens(lens, LONG)
+    seen = lens.alone(sharp)
     radius = np.abs(defocus(disparity, seen.focus, seen.aperture, 1280))
     np.testing.assert_allclose(radius, lens.radius(disparity), rtol=1e-5, atol=1e-6)
 

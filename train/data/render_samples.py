@@ -18,7 +18,7 @@ from ..rendering.layered import render
 from ..rendering.lens import Array
 from .corruption import corrupt
 from .generated_set import GeneratedSet
-from .scene_levels import SceneLevels, ScenePlanes, Stored, as_float
+from .scene_levels import SceneLevels, ScenePlanes, Stored, restored
 from .scenes import Scene, SceneSettings, Truth, random_scene
 from .sources import Sources
 
@@ -225,7 +225,7 @@ def _edged(plane: Stored, halo: int) -> Stored:
 def _values(plane: Stored, corner: np.ndarray, side: int) -> Array:
     """[side, side, C] in [0, 1]; only the window is converted."""
     y, x = int(corner[0]), int(corner[1])
-    return as_float(plane[y : y + side, x : x + side]).reshape(side, side, -1)
+    return restored(plane[y : y + side, x : x + side]).reshape(side, side, -1)
 
 
 def _window(plane: Stored, corner: np.ndarray, side: int) -> torch.Tensor:

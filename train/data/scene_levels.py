@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtime_ref.optics import defocus, network_defocus
-from ...runtime_ref.pyramid import Pyramid, disparity_at_level, first_level, halve
+from ...runtime_ref.pyramid import Pyramid, build_levels, disparity_at_level, first_level
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .scenes import Scene
@@ -78,9 +78,10 @@ class ScenePlanes:
     @classmethod
     def of(cls, scene: Scene, levels: int) -> ScenePlanes:
         """A scene of so many levels above the lowest."""
+        pyramid = Pyramid(*scene.disparity.shape, levels=levels)
         return cls(
-            [_stored(plane, np.uint8) for plane in _pyramid(scene.sharp, levels)],
-            [_stored(plane, np.uint8) for plane in _pyramid(scene.blurred, levels)],
+            [_stored(plane, np.uint8) for plane in build_levels(scene.sharp, pyramid)],
+            [_stored(plane, np.uint8) for plane in build_levels(scene.blurred, pyramid)],
             _stored(scene.disparity, np.uint16),
             _stored(scene.corrupted, np.uint16),
             scene.lens,
@@ -93,9 +94,9 @@ class ScenePlanes:
         """
         pyramid, lens = Pyramid(*self.disparity.shape, levels=len(self.images) - 1), self.lens.alone(self.disparity)
         ends = np.array([end(plane) for plane in (self.disparity, self.corrupted) for end in (np.min, np.max)])
-        first = first_level(pyramid, as_float(ends), lens.focus, lens.aperture) if pyramid.levels > 1 else 0
+        first = first_level(pyramid, restored(ends), lens.focus, lens.aperture) if pyramid.levels > 1 else 0
         kept, chosen = pyramid.started_at(first), self.corrupted if corrupted else self.disparity
-        values = as_float(chosen)
+        values = restored(chosen)
         below = [_stored(disparity_at_level(values, kept, level), np.uint16) for level in range(kept.levels)]
         filled = _stored(disparity_at_level(values, kept, 0, filled=True), np.uint16)
         return SceneLevels(self.images[first:], self.truths[first:], filled, [*below, chosen], self.lens, first)
@@ -130,19 +131,10 @@ class ScenePlanes:
             return cls(images, truths, stored["disparity"], stored["corrupted"], lens)
 
 
-def as_float(plane: Stored) -> Array:
+def restored(plane: Stored) -> Array:
     """What a plane stands for, in [0, 1]."""
     return plane.astype(np.float32) * np.float32(1 / np.iinfo(plane.dtype).max)
 
 
 def _stored(plane: Array, dtype: type[np.unsignedinteger[Any]]) -> Stored:
     return np.round(plane * np.iinfo(dtype).max).astype(dtype)
-
-
-def _pyramid(picture: Array, levels: int) -> list[Array]:
-    """All levels, lowest first, by the rule of the runtime for pictures."""
-    found = [picture]
-    for _ in range(levels):
-        height, width = found[0].shape[:2]
-        found.insert(0, halve(found[0], (height // 2, width // 2)))
-    return found

@@ -18,6 +18,11 @@ class MissingExtraError(DofkitError):
     """An optional stack is not installed; the text names the pip command that installs it."""
 
 
+def first_line(error: Exception) -> str:
+    """What a library says of its error, for an error of one line: the first that is not empty, or else its kind."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+
+
 def ensure_installed(package: str, extra: str, purpose: str) -> None:
     """Say in one line which extra brings `package` if it is not installed; it is not imported.
 

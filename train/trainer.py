@@ -24,7 +24,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.errors import DofkitError, first_line
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -228,7 +228,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds: pickle, zip, end of file
-        raise DofkitError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to start anew") from error
+        raise DofkitError(f"{path} cannot be read ({first_line(error)}); delete it to start anew") from error
 
 
 def _silence_lightning() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import DofkitError, require
+from ..errors import DofkitError, first_line, require
 from ..mil import ColorSpace, Feature, MLProgram
 from ..quiet import silence
 from ..stage import OUTPUTS, Stage
@@ -59,8 +59,9 @@ class CoreMLSession:
                     str(package), compute_units=ct.ComputeUnit[unit.value], function_name=function
                 )
             except Exception as error:  # Core ML's errors arrive as RuntimeError with its text
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise DofkitError(f"Core ML cannot load {package} ({reason}); export the bundle again") from error
+                raise DofkitError(
+                    f"Core ML cannot load {package} ({first_line(error)}); export the bundle again"
+                ) from error
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         """Compute the stage; see `Session.run`. Images are rounded to 8 bits on the way, as in an app."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DofkitError, require
+from ..errors import DofkitError, first_line, require
 from ..stage import OUTPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
@@ -32,9 +32,8 @@ class OnnxSession:
         try:
             self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own error classes share no public base
-            reason = str(error).splitlines()[0]
             engine = "ONNX Runtime" if optimised else "ONNX Runtime without optimisations"
-            raise DofkitError(f"{engine} cannot open {model} ({reason}); export the bundle again") from error
+            raise DofkitError(f"{engine} cannot open {model} ({first_line(error)}); export the bundle again") from error
         self._stage, self._model, self._threads, self._optimised = stage, model, threads, optimised
         self._output = OUTPUTS[stage].name
         self.runtime = f"ONNX Runtime {ort.__version__}" + ("" if optimised else ", unoptimised")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DofkitError, require
+from ..errors import DofkitError, first_line, require
 from ..quiet import silence
 from ..stage import OUTPUTS, Stage
 
@@ -28,8 +28,7 @@ class TFLiteSession:
                 self._interpreter.allocate_tensors()
                 self._runner = self._interpreter.get_signature_runner(stage.value)
         except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise DofkitError(f"LiteRT cannot open {model} ({reason}); export the bundle again") from error
+            raise DofkitError(f"LiteRT cannot open {model} ({first_line(error)}); export the bundle again") from error
         self._output = OUTPUTS[stage].name
         self.runtime = f"LiteRT {getattr(package, '__version__', '')}".strip()
 

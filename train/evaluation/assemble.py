@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ...runtime_ref.bundle import file_sha256
-from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.errors import DofkitError, first_line
 from ...runtime_ref.pipeline import PortraitPipeline
 from ...runtime_ref.stage import Stage
 from ..rendering.baselines import CLASSICAL, UPSAMPLERS
@@ -197,6 +197,7 @@ def load_direct(file: Path) -> DirectBlurNet:
         network = DirectBlurNet(DirectBlurConfig(**values))
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DofkitError(f"{file} holds no direct regression network ({reason}); give the file of one") from error
+        raise DofkitError(
+            f"{file} holds no direct regression network ({first_line(error)}); give the file of one"
+        ) from error
     return network.eval()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.errors import DofkitError, first_line
 from .depth_encoders import MobileEncoder, ResNet50Encoder, conv_bn_relu
 from .filters import twice
 
@@ -136,7 +136,6 @@ def load_imagenet(encoder: ResNet50Encoder, path: Path) -> None:
         kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(("layer4.", "fc."))}
         encoder.load_state_dict(kept)
     except Exception as error:  # torch.load raises many kinds: pickle, zip, end of file
-        reason = str(error).splitlines()[0]
         raise DofkitError(
-            f"{path} is no torchvision ResNet-50 state dict ({reason}); download resnet50 again"
+            f"{path} is no torchvision ResNet-50 state dict ({first_line(error)}); download resnet50 again"
         ) from error

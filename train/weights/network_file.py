@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.errors import DofkitError, first_line
 from ...runtime_ref.files import write_file
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -63,9 +63,8 @@ class NetworkFile:
             network = build(json.loads(metadata["config"]))
             network.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
             raise DofkitError(
-                f"{path} does not fit its network ({reason}); it was written by another version"
+                f"{path} does not fit its network ({first_line(error)}); it was written by another version"
             ) from error
         return network.eval()
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DofkitError, require
+from ...errors import DofkitError, first_line, require
 from ...quiet import silence
 from ...stage import OUTPUTS, Stage
 from ..opinions import Opinion, OpinionUnavailableError
@@ -73,5 +73,4 @@ def _open(interpreter: Any, kernels: Any, stage: Stage, model: Path, threads: in
             opened = interpreter(model_path=str(model), num_threads=threads, experimental_op_resolver_type=kernels)
             return InterpreterSession(stage, opened, runtime)
     except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DofkitError(f"{runtime} cannot open {model} ({reason}); export the bundle again") from error
+        raise DofkitError(f"{runtime} cannot open {model} ({first_line(error)}); export the bundle again") from error

@@ -93,14 +93,16 @@ class LensBlurNet(nn.Module):
         halo: pixels around a tile that its core's values can depend on.
         align: H, W and tile origins are multiples of this (context and hidden surface run at half resolution).
         exact: layers that exports leave in floats at every precision. The weights by which hidden surfaces grow span
-            four orders of magnitude, and 8 bits keep none but the largest (58 dB became 41). Of all six the results
-            are divided by one another, and none takes long.
+            four orders of magnitude, and 8 bits keep none but the largest (58 dB became 41). The first head tells white
+            from nearly white by small differences of large weights (60 dB became 49). The others' results are divided
+            by one another. None takes long.
     """
 
     halo: int = 20
     align: int = 2
     exact: tuple[str, ...] = (
-        "unmixing.around", "hidden.beside", "hidden.grow", "source.out", "correction.out", "visibility"
+        "unmixing.around", "hidden.beside", "hidden.grow",
+        "source.local", "source.out", "correction.out", "visibility",
     )  # fmt: skip
     rise: torch.Tensor
     start: torch.Tensor

@@ -24,7 +24,7 @@ from dofkit.train.networks import LensBlurNet
 from dofkit.train.session import default_plan
 
 PLAN = default_plan(tile=48, depth_size=128)
-KEPT = ("context.2", "source.local")
+KEPT = ("context.2", "correction.local")
 EXACT = LensBlurNet.exact  # no precision quantises these
 WRITTEN = (Precision.FP32, Precision.FP16, Precision.W8, Precision.DYNAMIC, Precision.W8A8, Precision.MIXED)
 

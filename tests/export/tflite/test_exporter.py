@@ -29,7 +29,7 @@ from dofkit.train.session import default_plan
 from .conftest import Convert, Converted
 
 PLAN = default_plan(tile=48, depth_size=128)
-KEPT = ("context.2", "source.local")
+KEPT = ("context.2", "correction.local")
 EXACT = LensBlurNet.exact  # no precision quantises these
 WRITTEN = (
     Precision.FP32,
@@ -112,7 +112,7 @@ def test_the_stored_weights_are_proven_in_every_precision(
     for entry in written[1].values():
         assert len(entry.layers) == 18
         assert entry.weight_problems == ()
-    assert written[1][Precision.W8].storage == "w8, 12 of 18 layers"
+    assert written[1][Precision.W8].storage == "w8, 11 of 18 layers"
 
 
 def test_mixed_keeps_the_recipes_layers(

@@ -63,10 +63,21 @@ def quantise_activations(model: Any, ranges: Ranges, kept: Sequence[str] = ()) -
     int8 = optimise.OpLinearQuantizerConfig(mode="linear", dtype="int8")
     config = optimise.OptimizationConfig()
     config.set_op_type("conv", int8)
-    for name in kept:
-        config.set_op_name(name, None)  # pyright: ignore[reportArgumentType]  # it means: leave it
+    for operation in _operations_of(model, kept):
+        config.set_op_name(operation, None)  # pyright: ignore[reportArgumentType]  # it means: leave it
     with quietly(), _measured(ranges):
         return optimise.linear_quantize_activations(model, config, sample_data=[])
+
+
+def _operations_of(model: Any, results: Sequence[str]) -> list[str]:
+    """coremltools' own names of the operations with these results: where a result is var_7, its operation is op_7."""
+    [function] = model.get_spec().mlProgram.functions.values()
+    [block] = function.block_specializations.values()
+    return [
+        operation.attributes["name"].immediateValue.tensor.strings.values[0]
+        for operation in block.operations
+        if any(output.name in results for output in operation.outputs)
+    ]
 
 
 @contextmanager

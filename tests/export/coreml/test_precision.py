@@ -17,6 +17,7 @@ from dofkit.runtime_ref.mil.program import TensorType
 from dofkit.runtime_ref.sessions.mil import MilSession
 from dofkit.runtime_ref.stage import Stage
 from dofkit.runtime_ref.target import Precision
+from dofkit.train.networks.lens_blur import LensBlurNet
 
 from .conftest import Export
 
@@ -112,3 +113,12 @@ def test_w8a8_quantises_the_inputs_of_convolutions(export_stages: Export, golden
     assert entry.operators["dequantize"] >= entry.operators["quantize"]
     output = MilSession(UP, folder / entry.path).run(golden.inputs(UP))
     assert math.inf > metrics.psnr(golden.output(UP), output) > 30
+
+
+def test_a_mixed_model_rounds_no_activation_of_the_layers_it_leaves(export_stages: Export) -> None:
+    class EveryLayer:
+        def kept(self, stage: Stage) -> frozenset[str]:
+            return frozenset(name.rpartition(".")[0] for name in LensBlurNet().state_dict())
+
+    _, (entry,) = export_stages(BLUR, precisions=(Precision.MIXED,), recipe=EveryLayer())
+    assert entry.operators.get("quantize", 0) == 0

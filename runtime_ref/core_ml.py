@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from . import metrics
 from .bundle import Bundle, ModelEntry, TensorEntry
+from .errors import first_line
 from .golden import GoldenArrays
 from .mil import Feature, MLProgram
 from .pipeline import from_network
@@ -70,8 +71,7 @@ def _on_unit(
         session = CoreMLSession(model.stage, bundle.path(model.path), model.function, unit)
         values = list(_measured(bundle, model, session, golden))
     except Exception as error:  # Core ML's errors arrive as RuntimeError with its text
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return ParityResult(Target.COREML, precision, scope, Verdict.FAIL, reason=reason)
+        return ParityResult(Target.COREML, precision, scope, Verdict.FAIL, reason=first_line(error))
     worst = {name: metrics.worst(name, [value[name] for value in values]) for name in values[0]}
     limits = tolerance(model.stage.value, model.precision, model.target, model.has_buffers)
     broken = limits.violations(worst)

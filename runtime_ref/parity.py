@@ -20,7 +20,7 @@ from .cases import Case, golden_cases
 from .core_ml import core_ml_problems, core_ml_rows
 from .diagnosis.effects import input_effect
 from .diagnosis.explain import Reference, explain
-from .errors import DofkitError, MissingExtraError
+from .errors import DofkitError, MissingExtraError, first_line
 from .golden import GoldenArrays
 from .optics import defocus
 from .pipeline import Array, Lens, PortraitPipeline, from_network
@@ -177,8 +177,7 @@ class _VariantCheck:
         except (MissingExtraError, OpinionUnavailableError) as error:
             return self._result(scope, Verdict.NOT_RUN, reason=str(error))
         except Exception as error:  # every runtime raises classes of its own
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            return self._result(scope, Verdict.FAIL, reason=reason)
+            return self._result(scope, Verdict.FAIL, reason=first_line(error))
         names = dict.fromkeys(name for _, values in measured for name in values)
         worst = {n: metrics.worst(n, [values[n] for _, values in measured if n in values]) for n in names}
         limits = scope.limits(self._gate.tolerances)
@@ -269,7 +268,7 @@ class _VariantCheck:
                 None if self._gate.reference is None else self._gate.reference(),
             )
         except Exception as error:  # a diagnosis that fails must not hide the failure that it was to explain
-            return (f"the diagnosis itself stopped: {(str(error).splitlines() or [type(error).__name__])[0]}",)
+            return (f"the diagnosis itself stopped: {first_line(error)}",)
 
     def _declared_problems(self, scope: _Scope) -> list[str]:
         """What is wrong before anything is computed: stored weights, and the declarations of a Core ML package."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from ..errors import DofkitError
+from ..errors import DofkitError, first_line
 from ..files import check_folder, read_file, write_file
 from .colour_modes import rgb_pixels
 from .exif import HEADER, exif_for, orientation_of, oriented
@@ -205,4 +205,4 @@ def _xmp_packet(image: Image.Image) -> bytes | None:
 
 def _line(error: Exception) -> str:
     """The first line of an error's text, or its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return first_line(error).rstrip(".")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DofkitError, require
+from ...errors import DofkitError, first_line, require
 from ...stage import OUTPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
@@ -24,9 +24,8 @@ class OnnxReferenceSession:
         try:
             self._evaluator = reference.ReferenceEvaluator(str(model))
         except Exception as error:  # protobuf's errors, and those of unknown operators
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             engine = "onnx's reference evaluator"
-            raise DofkitError(f"{engine} cannot open {model} ({reason}); export the bundle again") from error
+            raise DofkitError(f"{engine} cannot open {model} ({first_line(error)}); export the bundle again") from error
         self._output = OUTPUTS[stage].name
         self.runtime = f"onnx {onnx.__version__} reference evaluator"
 

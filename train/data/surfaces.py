@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...runtime_ref.pyramid import resize
@@ -11,7 +12,7 @@ from .mattes import random_matte
 from .sources import Sources, read_image, read_mask
 from .textures import Rng, Size, lights, log_uniform, noise, random_texture
 
-BURNT_OUT = 0.5
+BURNT_OUT = 1 / 3
 """Share of pictures whose small clipped spots shine above 1, once and a half to seven times as bright as white."""
 
 
@@ -50,19 +51,23 @@ def emit(rng: Rng, picture: Array) -> Array:
     blurred.
 
     How bright a clipped spot was, no picture tells: in the other pictures it just reached white. Large clipped areas
-    (paper, sky) always stay at 1, or blur would grow them as it never does in photos.
+    (paper, cloth, sky) always stay at 1, or blur would grow them as it never does in photos.
     """
     light = to_linear(picture)
-    clipped = picture.min(axis=2) > 0.97
     excess = log_uniform(rng, 0.5, 6.0) if rng.random() < BURNT_OUT else 0.0
-    if excess and clipped.any():
-        reach = max(2, picture.shape[1] // 80)
-        large = np.asarray(ndimage.binary_opening(clipped[::2, ::2], np.ones((reach, reach))), bool)
-        large = large.repeat(2, axis=0).repeat(2, axis=1)[: picture.shape[0], : picture.shape[1]]
-        light = light * (1 + np.float32(excess) * (clipped & ~large)[..., None])
+    if excess:
+        light = light * (1 + np.float32(excess) * _spots(picture.min(axis=2) > 0.97)[..., None])
     if rng.random() < 0.2:
         light = light * np.float32(rng.uniform(0.1, 1)) + lights(rng, picture.shape[:2], int(rng.integers(5, 60)))
     return light.astype(np.float32)
+
+
+def _spots(clipped: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What of `clipped` [H, W] belongs to no large area: neither its inside nor its rim, however thin that runs out."""
+    reach = max(2, clipped.shape[1] // 80)
+    inside = np.asarray(ndimage.binary_opening(clipped[::2, ::2], np.ones((reach, reach))), bool)
+    areas = np.asarray(ndimage.label(clipped)[0])  # pyright: ignore[reportIndexIssue]
+    return clipped & ~np.isin(areas, np.unique(areas[::2, ::2][inside]))
 
 
 def sheet(rng: Rng, size: Size, depth: float, room: tuple[float, float]) -> Array:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.scene_set import PLANES, SceneSet, SetSettings, fingerprint, write_scenes, write_sheet
+from dofkit.train.data.scene_set import SceneRecord, SceneSet, SetSettings, fingerprint, write_scenes, write_sheet
 from dofkit.train.data.scenes import SceneSettings, random_scene
 from dofkit.train.data.sources import Sources
 
@@ -32,8 +32,8 @@ def test_a_set_holds_the_scenes_that_its_seed_draws(folder: Path) -> None:
     assert len(scenes) == 2
     for number, scene in enumerate(scenes):
         drawn = random_scene((3, number), SceneSettings(size=48, levels=1, whole=True), NO_FILES)
-        assert scene.lens == scenes.lens(number) == drawn.lens
-        for name, bits in PLANES.items():
+        assert scene.lens == drawn.lens
+        for name, bits in SceneRecord.PLANES.items():
             read, made = getattr(scene, name), getattr(drawn, name)
             assert read.dtype == np.float32
             assert read.shape == made.shape

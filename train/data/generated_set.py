@@ -10,9 +10,8 @@ the same: `SceneLens(0.5, s, 40 · 2L)` gives s · c again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -21,7 +20,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.bundle import file_sha256
-from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.files import write_file
 from ...runtime_ref.optics import LONG_SIDE_PER_RADIUS
 from ...runtime_ref.pyramid import resize
@@ -31,10 +29,8 @@ from ..rendering.depth_colours import depth_colours
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from ..weights.generator import FILE
-from .picture_set import SetOptions, SetRecord, contact_sheet, picture_file, png, read_png, resumed
+from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
 
-PLANES = {"images": 8, "shallow": 8, "disparity": 16}
-"""The folders of a set, and the bits of a value in their files."""
 FOCUS = 0.5
 """Disparity of defocus 0."""
 STEPS = 65534
@@ -81,9 +77,16 @@ class GeneratedRecord(SetRecord):
 
     FILE: ClassVar[str] = "samples.json"
     HOLDS: ClassVar[str] = "generated photos"
+    ONE: ClassVar[str] = "photo"
+    PLANES: ClassVar[Mapping[str, int]] = {"images": 8, "shallow": 8, "disparity": 16}
+    COMMAND: ClassVar[str] = "dofkit generate argan"
 
     settings: GeneratedSettings
     samples: dict[int, RecordedScale] = Field(default_factory=dict)
+
+    @property
+    def finished(self) -> Collection[int]:
+        return self.samples.keys()
 
 
 @dataclass(frozen=True)
@@ -108,61 +111,26 @@ class GeneratedPhoto:
         return _picture(depth_colours(torch.from_numpy((self.disparity - FOCUS) * 2)[None, None]))
 
 
-@dataclass(frozen=True)
-class GeneratedSet:
-    """The finished photos of a folder, in the order of their numbers.
-
-    Attributes:
-        folder: where they lie.
-        record: what its `samples.json` says.
-    """
-
-    folder: Path
-    record: GeneratedRecord
+class GeneratedSet(PictureSet[GeneratedRecord, GeneratedPhoto]):
+    """The finished photos of a folder."""
 
     @classmethod
     def open(cls, folder: Path) -> GeneratedSet:
-        """The set of a folder; pictures are read only when asked for.
+        """The set of a folder.
 
         Raises:
             DofkitError: the folder holds no set, none that this version reads, or no finished photo.
         """
-        found = cls(folder, GeneratedRecord.read(folder))
-        if not found.numbers:
-            raise DofkitError(f"{folder}: no photo of the set is finished; run `dofkit generate argan` again")
-        return found
+        return cls(folder, GeneratedRecord.read(folder))
 
-    @cached_property
-    def numbers(self) -> list[int]:
-        """Of the finished photos."""
-        return sorted(self.record.samples)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> GeneratedPhoto:
-        """A photo.
-
-        Raises:
-            DofkitError: a file is missing, broken, or of another size or kind than the set says.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        number = self.numbers[index]
+    def of(self, number: int) -> GeneratedPhoto:
         lens = SceneLens(FOCUS, self.record.samples[number].scale, self.record.settings.long_side)
-        deep, shallow = (self._plane(name, number) for name in ("images", "shallow"))
+        deep, shallow = (self.plane(name, number) for name in ("images", "shallow"))
         return GeneratedPhoto(deep, shallow, self.disparity(number), lens)
-
-    def __iter__(self) -> Iterator[GeneratedPhoto]:
-        return (self[index] for index in range(len(self)))
 
     def disparity(self, number: int) -> Array:
         """Disparity [S, S] of the photo of this number."""
-        return (self._plane("disparity", number) * np.float32(STEPS + 1) - 1) * np.float32(1 / STEPS)
-
-    def _plane(self, name: str, number: int) -> Array:
-        side = self.record.settings.size
-        return read_png(picture_file(self.folder, name, number), PLANES[name], side, GeneratedRecord)
+        return (self.plane("disparity", number) * np.float32(STEPS + 1) - 1) * np.float32(1 / STEPS)
 
 
 def write_generated(
@@ -184,7 +152,7 @@ def write_generated(
     Raises:
         DofkitError: the folder holds a set of other settings, or cannot be written.
     """
-    record = resumed(GeneratedRecord(settings=settings), folder, PLANES)
+    record = resumed(GeneratedRecord(settings=settings), folder)
     missing = [number for number in range(count) if number not in record.samples]
     report = done or (lambda _: None)
     report(count - len(missing))
@@ -249,7 +217,7 @@ def _write_photo(folder: Path, network: ApertureGenerator, settings: GeneratedSe
     made = network(z, torch.full((1, 1, 1, 1), scale))
     disparity = FOCUS + made.defocus[0, 0].double().numpy() / (2 * network.largest_defocus)
     planes: Sequence[Array] = (_picture(made.deep), _picture(made.shallow), (1 + STEPS * disparity) / (1 + STEPS))
-    for (name, bits), plane in zip(PLANES.items(), planes, strict=True):
+    for (name, bits), plane in zip(GeneratedRecord.PLANES.items(), planes, strict=True):
         write_file(picture_file(folder, name, number), png(plane, bits))
     return RecordedScale(scale=scale)
 

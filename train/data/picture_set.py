@@ -6,9 +6,12 @@ A number counts once the record lists it, which happens last: whatever interrupt
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -21,9 +24,15 @@ from ..rendering.lens import Array
 
 
 class SetOptions(BaseModel):
-    """What decides every picture of a set."""
+    """What decides every picture of a set.
+
+    Attributes:
+        size: side of the square pictures in pixels.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int
 
     def difference(self, other: SetOptions) -> str | None:
         """The first setting in which another set of the same kind differs, in words."""
@@ -33,21 +42,31 @@ class SetOptions(BaseModel):
         return None
 
 
-class SetRecord(BaseModel):
+class SetRecord(BaseModel, ABC):
     """A set's JSON file; each kind of set adds what it knows of its finished pictures.
 
     Attributes:
         FILE: its name in the set's folder.
-        HOLDS: what it lists, in words.
+        HOLDS: what it lists, in words; ONE: one of them.
+        PLANES: the folders of pictures beside it, and the bits of a value in their files.
+        COMMAND: that makes such sets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     FILE: ClassVar[str]
     HOLDS: ClassVar[str]
+    ONE: ClassVar[str]
+    PLANES: ClassVar[Mapping[str, int]]
+    COMMAND: ClassVar[str]
 
     format: Literal[1] = 1
     settings: SetOptions
+
+    @property
+    @abstractmethod
+    def finished(self) -> Collection[int]:
+        """The numbers whose files are all there."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -73,9 +92,63 @@ class SetRecord(BaseModel):
 
 
 Record = TypeVar("Record", bound=SetRecord)
+Picture = TypeVar("Picture")
 
 
-def resumed(fresh: Record, folder: Path, planes: Iterable[str]) -> Record:
+@dataclass(frozen=True)
+class PictureSet(ABC, Generic[Record, Picture]):
+    """The finished pictures of a folder, in the order of their numbers; files are read only when asked for.
+
+    Attributes:
+        folder: where they lie.
+        record: what its JSON file says.
+
+    Raises:
+        DofkitError: nothing of the set is finished.
+    """
+
+    folder: Path
+    record: Record
+
+    def __post_init__(self) -> None:
+        if not self.record.finished:
+            raise DofkitError(
+                f"{self.folder}: no {self.record.ONE} of the set is finished; run `{self.record.COMMAND}` again"
+            )
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """Of the finished pictures."""
+        return sorted(self.record.finished)
+
+    @abstractmethod
+    def of(self, number: int) -> Picture:
+        """What the set holds under a number.
+
+        Raises:
+            DofkitError: a file is missing, broken, or of another size or kind than the set says.
+        """
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Picture:
+        """As `of`, by the place among the finished ones."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.of(self.numbers[index])
+
+    def __iter__(self) -> Iterator[Picture]:
+        return (self.of(number) for number in self.numbers)
+
+    def plane(self, name: str, number: int) -> Array:
+        """The values of one file, [S, S, 3] (8 bits) or [S, S] (16 bits) in [0, 1]; raises as `of` does."""
+        path = picture_file(self.folder, name, number)
+        mend = f"remove {self.record.FILE} beside its folder and generate the set again"
+        return _read_png(path, self.record.PLANES[name], self.record.settings.size, mend)
+
+
+def resumed(fresh: Record, folder: Path) -> Record:
     """The record that the folder holds; where there is none, its folders of pictures are made and `fresh` is written.
 
     Raises:
@@ -83,7 +156,7 @@ def resumed(fresh: Record, folder: Path, planes: Iterable[str]) -> Record:
     """
     if not (folder / fresh.FILE).exists():
         try:
-            for name in planes:
+            for name in fresh.PLANES:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DofkitError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
@@ -106,13 +179,16 @@ def png(values: Array, bits: int) -> bytes:
     return stream.getvalue()
 
 
-def read_png(path: Path, bits: int, side: int, record: type[SetRecord]) -> Array:
-    """The values of a set's picture, [S, S, 3] (8 bits) or [S, S] (16 bits) in [0, 1].
+def contact_sheet(tiles: Sequence[Array]) -> bytes:
+    """A PNG of tiles [H, W, 3] of one size, two a row."""
+    shown = list(tiles)
+    if len(shown) % 2 and len(shown) > 1:
+        shown.append(np.ones_like(shown[0]))
+    rows = [np.concatenate(shown[start : start + 2], axis=1) for start in range(0, len(shown), 2)]
+    return png(np.concatenate(rows), 8)
 
-    Raises:
-        DofkitError: the file is missing, broken, or of another size or kind than the set says.
-    """
-    mend = f"remove {record.FILE} beside its folder and generate the set again"
+
+def _read_png(path: Path, bits: int, side: int, mend: str) -> Array:
     try:
         with Image.open(io.BytesIO(read_file(path))) as image:
             if (image.format, image.mode, image.size) != ("PNG", "RGB" if bits == 8 else "I;16", (side, side)):
@@ -121,12 +197,3 @@ def read_png(path: Path, bits: int, side: int, record: type[SetRecord]) -> Array
     except (OSError, SyntaxError, ValueError) as error:
         raise DofkitError(f"{path} cannot be read as a PNG ({error}); {mend}") from error
     return values.astype(np.float32) * np.float32(1 / (2**bits - 1))
-
-
-def contact_sheet(tiles: Sequence[Array]) -> bytes:
-    """A PNG of tiles [H, W, 3] of one size, two a row."""
-    shown = list(tiles)
-    if len(shown) % 2 and len(shown) > 1:
-        shown.append(np.ones_like(shown[0]))
-    rows = [np.concatenate(shown[start : start + 2], axis=1) for start in range(0, len(shown), 2)]
-    return png(np.concatenate(rows), 8)

@@ -7,9 +7,8 @@ the scene's number: `000000.png`. A scene counts once `scenes.json` lists its le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,17 +17,14 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.files import write_file
 from ...runtime_ref.pyramid import resize
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
-from .picture_set import SetOptions, SetRecord, contact_sheet, picture_file, png, read_png, resumed
+from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
 from .scenes import Scene, SceneSettings, TruthName, random_scene, truth_of
 from .sources import Sources
 
-PLANES = {"sharp": 8, "blurred": 8, "disparity": 16, "corrupted": 16}
-"""The folders of a set, and the bits of a value in their files."""
 THUMBNAIL = 320
 """Side of a picture on the contact sheet, in pixels."""
 
@@ -70,63 +66,33 @@ class SceneRecord(SetRecord):
 
     FILE: ClassVar[str] = "scenes.json"
     HOLDS: ClassVar[str] = "scenes"
+    ONE: ClassVar[str] = "scene"
+    PLANES: ClassVar[Mapping[str, int]] = {"sharp": 8, "blurred": 8, "disparity": 16, "corrupted": 16}
+    COMMAND: ClassVar[str] = "dofkit generate scenes"
 
     settings: SetSettings
     scenes: dict[int, RecordedLens] = Field(default_factory=dict)
 
+    @property
+    def finished(self) -> Collection[int]:
+        return self.scenes.keys()
 
-@dataclass(frozen=True)
-class SceneSet:
-    """The finished scenes of a folder, in the order of their numbers.
 
-    Attributes:
-        folder: where they lie.
-        record: what its `scenes.json` says.
-    """
-
-    folder: Path
-    record: SceneRecord
+class SceneSet(PictureSet[SceneRecord, Scene]):
+    """The finished scenes of a folder."""
 
     @classmethod
     def open(cls, folder: Path) -> SceneSet:
-        """The set of a folder; pictures are read only when asked for.
+        """The set of a folder.
 
         Raises:
             DofkitError: the folder holds no set, none that this version reads, or no finished scene.
         """
-        found = cls(folder, SceneRecord.read(folder))
-        if not found.record.scenes:
-            raise DofkitError(f"{folder}: no scene of the set is finished; run `dofkit generate scenes` again")
-        return found
+        return cls(folder, SceneRecord.read(folder))
 
-    def __len__(self) -> int:
-        return len(self.record.scenes)
-
-    def __getitem__(self, index: int) -> Scene:
-        """A scene.
-
-        Raises:
-            DofkitError: a file is missing, broken, or of another size or kind than the set says.
-        """
-        number = self._number(index)
-        sharp, blurred, disparity, corrupted = (self._plane(name, number) for name in PLANES)
-        return Scene(sharp, blurred, disparity, corrupted, self.lens(index))
-
-    def __iter__(self) -> Iterator[Scene]:
-        return (self[index] for index in range(len(self)))
-
-    def lens(self, index: int) -> SceneLens:
-        """A scene's lens, without reading its pictures."""
-        return SceneLens(**dict(self.record.scenes[self._number(index)]))
-
-    def _number(self, index: int) -> int:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return sorted(self.record.scenes)[index]
-
-    def _plane(self, name: str, number: int) -> Array:
-        side = self.record.settings.size
-        return read_png(picture_file(self.folder, name, number), PLANES[name], side, SceneRecord)
+    def of(self, number: int) -> Scene:
+        sharp, blurred, disparity, corrupted = (self.plane(name, number) for name in SceneRecord.PLANES)
+        return Scene(sharp, blurred, disparity, corrupted, SceneLens(**dict(self.record.scenes[number])))
 
 
 def write_scenes(
@@ -150,7 +116,7 @@ def write_scenes(
     Raises:
         DofkitError: the folder holds a set of other settings, or cannot be written.
     """
-    record = resumed(SceneRecord(settings=settings), folder, PLANES)
+    record = resumed(SceneRecord(settings=settings), folder)
     finished = {number for number in record.scenes if number < count}
     missing = [number for number in range(count) if number not in finished]
     report = done or (lambda _: None)
@@ -204,7 +170,7 @@ def _write_scene(folder: Path, settings: SetSettings, sources: Sources, number: 
     """Draw, render and write one scene, all its files whole or not at all."""
     made = SceneSettings(settings.size, settings.levels, settings.real, whole=True)
     scene = random_scene((settings.seed, number), made, sources, truth_of(settings.truth, settings.samples))
-    for name, bits in PLANES.items():
+    for name, bits in SceneRecord.PLANES.items():
         write_file(picture_file(folder, name, number), png(getattr(scene, name), bits))
     lens = scene.lens
     return number, RecordedLens(focus=lens.focus, aperture=lens.aperture, long_side=lens.long_side)

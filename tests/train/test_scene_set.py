@@ -90,6 +90,15 @@ def test_a_set_of_other_settings_is_refused(folder: Path, change: dict, words: s
         write_scenes(folder, SETTINGS.model_copy(update=change), NO_FILES, 2)
 
 
+def test_a_set_begun_by_older_rules_is_read_but_not_gone_on_with(folder: Path) -> None:
+    record = json.loads((folder / "scenes.json").read_text())
+    del record["settings"]["rules"]
+    (folder / "scenes.json").write_text(json.dumps(record))
+    assert len(SceneSet.open(folder)) == 2
+    with pytest.raises(DofkitError, match="rules 1, not 2"):
+        write_scenes(folder, SETTINGS, NO_FILES, 4)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -22,7 +22,7 @@ from ...runtime_ref.pyramid import resize
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
-from .scenes import Scene, SceneSettings, TruthName, random_scene, truth_of
+from .scenes import RULES, Scene, SceneSettings, TruthName, random_scene, truth_of
 from .sources import Sources
 
 THUMBNAIL = 320
@@ -40,6 +40,7 @@ class SetSettings(SetOptions):
         sources: fingerprint of these pictures' names and sizes, see `fingerprint`.
         truth: how light reaches the sensor: ray by ray through the aperture, or each layer blurred by itself.
         samples: rays a pixel, if by rays.
+        rules: version that the scenes are drawn by; sets that say none are of the first.
     """
 
     size: int = Field(ge=16, le=16384)
@@ -49,6 +50,7 @@ class SetSettings(SetOptions):
     sources: str = ""
     truth: TruthName = "aperture"
     samples: int = Field(default=256, ge=1)
+    rules: int = Field(default=1, ge=1)
 
 
 class RecordedLens(BaseModel):
@@ -107,7 +109,7 @@ def write_scenes(
 
     Args:
         folder: of the set, made if need be.
-        settings: of all scenes; the same as what the folder already holds.
+        settings: of all scenes; the same as what the folder already holds. Its `rules` are replaced by those of today.
         sources: real pictures; their fingerprint stands in the settings.
         count: scenes in all; the set stays larger if it already is.
         workers: processes. The scenes do not depend on their number.
@@ -116,6 +118,7 @@ def write_scenes(
     Raises:
         DofkitError: the folder holds a set of other settings, or cannot be written.
     """
+    settings = settings.model_copy(update={"rules": RULES})
     record = resumed(SceneRecord(settings=settings), folder)
     finished = {number for number in record.scenes if number < count}
     missing = [number for number in range(count) if number not in finished]

@@ -28,6 +28,9 @@ Truth = Callable[[Sequence[Layer], SceneLens], Array]
 
 TruthName = Literal["aperture", "layered"]
 
+RULES = 2
+"""Version of the rules that scenes are drawn by; it rises when a seed's scene changes."""
+
 EXTREME = 0.1
 """Share of lenses that are wide open and focused on the nearest or the farthest that there can be."""
 

@@ -81,6 +81,12 @@ LOWEST = 16
     type=click.IntRange(1),
     help=f"Samples drawn from a scene for each new one rendered.  [default: {REUSE}]",
 )
+@click.option(
+    "--scenes",
+    "count",
+    type=click.IntRange(1),
+    help="Scenes in all, each rendered when first drawn; instead of ever new ones.",
+)
 @click.option("--held-out", default=8, show_default=True, help="Scenes of the validation.")
 @run_options
 def command(
@@ -99,6 +105,7 @@ def command(
     levels: int,
     rate: float,
     reuse: int | None,
+    count: int | None,
     held_out: int,
     run: RunOptions,
 ) -> None:
@@ -136,13 +143,16 @@ def command(
 
     if levels == 0 and only != Stage.LENS_BLUR:
         raise DofkitError("--levels 0 leaves nothing to upsample; add --only lens_blur, or give --levels 1")
+    if count is not None and reuse is not None:
+        raise DofkitError("--reuse is about ever new scenes, --scenes says how many there are; leave one of both")
     settings = run.settings(out)
     if argan:
-        scenes = _generated(argan, levels, run.seed, {"size": size, "truth": truth, "reuse": reuse})
+        scenes = _generated(argan, levels, run.seed, {"size": size, "truth": truth, "reuse": reuse, "scenes": count})
         unseen = scenes.settings
     else:
         made, sources = _composed(SIZE if size is None else size, levels), find_sources(photos, masks, held_out=False)
-        scenes = SceneStore(out / "scenes", run.seed, made, sources, truth_of(truth or "layered", TRAINING_RAYS))
+        light = truth_of(truth or "layered", TRAINING_RAYS)
+        scenes = SceneStore(out / "scenes", run.seed, made, sources, light, count)
         unseen = SceneSettings(2 * made.size, levels + 1)
     judged = SceneStore(out / "held_out", run.seed + 1, unseen, find_sources(photos, masks, held_out=True))
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest

@@ -111,6 +111,7 @@ def test_the_renderers_learn_from_a_set_and_are_judged_on_composed_scenes(
     [
         (["--size", "64"], "--size is about composed scenes"),
         (["--truth", "aperture"], "--truth is about composed scenes"),
+        (["--scenes", "9"], "--scenes is about composed scenes"),
         (
             ["--levels", "2"],
             "with photos of 32 pixels and --levels 2: the lowest level needs 16 pixels; give --levels 1",

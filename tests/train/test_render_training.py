@@ -152,3 +152,13 @@ def test_without_upsampling_the_lens_blur_alone_can_learn(tmp_path: Path) -> Non
     run = CliRunner().invoke(main, [*options, "--only", "lens_blur", "--maps", "5", "--json"])
     assert run.exit_code == 0, run.output
     assert "psnr_lowest" in json.loads(run.stdout)["figures"]
+
+
+def test_a_run_can_keep_to_a_number_of_scenes(tmp_path: Path) -> None:
+    options = ["train", "render", "--out", str(tmp_path / "run"), *TINY, "--scenes", "2", "--steps", "3"]
+    refused = CliRunner().invoke(main, [*options, "--reuse", "4"])
+    assert refused.exit_code == 2
+    assert "leave one of both" in refused.stderr
+    run = CliRunner().invoke(main, options)
+    assert run.exit_code == 0, run.output
+    assert {file.name for file in (tmp_path / "run" / "scenes").iterdir()} == {"000000.npz", "000001.npz"}

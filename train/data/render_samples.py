@@ -28,7 +28,7 @@ class NumberedScenes(Protocol):
 
     Attributes:
         settings: what all scenes share.
-        count: of scenes, all of which are there; None where every number gives another and has to be rendered first.
+        count: of scenes; None where every number gives another.
     """
 
     @property
@@ -47,6 +47,7 @@ class SceneStore:
         seed: of all scenes; training and validation differ in it.
         settings, sources: of the scenes.
         truth: how their light reaches the sensor.
+        count: of scenes that training draws from; without it there is no end of them.
     """
 
     folder: Path
@@ -54,10 +55,7 @@ class SceneStore:
     settings: SceneSettings
     sources: Sources
     truth: Truth = render
-
-    @property
-    def count(self) -> None:
-        """There is no end of them."""
+    count: int | None = None
 
     def __getitem__(self, number: int) -> ScenePlanes:
         file = self.folder / f"{number:06d}.npz"
@@ -120,9 +118,9 @@ class GeneratedScenes:
 class TrainingWindows(Dataset[dict[str, Any]]):
     """Sample i: a scene of the store, flipped and turned, cut to one window at each level.
 
-    Where scenes have to be rendered, every `reuse`-th sample brings a new one and the others draw from those so far, so
-    that rendering keeps pace with training; where all are there, each sample draws from all. The settings' share of
-    samples sees the corrupted disparity, at all levels alike. All is drawn from (seed, i).
+    Where there is no end of scenes, every `reuse`-th sample brings a new one and the others draw from those so far, so
+    that rendering keeps pace with training; else each sample draws from all. The settings' share of samples sees the
+    corrupted disparity, at all levels alike. All is drawn from (seed, i).
 
     Attributes:
         store: the scenes.

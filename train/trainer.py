@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,7 @@ def fit(
         What the system logged on `val_loader` with the averaged weights; empty without a `val_loader`.
 
     Raises:
-        DofkitError: when `out` holds a run and `resume` is not set, or its checkpoint cannot be read.
+        DofkitError: when `out` holds a run and `resume` is not set, its checkpoint cannot be read, or a sample cannot.
     """
     start = resume_step(settings)
     _silence_lightning()
@@ -90,7 +91,8 @@ def fit(
     trainer = _trainer(settings, strategy, validates=val_loader is not None)
     if start < settings.steps:
         checkpoint = settings.checkpoint if start else None
-        trainer.fit(system, loader, val_loader, ckpt_path=checkpoint, weights_only=True)
+        with _one_line_errors():
+            trainer.fit(system, loader, val_loader, ckpt_path=checkpoint, weights_only=True)
         trainer.save_checkpoint(settings.checkpoint)  # also where `steps` is no multiple of `checkpoint_every`
     else:
         system.load_state_dict(_read_checkpoint(settings.checkpoint)["state_dict"])
@@ -229,6 +231,18 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds: pickle, zip, end of file
         raise DofkitError(f"{path} cannot be read ({first_line(error)}); delete it to start anew") from error
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """PyTorch hands an error of a worker process on with its whole traceback as the text, whose last line it is."""
+    try:
+        yield
+    except DofkitError as error:
+        *above, line = str(error).strip().splitlines()
+        if not above:
+            raise
+        raise DofkitError(line.partition("Error: ")[2]) from error
 
 
 def _silence_lightning() -> None:

@@ -70,6 +70,17 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path):
     torch.testing.assert_close(resumed.value, train(tmp_path / "whole").value)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_that_cannot_be_read_stops_the_run_with_its_own_line(tmp_path, workers):
+    class Broken(Indices):
+        def __getitem__(self, index: int) -> torch.Tensor:
+            raise DofkitError(f"rose.jpg of sample {index}: Error: cannot be read; mend it")
+
+    run = settings(tmp_path)
+    with pytest.raises(DofkitError, match=r"^rose\.jpg of sample 0: Error: cannot be read; mend it$"):
+        fit(Line(), endless_loader(Broken(), 1, run, workers), None, run)
+
+
 def test_a_finished_run_resumed_gives_its_weights_without_a_step(tmp_path):
     done = train(tmp_path)
     again = train(tmp_path, resume=True)

@@ -15,12 +15,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.utils.data import Dataset
 
 from ...runtime_ref.errors import DofkitError
 from .generated_set import GeneratedSet
 from .picture_set import picture_file
+from .pictures import opened, read_grey, read_rgb
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 NEAREST_DEPTH_M = 0.1  # nearer readings of a depth camera are noise
@@ -142,7 +143,7 @@ def read_masks(folder: Path, side: int) -> tuple[Folder, Folder]:
 
     def load(name: str) -> Scene:
         photo = _read_image(pairs[name][0], side)
-        mask = Image.open(pairs[name][1]).convert("L").resize(photo.size, Image.Resampling.BILINEAR)
+        mask = read_grey(pairs[name][1]).resize(photo.size, Image.Resampling.BILINEAR)
         return Scene(photo, subject=mask)
 
     return _split(pairs, load)
@@ -224,20 +225,14 @@ def _pairs(folder: Path, images: Path, maps: Path) -> dict[str, tuple[Path, Path
 
 
 def _read_image(path: Path, side: int) -> Image.Image:
-    try:
-        photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    except OSError as error:
-        raise DofkitError(f"{path} cannot be read as an image ({error}); mend or remove it") from error
+    photo = read_rgb(path)
     photo.thumbnail((side, side), Image.Resampling.BICUBIC)
     return photo
 
 
 def _read_map(path: Path) -> NDArray[np.float32]:
-    try:
-        with Image.open(path) as file:
-            values = np.asarray(file)
-    except OSError as error:
-        raise DofkitError(f"{path} cannot be read as an image ({error}); mend or remove it") from error
+    with opened(path) as file:
+        values = np.asarray(file)
     if values.ndim != 2:
         raise DofkitError(f"{path} has {values.shape[-1]} channels; depth and disparity are grey PNG files")
     # the full scale of the file: 16-bit files carry "no reading" as 0

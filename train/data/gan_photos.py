@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from ...runtime_ref.errors import DofkitError
+from .pictures import read_rgb
 from .shallow_photos import PhotoSettings, shallow_photo
 from .sources import image_files
 
@@ -45,12 +45,7 @@ def read_photos(folders: Sequence[Path], size: int, report: Report = lambda _: N
     files = [file for folder in folders for file in image_files(folder)]
     pictures = np.empty((len(files), size, size, 3), np.uint8)
     for number, file in enumerate(files):
-        try:
-            with Image.open(file) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                pictures[number] = np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS))
-        except OSError as error:
-            raise DofkitError(f"{file} cannot be read as an image ({error}); mend or remove it") from error
+        pictures[number] = np.asarray(ImageOps.fit(read_rgb(file), (size, size), Image.Resampling.LANCZOS))
         report(number + 1)
     return pictures
 

@@ -12,10 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from ...runtime_ref.errors import DofkitError
 from ..rendering.lens import Array
+from .pictures import read_grey, read_rgb
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 HELD_OUT_SHARE = 10
@@ -68,16 +68,14 @@ def image_files(folder: Path) -> list[Path]:
 
 @lru_cache(maxsize=64)
 def read_image(file: Path) -> Array:
-    """[H, W, 3] sRGB-encoded in [0, 1], upright."""
-    with Image.open(file) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.float32) * np.float32(1 / 255)
+    """[H, W, 3] sRGB-encoded in [0, 1], upright; raises as `pictures.opened` does."""
+    return np.asarray(read_rgb(file), np.float32) * np.float32(1 / 255)
 
 
 @lru_cache(maxsize=64)
 def read_mask(file: Path) -> Array:
-    """[H, W] in [0, 1]."""
-    with Image.open(file) as image:
-        mask = np.asarray(image.convert("L"), np.float32)
+    """[H, W] in [0, 1]; raises as `pictures.opened` does."""
+    mask = np.asarray(read_grey(file), np.float32)
     return (mask / max(float(mask.max()), 1.0)).astype(np.float32)
 
 

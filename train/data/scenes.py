@@ -50,7 +50,7 @@ class SceneSettings:
     size: int = 512
     levels: int = 2
     real: float = 0.7
-    corrupted: float = 0.4
+    corrupted: float = 0.55
     whole: bool = False
 
     @property

@@ -13,6 +13,9 @@ from ..runtime_ref.target import Precision, Target
 from ._options import PRECISION, TARGET, json_option
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..runtime_ref.plan import PipelinePlan
     from ..runtime_ref.sessions import Session
     from ..runtime_ref.stage import Stage
@@ -93,14 +96,12 @@ def command(
     from ..runtime_ref.errors import DofkitError
     from ..runtime_ref.imageio import (
         check_goal,
-        embedded_disparity,
-        read_disparity,
         read_photo,
         write_disparity,
         write_photo,
     )
     from ..runtime_ref.optics import auto_focus, focus_at, widen_focus
-    from ..runtime_ref.pipeline import Lens, PortraitPipeline
+    from ..runtime_ref.pipeline import DefocusLevels, Lens, PortraitPipeline
     from . import _console
 
     if bundle is not None and weights is not None:
@@ -113,31 +114,29 @@ def command(
     check_goal(goal, *photo.pixels.shape[:2])
     if save_disparity is not None:
         check_goal(save_disparity, *photo.pixels.shape[:2])
-    disparity, source = None, "file"
-    if disparity_file is not None:
-        disparity = read_disparity(disparity_file)
-    elif not predict:
-        disparity, source = embedded_disparity(image), "embedded"
+    disparity, source = _stored_disparity(image, disparity_file, predict)
     sessions, plan = _sessions(bundle, target, precision, weights)
     pipeline = PortraitPipeline(sessions, plan)
     if disparity is None:
         disparity, source = pipeline.disparity(photo.pixels), "predicted"
+    if save_disparity is not None:
+        write_disparity(save_disparity, disparity)
     focus = focus_disparity
     if focus is None:
         focus = focus_at(disparity, *point) if point is not None else auto_focus(disparity)
     if focus_range is None:
         focus_range = plan.focus_range if source == "predicted" else 0.0
+    held = widen_focus(disparity, focus, focus_range)
+    defocused = DefocusLevels.of(photo.pixels.shape, held, Lens(focus, aperture))
+    del disparity, held  # a map of 48 megapixels takes 200 MB
     with _console.progress() as display:
         bar = display.add_task("render", total=None)
-        pixels = pipeline.render(
+        pixels = pipeline.render_defocused(
             photo.pixels,
-            widen_focus(disparity, focus, focus_range),
-            Lens(focus, aperture),
+            defocused,
             progress=lambda done, total: display.update(bar, completed=done, total=total),
         )
     write_photo(goal, pixels, photo)
-    if save_disparity is not None:
-        write_disparity(save_disparity, disparity)
     facts = {
         "out": str(goal),
         "width": photo.pixels.shape[1],
@@ -156,6 +155,15 @@ def command(
             f"{aperture:g}, {facts['runtime']}, {facts['seconds']} s",
             markup=False,
         )
+
+
+def _stored_disparity(image: Path, file: Path | None, predict: bool) -> tuple[NDArray[np.float32] | None, str]:
+    """The disparity that comes with the photo, None where the depth network is to be asked, and where it is from."""
+    from ..runtime_ref.imageio import embedded_disparity, read_disparity
+
+    if file is not None:
+        return read_disparity(file), "file"
+    return (None if predict else embedded_disparity(image)), "embedded"
 
 
 def _sessions(

@@ -106,5 +106,9 @@ def widen_focus(disparity: Array, focus: float, half_range: float) -> Array:
         focus: disparity in focus, [0, 1].
         half_range: half of the range held in focus, in disparity, >= 0.
     """
+    if half_range == 0:
+        return disparity
     offset = disparity - np.float32(focus)
-    return np.float32(focus) + np.sign(offset) * np.maximum(np.abs(offset) - np.float32(half_range), 0)
+    offset -= np.clip(offset, -np.float32(half_range), np.float32(half_range))
+    offset += np.float32(focus)
+    return offset

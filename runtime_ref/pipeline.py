@@ -1,7 +1,7 @@
 """PortraitPipeline: depth → tiled lens blur → recurrent guided upsampling, over any sessions.
 
 Memory is bounded by the photo's 8-bit pixels, its levels below the top and the tiles at work; no float copy of the
-photo exists.
+photo exists, and a disparity map as large as the photo can be let go before the levels are made (`DefocusLevels`).
 """
 
 from __future__ import annotations
@@ -72,6 +72,32 @@ def levels_for(shape: tuple[int, ...], disparity: Array, lens: Lens) -> Pyramid:
     return pyramid.started_at(first_level(pyramid, disparity, lens.focus, lens.aperture))
 
 
+@dataclass(frozen=True, eq=False)
+class DefocusLevels:
+    """Defocus of one photo at every level that it is rendered at, each `[H_k, W_k]` in pixels of level k.
+
+    Attributes:
+        pyramid: the levels.
+        blurred: at level 0, as the lens blur wants it; see `pyramid.disparity_at_level`, `filled`.
+        upsampled: at levels 0 … n − 1, as the upsampling to the next one wants it.
+    """
+
+    pyramid: Pyramid
+    blurred: Array
+    upsampled: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], disparity: Array, lens: Lens) -> DefocusLevels:
+        """Of a photo `[H, W, …]` with a disparity `[h, w]` of any resolution over the whole of it, 1 = nearest."""
+        pyramid = levels_for(shape, disparity, lens)
+
+        def at(level: int, filled: bool = False) -> Array:
+            sampled = disparity_at_level(disparity, pyramid, level, filled)
+            return defocus(sampled, lens.focus, lens.aperture, pyramid.long_side(level))
+
+        return cls(pyramid, at(0, filled=True), tuple(at(level) for level in range(pyramid.levels)))
+
+
 class PortraitPipeline:
     """Renders photos with a set of sessions and the plan that belongs to them."""
 
@@ -112,20 +138,30 @@ class PortraitPipeline:
         Returns:
             `[H, W, 3]`.
         """
-        pyramid = levels_for(pixels.shape, disparity, lens)
+        return self.render_defocused(pixels, DefocusLevels.of(pixels.shape, disparity, lens), dtype, progress)
+
+    def render_defocused(
+        self,
+        pixels: NDArray[Any],
+        defocused: DefocusLevels,
+        dtype: type[np.uint8] | type[np.float32] = np.uint8,
+        progress: Progress | None = None,
+    ) -> NDArray[Any]:
+        """What `render` does once defocus is known; whoever has let the disparity go by then needs the less memory."""
+        pyramid = defocused.pyramid
         images = build_levels(pixels, pyramid)
         report = _counted(progress, self._tile_count(pyramid))
-        radius = self._radius(disparity, lens, pyramid, level=0, filled=True)
         result = _canvas(pixels, pyramid, 0, dtype)
-        plan = self._plan.lens_blur.over(radius.shape)
-        self._each(Stage.LENS_BLUR, plan, radius, self._blurring(plan, images[0], radius, result, report))
-        for level in range(1, pyramid.levels + 1):
+        plan = self._plan.lens_blur.over(defocused.blurred.shape)
+        work = self._blurring(plan, images[0], defocused.blurred, result, report)
+        self._each(Stage.LENS_BLUR, plan, defocused.blurred, work)
+        for level, radius in enumerate(defocused.upsampled, start=1):
             low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
-            radius = self._radius(disparity, lens, pyramid, level - 1)
             result = _canvas(pixels, pyramid, level, dtype)
             plan = self._plan.guided_upsampling.over(radius.shape)
             work = self._upsampling(plan, images[0], low, blurred, radius, result, report)
             self._each(Stage.GUIDED_UPSAMPLING, plan, radius, work)
+            del work  # it holds the level below
         return result
 
     def _each(self, stage: Stage, plan: TilePlan, radius: Array, work: Callable[[Tile, Session | None], None]) -> None:
@@ -154,12 +190,6 @@ class PortraitPipeline:
             session = self._sessions[stage]
             self._side_by_side[stage] = session.side_by_side() if isinstance(session, SharedSession) else (session, 1)
         return self._side_by_side[stage]
-
-    @staticmethod
-    def _radius(disparity: Array, lens: Lens, pyramid: Pyramid, level: int, filled: bool = False) -> Array:
-        """Defocus at a level, `[H_level, W_level]` in pixels of that level."""
-        sampled = disparity_at_level(disparity, pyramid, level, filled)
-        return defocus(sampled, lens.focus, lens.aperture, pyramid.long_side(level))
 
     def _tile_count(self, pyramid: Pyramid) -> int:
         plans = [self._plan.lens_blur.over(pyramid.size(0))]

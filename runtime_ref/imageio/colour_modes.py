@@ -57,7 +57,7 @@ def sixteen_bit_grey(image: Image.Image, name: str) -> NDArray[np.uint16]:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise DofkitError(f"{name}: holds values outside 0 to 65535; convert it to 16 bits a channel")
-    return values.astype(np.uint16)
+    return values.astype(np.uint16, copy=False)
 
 
 def _has_alpha(image: Image.Image) -> bool:

@@ -55,8 +55,15 @@ def write_disparity(path: str | Path, disparity: NDArray[np.floating]) -> None:
     if not (disparity.min() >= 0 and disparity.max() <= 1):  # NaN fails both comparisons
         raise DofkitError(f"{path}: the disparity holds NaN or values outside 0 to 1; normalise it before writing")
     buffer = io.BytesIO()
-    Image.fromarray(np.rint(disparity.astype(np.float64) * 65535).astype(np.uint16)).save(buffer, "PNG")
+    Image.fromarray(_sixteen_bits(disparity)).save(buffer, "PNG")
     write_file(path, buffer.getvalue())
+
+
+def _sixteen_bits(disparity: NDArray[np.floating]) -> NDArray[np.uint16]:
+    stored = np.empty(disparity.shape, np.uint16)
+    for row, values in zip(stored, disparity, strict=True):  # a map of 48 megapixels has no room for a float copy
+        row[:] = np.rint(values.astype(np.float64) * 65535)
+    return stored
 
 
 def grey_values(image: Image.Image, name: str) -> NDArray[np.float32]:
@@ -66,7 +73,7 @@ def grey_values(image: Image.Image, name: str) -> NDArray[np.float32]:
         DofkitError: in colour, transparent, or in a mode whose largest value is not known.
     """
     if image.mode.startswith("I"):
-        return (sixteen_bit_grey(image, name) / 65535).astype(np.float32)
+        return _divided(sixteen_bit_grey(image, name), 65535)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         alpha = np.asarray(image.convert("RGBA"))[..., 3]
         if alpha.min() < 255:
@@ -79,4 +86,8 @@ def grey_values(image: Image.Image, name: str) -> NDArray[np.float32]:
             raise DofkitError(
                 f"{name}: is in colour, a disparity map is grey with 1 = nearest; store it as 8- or 16-bit grey PNG"
             )
-    return (np.asarray(image.convert("L")) / 255).astype(np.float32)
+    return _divided(np.asarray(image.convert("L")), 255)
+
+
+def _divided(values: NDArray[np.unsignedinteger], largest: int) -> NDArray[np.float32]:
+    return np.divide(values, np.float32(largest), dtype=np.float32)

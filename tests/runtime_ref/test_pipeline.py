@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from dofkit.runtime_ref.pipeline import Lens, PortraitPipeline, depth_input, levels_for
+from dofkit.runtime_ref.pipeline import DefocusLevels, Lens, PortraitPipeline, depth_input, levels_for
 from dofkit.runtime_ref.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pyramid import Pyramid, resize
 from dofkit.runtime_ref.stage import Stage
@@ -226,6 +226,20 @@ def test_no_float_copy_of_the_photo_is_ever_made(disparity: np.ndarray) -> None:
     tracemalloc.stop()
     float_copy = pixels.size * 4
     assert peak < float_copy, f"peak {peak / 1e6:.0f} MB; a float copy of the photo is {float_copy / 1e6:.0f} MB"
+
+
+def test_a_disparity_map_as_large_as_the_photo_can_be_let_go_before_rendering(photo: np.ndarray) -> None:
+    pixels, lens = np.tile(photo, (6, 6, 1)), Lens(0.4, 1.0)
+    disparity = np.random.default_rng(2).random(pixels.shape[:2], np.float32)
+    tracemalloc.start()
+    defocused = DefocusLevels.of(pixels.shape, disparity, lens)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 0.4 * disparity.nbytes  # a quarter, a sixteenth, …, and the padding
+    pipeline = PortraitPipeline(fake_sessions(), PLAN)
+    expected = pipeline.render(pixels, disparity, lens)
+    del disparity
+    np.testing.assert_array_equal(pipeline.render_defocused(pixels, defocused), expected)
 
 
 def test_levels_of_a_portrait_photo() -> None:

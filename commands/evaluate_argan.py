@@ -164,11 +164,13 @@ def _print(rows: list[Judged], out: Path) -> None:
         table.add_column(f"shallow\n{name}", justify="right", no_wrap=True)
     table.add_column("KID\n· 1000", justify="right")
     table.add_column("subject\nnearer", justify="right")
+    table.add_column("beyond\nplace", justify="right")
     for row in rows:
         reading = row.reading
         scores = ["–" if reading is None else f"{getattr(reading.scores[kind], name):.3f}" for kind, name in figures]
         scores += [f"{row.pairs.psnr:.2f}", f"{row.pairs.ssim:.3f}"]
-        others = ("–" if value is None else f"{value:.2f}" for value in (row.distance, row.subject_nearer))
+        own = (row.distance, row.subject_nearer, row.beyond_place)
+        others = ("–" if value is None else f"{value:.2f}" for value in own)
         table.add_row(row.name, *scores, *others)
     console = stdout()
     console.print(table)

@@ -14,7 +14,7 @@ from PIL import Image
 from dofkit.runtime_ref.stage import Stage
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.data.generated_set import GeneratedSet
-from dofkit.train.evaluation.generators import subject_nearer
+from dofkit.train.evaluation.subjects import subject_nearer
 from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.weights import load_weights
 from dofkit.train.weights.generator import SHIPPED, save_generator

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
-from skimage.color import rgb2lab
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.stage import Stage
@@ -39,14 +36,13 @@ from ..weights.generator import FILE, load_generator
 from .deep_to_shallow import PairScores, ThroughDepth, span_of, translated_by, unchanged
 from .depth_reading import KINDS, DepthScores, Reading, read, train_reader
 from .kernel_distance import kernel_distance
+from .subjects import beyond_place, subject_nearer
 
 SAMPLES_SEED = 2106
 """Of the generated sets."""
 READER_SEED = 13041
 SHOWN = 8
 """Samples and photos of each kind on the page."""
-BORDER, MIDDLE = 0.9, 0.4
-"""The picture's edge and its middle, as distances in units of half the side."""
 
 Report = Callable[[str], None]
 """Called with what is being done."""
@@ -79,6 +75,7 @@ class Judged:
         pairs: how near its shallow photos of deep ones are to the truth.
         distance: KID to photos · 1000, None without a generator.
         subject_nearer: share of the samples whose subject lies nearer than the rest, None without a generator.
+        beyond_place: share of how much nearer it lies that its place does not explain, None without a generator.
         folder: of the generated set, None without a generator.
     """
 
@@ -88,6 +85,7 @@ class Judged:
     pairs: PairScores
     distance: float | None = None
     subject_nearer: float | None = None
+    beyond_place: float | None = None
     folder: Path | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -99,6 +97,7 @@ class Judged:
             "deep_to_shallow": asdict(self.pairs),
             "kid_1000": self.distance,
             "subject_nearer": self.subject_nearer,
+            "beyond_place": self.beyond_place,
         }
 
 
@@ -145,8 +144,10 @@ def judge_generator(
     span = span_of(made)
     distance = 1000 * kernel_distance(real, torch.from_numpy(np.ascontiguousarray(shallow)))
     nearer = float(np.mean([subject_nearer(photo.deep, photo.disparity) for photo in made]))
-    own = PairScores.of(ThroughDepth(depth, network.lens, span), photos["shallow"])
-    found = [Judged(name, file / FILE if file.is_dir() else file, judge(photos, depth), own, distance, nearer, folder)]
+    beyond = beyond_place([photo.deep for photo in made], [photo.disparity for photo in made])
+    pairs = PairScores.of(ThroughDepth(depth, network.lens, span), photos["shallow"])
+    weights = file / FILE if file.is_dir() else file
+    found = [Judged(name, weights, judge(photos, depth), pairs, distance, nearer, beyond, folder)]
     if renderer is not None:
         blur = load_weights(Stage.LENS_BLUR, renderer)
         assert isinstance(blur, LensBlurNet)
@@ -186,28 +187,6 @@ def judge(photos: Mapping[str, Sequence[ShallowPhoto]], predict: Callable[[Array
         for kind in KINDS
     }
     return Reading(scores, {kind: maps[kind][:SHOWN] for kind in KINDS})
-
-
-def subject_nearer(picture: Array, disparity: Array) -> bool:
-    """Whether the subject's median disparity [S, S] is above that of the rest of the picture [S, S, 3].
-
-    The subject is found by colour alone, never by depth: two clusters in CIELAB, started from the picture's middle and
-    from its border; the one that grew from the middle is the subject. Ours, and as rough as it sounds: pictures of one
-    colour are decided by chance.
-    """
-    side = picture.shape[0]
-    axis = np.abs((np.arange(side) + 0.5) * (2 / side) - 1)
-    middle = np.hypot(axis[None], axis[:, None]) < MIDDLE
-    border = np.maximum(axis[None], axis[:, None]) > BORDER
-    colours = rgb2lab(picture)
-    start = np.stack([colours[middle].mean(axis=0), colours[border].mean(axis=0)])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*clusters is empty.*")  # a picture of one colour, see below
-        _, cluster = kmeans2(colours.reshape(-1, 3), start, minit="matrix")
-    subject = (cluster == 0).reshape(side, side)
-    if not subject.any() or subject.all():
-        return False
-    return bool(np.median(disparity[subject]) > np.median(disparity[~subject]))
 
 
 def _flat(image: Array) -> Array:

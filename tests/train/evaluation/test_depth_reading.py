@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dofkit.train.data.shallow_photos import PhotoSettings, ShallowPhoto, shallow_photo
+from dofkit.train.data.shallow_photos import ShallowPhoto
 from dofkit.train.evaluation.depth_reading import DepthScores, held_out_photos
-from dofkit.train.evaluation.generators import judge, judge_without, subject_nearer
+from dofkit.train.evaluation.generators import judge, judge_without
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,3 @@ def test_scores_are_means_over_the_photos_of_a_kind(photos: dict[str, list[Shall
     reading = judge(photos, lambda image: image[..., 0])
     each = [DepthScores.of(photo.image[..., 0], photo).rank for photo in photos["deep"]]
     assert reading.scores["deep"].rank == pytest.approx(np.mean(each))
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_the_subject_of_a_drawn_photo_is_found_by_its_colour(number: int) -> None:
-    photo = shallow_photo((11, number), PhotoSettings())
-    assert subject_nearer(photo.image, photo.disparity)
-    assert not subject_nearer(photo.image, 1 - photo.disparity)
-
-
-def test_a_picture_of_one_colour_has_no_subject() -> None:
-    assert not subject_nearer(np.full((32, 32, 3), 0.5, np.float32), np.zeros((32, 32), np.float32))

@@ -88,7 +88,8 @@ class ArganConfig(_Part):
         prior: of the depth.
         viewpoint: how the scene is seen from other sides.
         augment: differentiable augmentation of what the discriminator sees, for small sets.
-        penalty: γ of R1.
+        penalty: γ of R1, on pictures in [0, 1]. With 0.2 samples have twice as much depth of their own after 2,000
+            steps as with 1, whose discriminator stays near chance; see the model card.
         penalty_every: steps between two penalties, whose weight grows by as much.
         generator_rate, discriminator_rate: learning rates of Adam.
         batch: pictures a step.
@@ -104,7 +105,7 @@ class ArganConfig(_Part):
     prior: PriorSettings = PriorSettings()
     viewpoint: ViewpointSettings = ViewpointSettings()
     augment: bool = False
-    penalty: float = Field(default=1.0, ge=0)
+    penalty: float = Field(default=0.2, ge=0)
     penalty_every: int = Field(default=16, ge=1)
     generator_rate: float = Field(default=5e-4, gt=0)
     discriminator_rate: float = Field(default=5e-4, gt=0)

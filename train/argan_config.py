@@ -22,6 +22,7 @@ CONFIGS = Path(__file__).parent / "configs"
 
 Mixture = Literal["none", "uniform", "bernoulli"]
 Viewpoint = Literal["none", "rgbd", "hologan"]
+Norm = Literal["pixel", "instance"]
 
 
 class _Part(BaseModel):
@@ -81,6 +82,7 @@ class ArganConfig(_Part):
     Attributes:
         size: side of the pictures in pixels.
         width, discriminator_width: channels at the largest size.
+        norm: what the generator normalises before z styles it: the channels of a pixel, or each map (AdaIN).
         reach: largest defocus as a share of the side.
         views: of the aperture, a side; 1 is a pinhole, which turns the cue of the depth of field off.
         expansion: whether T corrects the views' defocus.
@@ -98,6 +100,7 @@ class ArganConfig(_Part):
     size: Literal[32, 64, 128] = 64
     width: int = Field(default=24, ge=4, le=128)
     discriminator_width: int = Field(default=48, ge=4, le=128)
+    norm: Norm = "pixel"
     reach: float = Field(default=0.08, gt=0, le=0.25)
     views: int = Field(default=5, ge=1, le=9)
     expansion: bool = True

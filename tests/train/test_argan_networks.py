@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.argan_config import ArganConfig, load_config, shipped_configs
+from dofkit.train.argan_config import ArganConfig, Norm, load_config, shipped_configs
 from dofkit.train.networks.aperture_generator import ApertureGenerator
-from dofkit.train.networks.argan import Discriminator, Doubling, Generator, GeneratorConfig
-from dofkit.train.weights.generator import load_generator, save_generator
+from dofkit.train.networks.argan import Discriminator, Doubling, Generator, GeneratorConfig, Styled
+from dofkit.train.weights.generator import _GENERATOR, load_generator, save_generator
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
@@ -40,8 +40,32 @@ def test_a_doubling_is_repeated_pixels_and_a_convolution(solid: bool) -> None:
     assert torch.allclose(block.enlarged(x), expected, atol=1e-5)
 
 
-def test_every_parameter_of_a_generator_learns() -> None:
-    network = ApertureGenerator(ArganConfig(size=32, width=4, views=3))
+@pytest.mark.parametrize("solid", [False, True])
+def test_pixel_norm_leaves_a_map_empty_and_instance_norm_none(solid: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, *([6] * (3 if solid else 2)))
+    x[:, 0] *= 0.05  # nearly empty
+    spread = {}
+    for norm in ("pixel", "instance"):
+        layer = Styled(4, 8, norm)
+        torch.nn.init.zeros_(layer.style.weight)
+        torch.nn.init.ones_(layer.style.bias)  # scale 2, shift 1: little is rectified away
+        spread[norm] = layer(x, torch.zeros(2, 8))[:, 0].std()
+    assert spread["pixel"] < 0.2
+    assert spread["instance"] > 1
+
+
+def test_pixel_norm_gives_each_pixel_s_channels_a_mean_square_of_one() -> None:
+    layer = Styled(6, 8, "pixel")
+    torch.nn.init.zeros_(layer.style.weight)
+    torch.nn.init.zeros_(layer.style.bias)
+    found = layer(100 * torch.rand(2, 6, 5, 5), torch.zeros(2, 8))  # positive: nothing is rectified
+    assert torch.allclose(found.square().mean(dim=1), torch.ones(2, 5, 5), atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["pixel", "instance"])
+def test_every_parameter_of_a_generator_learns(norm: Norm) -> None:
+    network = ApertureGenerator(ArganConfig(size=32, width=4, views=3, norm=norm))
     assert network.lens.expansion is not None
     torch.nn.init.normal_(
         network.lens.expansion.residual.weight, std=0.1
@@ -80,6 +104,12 @@ def test_what_is_no_generator_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "argan.safetensors").write_bytes(b"nothing")
     with pytest.raises(DofkitError, match="not a readable safetensors file"):
         load_generator(tmp_path)
+
+
+def test_a_file_that_does_not_say_what_is_normalised_is_of_before_and_normalises_maps(tmp_path: Path) -> None:
+    network = ApertureGenerator(ArganConfig(size=32, width=4, norm="instance"))
+    _GENERATOR.save(network, network.config.model_dump_json(exclude={"norm"}), tmp_path)
+    assert load_generator(tmp_path).config == network.config
 
 
 @pytest.mark.parametrize("name", shipped_configs())

@@ -33,7 +33,7 @@ class ApertureGenerator(nn.Module):
     def __init__(self, config: ArganConfig | None = None) -> None:
         super().__init__()
         self.config = config or ArganConfig()
-        shape = GeneratorConfig(self.config.size, self.config.width, reach=self.config.reach)
+        shape = GeneratorConfig(self.config.size, self.config.width, reach=self.config.reach, norm=self.config.norm)
         self.generator = GENERATORS[self.config.viewpoint.kind](shape)
         self.lens = ApertureRenderer(self.config.views, self.config.expansion)
 

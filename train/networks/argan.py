@@ -17,6 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ..argan_config import Norm
+
 SMALLEST = 4
 """Side of the learned constant in pixels."""
 
@@ -31,6 +33,7 @@ class GeneratorConfig:
         limit: the most channels.
         latent: length of z.
         reach: the largest defocus at full aperture, as a share of the side: 0.1 is a disc 20 % as wide as the picture.
+        norm: see `Styled`.
     """
 
     size: int = 64
@@ -38,6 +41,7 @@ class GeneratorConfig:
     limit: int = 256
     latent: int = 128
     reach: float = 0.1
+    norm: Norm = "pixel"
 
     def __post_init__(self) -> None:
         if self.size < 2 * SMALLEST or self.size & (self.size - 1):
@@ -81,7 +85,9 @@ class Generator(nn.Module):
         self.config = config or GeneratorConfig()
         style = self.config.latent + self.POSE
         widths = self._start(style)
-        self.blocks = nn.ModuleList(Doubling(inputs, outputs, style) for inputs, outputs in pairwise(widths))
+        self.blocks = nn.ModuleList(
+            Doubling(inputs, outputs, style, self.config.norm) for inputs, outputs in pairwise(widths)
+        )
         self.image = nn.Conv2d(widths[-1], 3, 3, padding=1)
         self.depth = nn.Conv2d(widths[-2], 1, 3, padding=1)
         self.depth_scale = nn.Linear(self.config.latent, 1)
@@ -118,7 +124,7 @@ class Generator(nn.Module):
         self.layout = nn.Linear(style, widths[0] * SMALLEST**2)
         nn.init.zeros_(self.layout.weight)
         nn.init.zeros_(self.layout.bias)
-        self.first = Styled(widths[0], style)
+        self.first = Styled(widths[0], style, self.config.norm)
         return widths
 
     def to_image(self, features: torch.Tensor) -> torch.Tensor:
@@ -136,16 +142,25 @@ class Generator(nn.Module):
 
 
 class Styled(nn.Module):
-    """Adaptive instance normalisation (Huang & Belongie 2017): each map is normalised, then scaled and shifted by z."""
+    """What is normalised, then scaled and shifted by z, then rectified.
 
-    def __init__(self, channels: int, latent: int) -> None:
+    instance: each map by itself, over its pixels (AdaIN, Huang & Belongie 2017). That takes from every map how much of
+    it there is, so that no map can be empty; what few and narrow layers are left to make is texture.
+    pixel: the channels of each pixel together (Karras et al. 2018, sec. 4.2).
+    """
+
+    def __init__(self, channels: int, latent: int, norm: Norm = "pixel") -> None:
         super().__init__()
         self.style = nn.Linear(latent, 2 * channels)
+        self.norm = norm
 
     def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """[N, channels, H, W] or [N, channels, D, H, W] → the same shape, rectified."""
+        """[N, channels, H, W] or [N, channels, D, H, W] → the same shape."""
         inner = tuple(range(2, x.ndim))
         scale, shift = self.style(z)[(..., *(None for _ in inner))].chunk(2, dim=1)
+        if self.norm == "pixel":
+            x = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
+            return F.leaky_relu(torch.addcmul(shift, x, 1 + scale), 0.2)
         variance, mean = torch.var_mean(x, dim=inner, correction=0, keepdim=True)
         gain = (1 + scale) * torch.rsqrt(variance + 1e-4)
         return F.relu(torch.addcmul(shift - mean * gain, x, gain))
@@ -158,10 +173,10 @@ class Doubling(nn.Module):
     pattern that a free one leaves.
     """
 
-    def __init__(self, inputs: int, outputs: int, latent: int, solid: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, latent: int, norm: Norm = "pixel", solid: bool = False) -> None:
         super().__init__()
         self.enlarge = (nn.Conv3d if solid else nn.Conv2d)(inputs, outputs, 3, padding=1)
-        self.style = Styled(outputs, latent)
+        self.style = Styled(outputs, latent, norm)
 
     def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """[N, inputs, H, W] → [N, outputs, 2H, 2W]; so with D where `solid`."""

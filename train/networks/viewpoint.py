@@ -54,8 +54,9 @@ class HoloGenerator(Generator):
         # A quarter of the channels: a third dimension costs about as much as it saves.
         solid = [max(8, width // 4) for width in widths[: doublings + 1]]
         self.constant = nn.Parameter(torch.randn(1, solid[0], SMALLEST, SMALLEST, SMALLEST))
-        self.first = Styled(solid[0], style)
-        self.solid = nn.ModuleList(Doubling(inputs, outputs, style, solid=True) for inputs, outputs in pairwise(solid))
+        norm = self.config.norm
+        self.first = Styled(solid[0], style, norm)
+        self.solid = nn.ModuleList(Doubling(*pair, style, norm, solid=True) for pair in pairwise(solid))
         self.project = Projection(solid[-1], side, widths[doublings])
         return widths[doublings:]
 

@@ -28,4 +28,5 @@ def load_generator(path: Path = SHIPPED) -> ApertureGenerator:
     Raises:
         DofkitError: when the file is missing, damaged, of another kind, or does not fit its configuration.
     """
-    return _GENERATOR.load(path, lambda config: ApertureGenerator(ArganConfig.model_validate(config)))
+    of_before = {"norm": "instance"}  # what there was when configurations did not say
+    return _GENERATOR.load(path, lambda config: ApertureGenerator(ArganConfig.model_validate(of_before | config)))

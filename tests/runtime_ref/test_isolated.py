@@ -279,9 +279,13 @@ def test_an_interrupted_call_answers_no_later_one(bundle: Bundle, sessions: Isol
     process = session.process_id
     assert process is not None
     os.kill(process, signal.SIGSTOP)
-    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        session.run(inputs)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell has it ignored
+    try:
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            session.run(inputs)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert _gone(process, 0.1)
     np.testing.assert_array_equal(session.run(mirrored), expected)
 

@@ -14,7 +14,7 @@ from PIL import Image
 from dofkit.runtime_ref.stage import Stage
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.data.generated_set import GeneratedSet
-from dofkit.train.evaluation.subjects import subject_nearer
+from dofkit.train.evaluation.subjects import subject_nearer, subject_of
 from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.weights import load_weights
 from dofkit.train.weights.generator import SHIPPED, save_generator
@@ -136,5 +136,5 @@ def test_the_shipped_generator_puts_the_subject_before_its_background(cli: Calla
     result = cli("generate", "argan", "--out", str(tmp_path / "set"), "--count", "12")
     assert result.exit_code == 0, result.output
     photos = list(GeneratedSet.open(tmp_path / "set"))
-    assert sum(subject_nearer(photo.deep, photo.disparity) for photo in photos) >= 10
+    assert sum(subject_nearer(subject_of(photo.deep), photo.disparity) for photo in photos) >= 10
     assert all(abs(photo.deep - photo.shallow).mean() > 0 for photo in photos if photo.lens.aperture > 0.2)

@@ -36,7 +36,7 @@ from ..weights.generator import FILE, load_generator
 from .deep_to_shallow import PairScores, ThroughDepth, span_of, translated_by, unchanged
 from .depth_reading import KINDS, DepthScores, Reading, read, train_reader
 from .kernel_distance import kernel_distance
-from .subjects import beyond_place, subject_nearer
+from .subjects import beyond_place, subject_nearer, subject_of
 
 SAMPLES_SEED = 2106
 """Of the generated sets."""
@@ -143,8 +143,9 @@ def judge_generator(
     depth = partial(read, reader)
     span = span_of(made)
     distance = 1000 * kernel_distance(real, torch.from_numpy(np.ascontiguousarray(shallow)))
-    nearer = float(np.mean([subject_nearer(photo.deep, photo.disparity) for photo in made]))
-    beyond = beyond_place([photo.deep for photo in made], [photo.disparity for photo in made])
+    subjects, disparities = zip(*((subject_of(photo.deep), photo.disparity) for photo in made), strict=True)
+    nearer = float(np.mean([subject_nearer(*sample) for sample in zip(subjects, disparities, strict=True)]))
+    beyond = beyond_place(subjects, disparities)
     pairs = PairScores.of(ThroughDepth(depth, network.lens, span), photos["shallow"])
     weights = file / FILE if file.is_dir() else file
     found = [Judged(name, weights, judge(photos, depth), pairs, distance, nearer, beyond, folder)]

@@ -12,12 +12,13 @@ from scipy.cluster.vq import kmeans2
 from skimage.color import rgb2lab
 
 Array = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
 
 BORDER, MIDDLE = 0.9, 0.4
 """The picture's edge and its middle, as distances in units of half the side."""
 
 
-def subject_of(picture: Array) -> NDArray[np.bool_] | None:
+def subject_of(picture: Array) -> Mask | None:
     """The pixels [S, S] of a picture's subject [S, S, 3]; None where there is but one colour.
 
     Two clusters in CIELAB, started from the picture's middle and from its border; the one that grew from the middle is
@@ -36,20 +37,19 @@ def subject_of(picture: Array) -> NDArray[np.bool_] | None:
     return None if not subject.any() or subject.all() else subject
 
 
-def subject_nearer(picture: Array, disparity: Array) -> bool:
-    """Whether the subject's median disparity [S, S] is above that of the rest of the picture [S, S, 3]."""
-    subject = subject_of(picture)
+def subject_nearer(subject: Mask | None, disparity: Array) -> bool:
+    """Whether the median disparity [S, S] of a picture's subject, see `subject_of`, is above that of the rest."""
     return subject is not None and bool(np.median(disparity[subject]) > np.median(disparity[~subject]))
 
 
-def beyond_place(pictures: Sequence[Array], disparities: Sequence[Array]) -> float:
+def beyond_place(subjects: Sequence[Mask | None], disparities: Sequence[Array]) -> float:
     """Share of how much nearer subjects are than the rest that their place in the picture does not explain.
 
     A generator that puts the same disparity, near in the middle, under every picture has its subjects nearer too, for
     most lie there. What each sample's disparity adds to the mean of all samples' is its own.
 
     Args:
-        pictures: each [S, S, 3].
+        subjects: of the pictures, see `subject_of`; those without one do not count.
         disparities: of the pictures, each [S, S].
 
     Returns:
@@ -59,12 +59,12 @@ def beyond_place(pictures: Sequence[Array], disparities: Sequence[Array]) -> flo
     mean = np.mean(disparities, axis=0)
     contrasts = [
         (_contrast(disparity, subject), _contrast(mean, subject))
-        for picture, disparity in zip(pictures, disparities, strict=True)
-        if (subject := subject_of(picture)) is not None
+        for subject, disparity in zip(subjects, disparities, strict=True)
+        if subject is not None
     ]
     whole, placed = np.sum(contrasts, axis=0) if contrasts else (0.0, 0.0)
     return float((whole - placed) / whole) if whole > 0 else 0.0
 
 
-def _contrast(disparity: Array, subject: NDArray[np.bool_]) -> float:
+def _contrast(disparity: Array, subject: Mask) -> float:
     return float(disparity[subject].mean() - disparity[~subject].mean())

@@ -21,15 +21,19 @@ def _pictures(masks: list[np.ndarray]) -> list[np.ndarray]:
     return [np.where(mask[..., None], [0.9, 0.1, 0.1], [0.1, 0.6, 0.1]).astype(np.float32) for mask in masks]
 
 
+def _subjects(masks: list[np.ndarray]) -> list[np.ndarray | None]:
+    return [subject_of(picture) for picture in _pictures(masks)]
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_the_subject_of_a_drawn_photo_is_found_by_its_colour(number: int) -> None:
     photo = shallow_photo((11, number), PhotoSettings())
-    assert subject_nearer(photo.image, photo.disparity)
-    assert not subject_nearer(photo.image, 1 - photo.disparity)
+    assert subject_nearer(subject_of(photo.image), photo.disparity)
+    assert not subject_nearer(subject_of(photo.image), 1 - photo.disparity)
 
 
 def test_a_picture_of_one_colour_has_no_subject() -> None:
-    assert not subject_nearer(np.full((32, 32, 3), 0.5, np.float32), np.zeros((32, 32), np.float32))
+    assert not subject_nearer(subject_of(np.full((32, 32, 3), 0.5, np.float32)), np.zeros((32, 32), np.float32))
     assert subject_of(np.full((32, 32, 3), 0.5, np.float32)) is None
 
 
@@ -41,8 +45,8 @@ def test_the_subject_is_the_thing_of_the_middle_s_colour(discs: list[np.ndarray]
 def test_one_depth_under_every_picture_is_explained_by_place(discs: list[np.ndarray]) -> None:
     rows, columns = np.mgrid[:SIDE, :SIDE]
     round_depth = 1 - np.hypot(rows - 31.5, columns - 31.5) / SIDE
-    assert all(subject_nearer(picture, round_depth) for picture in _pictures(discs))
-    assert beyond_place(_pictures(discs), [round_depth] * len(discs)) == pytest.approx(0, abs=1e-9)
+    assert all(subject_nearer(subject, round_depth) for subject in _subjects(discs))
+    assert beyond_place(_subjects(discs), [round_depth] * len(discs)) == pytest.approx(0, abs=1e-9)
 
 
 def test_depth_that_follows_its_subject_goes_beyond_place_by_what_the_mean_of_all_misses(
@@ -51,11 +55,11 @@ def test_depth_that_follows_its_subject_goes_beyond_place_by_what_the_mean_of_al
     # Contrast of a mask with itself is 1; place explains the mean mask's contrast over it.
     mean = np.mean(discs, axis=0)
     placed = np.mean([mean[mask].mean() - mean[~mask].mean() for mask in discs])
-    found = beyond_place(_pictures(discs), [5 * mask + 2.0 for mask in discs])
+    found = beyond_place(_subjects(discs), [5 * mask + 2.0 for mask in discs])
     assert found == pytest.approx(1 - placed)
     assert 0.1 < found < 0.5
 
 
 def test_subjects_that_are_no_nearer_have_no_share(discs: list[np.ndarray]) -> None:
-    assert beyond_place(_pictures(discs), [1.0 - mask for mask in discs]) == 0
-    assert beyond_place([np.zeros((SIDE, SIDE, 3), np.float32)], [np.zeros((SIDE, SIDE))]) == 0
+    assert beyond_place(_subjects(discs), [1.0 - mask for mask in discs]) == 0
+    assert beyond_place([subject_of(np.zeros((SIDE, SIDE, 3), np.float32))], [np.zeros((SIDE, SIDE))]) == 0

@@ -225,7 +225,7 @@ def _print(evaluation: Evaluation, facts: dict[str, Any], out: Path, as_json: bo
         return
     from rich.table import Table
 
-    table = Table(title=f"{evaluation.scenes} scenes, mean PSNR in dB", title_justify="left")
+    table = Table(title=f"Scenes: {evaluation.scenes}; mean PSNR in dB", title_justify="left")
     titles = ("PSNR", "SSIM", "edges", "in focus", "corrupted", "edges", "predicted", "edges", "s")
     table.add_column("method", no_wrap=True)
     for title in titles:

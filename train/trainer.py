@@ -256,5 +256,6 @@ def _silence_lightning() -> None:
         ".*treespec.*",
         ".*no `val_dataloader`.*",
         ".*no pre-optimization state was saved.*",  # after the step is what resuming needs
+        ".*callbacks used to create the checkpoint.*",  # checkpoints may come at another pace than before
     ):
         warnings.filterwarnings("ignore", message=text)

@@ -8,7 +8,7 @@ import torch
 from scipy import special
 from torch.nn import functional as F
 
-from dofkit.train.networks.filters import disc, enlarging, gathering, softly_enlarging
+from dofkit.train.networks.filters import FixedConvolution, convolution, disc, enlarging, gathering, softly_enlarging
 from dofkit.train.networks.lens_blur import LensBlurConfig, LensBlurNet
 from dofkit.train.networks.transfer import decode, encode
 from dofkit.train.rendering.lens import to_linear
@@ -132,3 +132,13 @@ def test_enlarging_softly_is_enlarging_what_was_smoothed() -> None:
     smoothed = F.conv2d(picture, (line[:, None] * line)[None, None], padding=1)
     expected = F.conv2d(smoothed, enlarging((1 / 8,)), padding=1)[..., 2:-2, 2:-2]
     assert F.conv2d(picture, softly_enlarging(), padding=2)[..., 2:-2, 2:-2].allclose(expected, atol=1e-6)
+
+
+def test_mixed_precision_spares_light_and_coverage() -> None:
+    spread, learned = FixedConvolution(disc(3.0)[None, None]), convolution(1, 1)
+    light = torch.rand(1, 1, 16, 16)
+    truth = spread(light)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert spread(light).equal(truth)
+        assert spread(light.bfloat16()).dtype == torch.float32
+        assert learned(light).dtype == torch.bfloat16

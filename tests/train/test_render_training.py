@@ -115,6 +115,15 @@ def test_the_command_trains_resumes_and_writes_weights_that_load(tmp_path: Path)
     assert resumed.exit_code == 0, resumed.output
 
 
+def test_a_run_in_bfloat16_ends_in_weights_of_full_precision(tmp_path: Path) -> None:
+    run = CliRunner().invoke(
+        main, ["train", "render", "--out", str(tmp_path), *TINY, "--steps", "2", "--precision", "bf16-mixed"]
+    )
+    assert run.exit_code == 0, run.output
+    learned = load_weights(Stage.LENS_BLUR, tmp_path).state_dict().values()
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in learned)
+
+
 def test_the_lens_blur_alone_learns_from_level_0(tmp_path: Path) -> None:
     save_weights(GuidedUpsamplingNet(), Stage.GUIDED_UPSAMPLING, tmp_path / "start")
     out = tmp_path / "run"

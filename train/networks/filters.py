@@ -17,12 +17,25 @@ def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2)
 
 
-def fixed(weight: torch.Tensor, groups: int = 1, stride: int = 1) -> nn.Conv2d:
-    """A convolution that is not learned, without bias; 'same' padding for odd sizes, none for even ones."""
-    outputs, inputs, size, _ = weight.shape
-    layer = nn.Conv2d(inputs * groups, outputs, size, stride, (size - 1) // 2, groups=groups, bias=False)
-    layer.weight = nn.Parameter(weight, requires_grad=False)
-    return layer
+class FixedConvolution(nn.Conv2d):
+    """A convolution that is not learned, without bias; 'same' padding for odd sizes, none for even ones.
+
+    Mixed precision leaves it alone: it carries light and coverage, of which the eight bits of bfloat16 keep 1 in 256.
+
+    Args:
+        weight: [outputs, inputs of a group, S, S].
+    """
+
+    def __init__(self, weight: torch.Tensor, groups: int = 1, stride: int = 1) -> None:
+        outputs, inputs, size, _ = weight.shape
+        super().__init__(inputs * groups, outputs, size, stride, (size - 1) // 2, groups=groups, bias=False)
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.is_autocast_enabled(input.device.type):
+            return super().forward(input)
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
 
 
 def twice(maps: torch.Tensor) -> torch.Tensor:

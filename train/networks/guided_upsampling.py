@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...runtime_ref.optics import NETWORK_RADIUS
-from .filters import convolution, disc, enlarging, fixed, gathering, softly_enlarging
+from .filters import FixedConvolution, convolution, disc, enlarging, gathering, softly_enlarging
 
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue, ITU-R BT.601."""
@@ -71,16 +71,16 @@ class GuidedUpsamplingNet(nn.Module):
         super().__init__()
         self.config = config or GuidedUpsamplingConfig()
         width = self.config.width
-        self.gather = fixed(gathering(torch.ones(1, 1)).repeat(3, 1, 1, 1), groups=3, stride=2)
-        self.soften = fixed(gathering(disc(1.0, reach=1)).repeat(3, 1, 1, 1), groups=3, stride=2)
-        self.luma = fixed(torch.cat([weight * torch.eye(4) for weight in LUMA], dim=1)[..., None, None])
-        self.enlarge = fixed(enlarging().repeat(6, 1, 1, 1), groups=6)
-        self.enlarge_softly = fixed(softly_enlarging().repeat(3, 1, 1, 1), groups=3)
+        self.gather = FixedConvolution(gathering(torch.ones(1, 1)).repeat(3, 1, 1, 1), groups=3, stride=2)
+        self.soften = FixedConvolution(gathering(disc(1.0, reach=1)).repeat(3, 1, 1, 1), groups=3, stride=2)
+        self.luma = FixedConvolution(torch.cat([weight * torch.eye(4) for weight in LUMA], dim=1)[..., None, None])
+        self.enlarge = FixedConvolution(enlarging().repeat(6, 1, 1, 1), groups=6)
+        self.enlarge_softly = FixedConvolution(softly_enlarging().repeat(3, 1, 1, 1), groups=3)
         slopes = [NETWORK_RADIUS / reach for reach in self.config.near_focus]
         self.register_buffer("slopes", torch.tensor(slopes).view(1, -1, 1, 1), persistent=False)
         lumas = torch.zeros(2, 6, 1, 1)
         lumas[0, :3, 0, 0] = lumas[1, 3:, 0, 0] = torch.tensor(LUMA)
-        self.lumas = fixed(lumas)
+        self.lumas = FixedConvolution(lumas)
         measured = len(slopes) + len(self.config.windows)
         inputs = 4 + 5 + measured  # by default 16: a multiple of what vector units take at a time
         layers: list[nn.Module] = []

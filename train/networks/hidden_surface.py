@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...runtime_ref.optics import NETWORK_RADIUS
-from .filters import fixed, twice
+from .filters import FixedConvolution, twice
 from .mixed_pixels import Farther
 
 CUTS = (-4.8, -2.4, -0.75, 0.25, 1.5, 3.6)
@@ -44,10 +44,10 @@ class HiddenSurface(nn.Module):
         super().__init__()
         cuts, maps = torch.tensor(CUTS) / NETWORK_RADIUS, 5 * len(CUTS) + UNUSED
         self.register_buffer("cuts", cuts.view(1, -1, 1, 1), persistent=False)
-        self.beside = fixed(_falling(1, pitch=1).repeat(maps, 1, 1, 1), groups=maps)
+        self.beside = FixedConvolution(_falling(1, pitch=1).repeat(maps, 1, 1, 1), groups=maps)
         far = 4 * _falling(REACH, pitch=2)  # each of its pixels stands for four
         far[..., REACH, REACH] = 0.01 * far[..., REACH, REACH + 1]  # these four are beside already
-        self.grow = fixed(far.repeat(maps, 1, 1, 1), groups=maps)
+        self.grow = FixedConvolution(far.repeat(maps, 1, 1, 1), groups=maps)
 
     def forward(self, defocus: torch.Tensor, shown: Farther) -> torch.Tensor:
         """The surface behind.

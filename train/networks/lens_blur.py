@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ...runtime_ref.optics import NETWORK_RADIUS
-from .filters import convolution, disc_bank, fixed, twice
+from .filters import FixedConvolution, convolution, disc_bank, twice
 from .hidden_surface import HiddenSurface
 from .mixed_pixels import Unmixing, unmix
 from .transfer import decode, encode
@@ -176,7 +176,7 @@ class LensBlurNet(nn.Module):
 
 def _spreading(planes: tuple[float, ...]) -> nn.Conv2d:
     """Convolves red, green, blue and coverage of a few planes, in this order, each plane with its own disc."""
-    return fixed(disc_bank([abs(c) for c in planes], copies=4), groups=4 * len(planes))
+    return FixedConvolution(disc_bank([abs(c) for c in planes], copies=4), groups=4 * len(planes))
 
 
 def _planes(

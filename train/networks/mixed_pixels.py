@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...runtime_ref.optics import NETWORK_RADIUS
-from .filters import fixed
+from .filters import FixedConvolution
 
 SPAN = (0.25, 0.75)
 """Pixels of defocus by which a pixel's neighbours must differ: below the first it is one surface, above the second two.
@@ -103,7 +103,7 @@ class Unmixing(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         around = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]]) / 6
-        self.around = fixed(around.repeat(8, 1, 1, 1), groups=8)
+        self.around = FixedConvolution(around.repeat(8, 1, 1, 1), groups=8)
 
     def forward(self, light: torch.Tensor, mixture: Mixture) -> Farther:
         """What the farther surface adds to the light of each pixel.

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of drawn photos in which all is sharp.",
 )
-@click.option("--augment", is_flag=True, help="Disturb what the discriminator sees: for fewer than 10,000 photos.")
+@click.option(
+    "--augment", is_flag=True, help="Disturb what the discriminator sees: for a set so small that its loss falls to 0."
+)
 @click.option("--batch", type=click.IntRange(2), help="Photos a step and device.  [default: the configuration's]")
 @run_options
 def command(
@@ -66,7 +68,7 @@ def command(
     A first try on drawn photos, some ten minutes on a laptop:
       dofkit train argan --out runs/try --steps 500 --drawn 1000
     The real thing, a day on a CPU or an hour on a GPU:
-      dofkit train argan --out runs/flowers --photos flowers --augment --steps 60000
+      dofkit train argan --out runs/flowers --photos flowers --steps 60000
     What a constraint is worth:
       dofkit train argan --out runs/no_prior --config no_prior
       dofkit evaluate argan full=runs/try no-prior=runs/no_prior

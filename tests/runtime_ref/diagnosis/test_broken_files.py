@@ -101,7 +101,7 @@ def test_a_healthy_quantised_file_is_not_accused(target: Target, precision: Prec
 @pytest.mark.parametrize(("target", "precision"), QUANTISED)
 def test_a_zeroed_layer_of_a_quantised_file_is_named(target: Target, precision: Precision, exported: Exported) -> None:
     causes = _causes(UPSAMPLING, target, exported(UPSAMPLING, target, precision, "zeroed layer"), precision)
-    assert causes[0].startswith(f"first difference at {ZEROED[UPSAMPLING]} (Conv2d): tensor ")
+    assert causes[0].startswith(f"first difference at {ZEROED[UPSAMPLING]} (FixedConvolution): tensor ")
 
 
 @pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
@@ -126,7 +126,7 @@ def test_a_core_ml_package_is_traced_like_the_others(precision: Precision, expor
     zeroed = exported(UPSAMPLING, Target.COREML, precision, "zeroed layer")
     found = _parting(UPSAMPLING, Target.COREML, zeroed, precision)
     assert found is not None
-    assert (found.layer, found.kind) == (ZEROED[UPSAMPLING], "Conv2d")
+    assert (found.layer, found.kind) == (ZEROED[UPSAMPLING], "FixedConvolution")
 
 
 class _TorchTracer:
@@ -155,7 +155,8 @@ def test_every_kind_is_named_in_every_stage(stage: Stage, kind: str) -> None:
     causes = diagnose(TorchSession(stage, broken), stage, inputs, reference, limits, evidence)
     assert KINDS[kind] in causes[0]
     if kind == "zeroed layer":
-        assert f" {ZEROED[stage]} (Conv2d)" in causes[0]
+        kind_of_layer = "FixedConvolution" if stage is UPSAMPLING else "Conv2d"
+        assert f" {ZEROED[stage]} ({kind_of_layer})" in causes[0]
 
 
 def test_outputs_that_are_wrong_at_first_sight_are_said_to_be() -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from filelock import FileLock
 from hypothesis import settings
 
+if TYPE_CHECKING:
+    import numpy as np
+
 settings.register_profile("dofkit", deadline=None)  # machines are shared: an example's time says nothing
 settings.load_profile("dofkit")
+
+
+def pytest_configure() -> None:
+    """Workers share the cores. OpenMP's threads spin while they wait: two exports side by side on two cores took 165 s
+    with two threads each, 47 s with one. NumPy and PyTorch read this when they are imported, which is later.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if workers > 1 else ():
+        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,6 +107,8 @@ def cli():
 @pytest.fixture
 def photo() -> np.ndarray:
     """A small deterministic picture with edges, texture and colour, uint8 [H, W, 3]."""
+    import numpy as np
+
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:150, :201]
     picture = np.stack([rows % 64 * 4, columns % 80 * 3, (rows + columns) % 128 * 2], axis=2)

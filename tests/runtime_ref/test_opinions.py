@@ -85,7 +85,7 @@ def _scene(signal: Signal, shape: tuple[int, ...]) -> np.ndarray:
     """A photo for what is a picture, a plane from end to end of the range for what is not."""
     _, channels, height, width = shape
     if channels == 3:
-        return resize(astronaut(), (height, width)).astype(np.float32).transpose(2, 0, 1)[None]
+        return np.asarray(resize(astronaut(), (height, width)), np.float32).transpose(2, 0, 1)[None]
     plane = np.linspace(signal.low, signal.high, width, dtype=np.float32)
     return np.broadcast_to(plane, shape).copy()
 

@@ -5,35 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...errors import DofkitError, first_line, require
 from ...quiet import silence
-from ...stage import OUTPUTS, Stage
+from ...stage import Stage
 from ..opinions import Opinion, OpinionUnavailableError
-
-Array = NDArray[np.floating[Any]]
-
-
-class InterpreterSession:
-    """A stage computed by an interpreter that is already made, through the signature named after the stage."""
-
-    def __init__(self, stage: Stage, interpreter: Any, runtime: str) -> None:
-        interpreter.allocate_tensors()
-        self._interpreter = interpreter  # owns the memory that the runner's results lie in
-        self._runner = interpreter.get_signature_runner(stage.value)
-        self._output = OUTPUTS[stage].name
-        self.runtime = runtime
-
-    def run(self, inputs: Mapping[str, Array]) -> Array:
-        """Compute the stage; see `Session.run`."""
-        channel_last = {name: np.ascontiguousarray(x.transpose(0, 2, 3, 1)) for name, x in inputs.items()}
-        return self._runner(**channel_last)[self._output].transpose(0, 3, 1, 2)
+from ..tflite import InterpreterSession
 
 
 def litert_reference(stage: Stage, model: Path, threads: int) -> InterpreterSession:

@@ -25,8 +25,10 @@ def pytest_configure() -> None:
     with two threads each, 47 s with one. NumPy and PyTorch read this when they are imported, which is later.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if workers > 1 else ():
-        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    if workers > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", threads)
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", threads)
 
 
 @pytest.fixture(scope="session", autouse=True)

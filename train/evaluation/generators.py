@@ -144,7 +144,7 @@ def judge_generator(
     span = span_of(made)
     distance = 1000 * kernel_distance(real, torch.from_numpy(np.ascontiguousarray(shallow)))
     subjects, disparities = zip(*((subject_of(photo.deep), photo.disparity) for photo in made), strict=True)
-    nearer = float(np.mean(list(map(subject_nearer, subjects, disparities))))
+    nearer = float(np.mean([subject_nearer(*sample) for sample in zip(subjects, disparities, strict=True)]))
     beyond = beyond_place(subjects, disparities)
     pairs = PairScores.of(ThroughDepth(depth, network.lens, span), photos["shallow"])
     weights = file / FILE if file.is_dir() else file

@@ -233,7 +233,7 @@ def _job(
         target=target,
         folder=folder,
         plan=request.plan,
-        graphs=stage_graphs({stage: networks[stage] for stage in request.stages}, request.plan),
+        graphs=stage_graphs({stage: networks[stage] for stage in request.stages}, request.plan, target),
         precisions=request.precisions,
         golden=tuple(case.arrays() for case in cases),
         calibration=calibration,

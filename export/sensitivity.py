@@ -237,7 +237,7 @@ class _Trial:
                 f"{bundle.root} lacks {target.title} in {base_precision(target)}; export it with "
                 f"--target {target} --precision {base_precision(target)}"
             )
-        graphs = stage_graphs(networks, self._plan)
+        graphs = stage_graphs(networks, self._plan, target)
         self._layers = {stage: _choices(graph) for stage, graph in graphs.items()}
         self._quantisers: dict[Stage, Quantiser] = {
             stage: quantiser(graph, target, bundle.path(base[stage].path), calibration, self._plan)

@@ -11,6 +11,7 @@ from ..runtime_ref.bundle import TensorEntry
 from ..runtime_ref.plan import PipelinePlan
 from ..runtime_ref.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
+from ..train.networks.guided_upsampling_by_colour import arranged
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class StageGraph:
 
     Attributes:
         stage: what it computes.
-        network: the PyTorch network, in evaluation mode.
+        network: the PyTorch network, in evaluation mode; arranged for the target, see `arranged`.
         side: height and width of its low-resolution inputs, in pixels.
     """
 
@@ -65,8 +66,10 @@ class StageGraph:
         )
 
 
-def stage_graphs(networks: Mapping[Stage, torch.nn.Module], plan: PipelinePlan) -> dict[Stage, StageGraph]:
-    """The graphs of all given networks, at the sizes that the plan fixes."""
+def stage_graphs(
+    networks: Mapping[Stage, torch.nn.Module], plan: PipelinePlan, target: Target
+) -> dict[Stage, StageGraph]:
+    """The graphs of all given networks as a target computes them, at the sizes that the plan fixes."""
     sides = {
         Stage.DEPTH: plan.depth_size,
         Stage.LENS_BLUR: plan.lens_blur.tile,
@@ -77,5 +80,5 @@ def stage_graphs(networks: Mapping[Stage, torch.nn.Module], plan: PipelinePlan) 
         side = sides[stage]
         if side is None:
             raise ValueError(f"{stage} cannot be exported untiled: an exported graph has one fixed size")
-        graphs[stage] = StageGraph(stage, network, side)
+        graphs[stage] = StageGraph(stage, arranged(network, target), side)
     return graphs

@@ -97,7 +97,15 @@ class TilePlan:
         inside = picture[rows, columns]
         if not (above or below or before or after):
             return inside
-        return np.pad(inside, [(above, below), (before, after), *[(0, 0)] * (picture.ndim - 2)], mode="edge")
+        # Not np.pad, which takes two to four times as long, for every tile at a border.
+        result = np.empty((height, width, *picture.shape[2:]), picture.dtype)
+        middle = result[above : height - below]
+        middle[:, before : width - after] = inside
+        middle[:, :before] = inside[:, :1]
+        middle[:, width - after :] = inside[:, -1:]
+        result[:above] = middle[:1]
+        result[height - below :] = middle[-1:]
+        return result
 
     def core(self, result: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """The part of a computed tile `[core + 2·halo, ...]` that belongs to the picture."""

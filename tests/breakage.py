@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dofkit.runtime_ref.stage import INPUTS, Stage
+from dofkit.train.networks.guided_upsampling_by_colour import GuidedUpsamplingByColour
 from dofkit.train.resampling import Resampling, align_corners
 
 # Kind -> what the first line of a diagnosis must say.
@@ -26,6 +27,7 @@ ZEROED = {
     Stage.LENS_BLUR: "context.4",
     Stage.GUIDED_UPSAMPLING: "enlarge_softly",
 }
+ZEROED_BY_COLOUR = "totals.1"  # of guided upsampling as it is arranged for ONNX
 IGNORED = {Stage.DEPTH: "image", Stage.LENS_BLUR: "defocus", Stage.GUIDED_UPSAMPLING: "blurred_low"}
 
 
@@ -41,7 +43,7 @@ def broken_network(kind: str, stage: Stage, network: nn.Module) -> nn.Module:
         KeyError: no such kind.
     """
     if kind == "zeroed layer":
-        return _zeroed(network, ZEROED[stage])
+        return _zeroed(network, zeroed_layer(stage, network))
     wrappers = {
         "swapped channels": _SwappedChannels,
         "double normalisation": _DoubleNormalisation,
@@ -50,6 +52,11 @@ def broken_network(kind: str, stage: Stage, network: nn.Module) -> nn.Module:
         "half-pixel": _HalfPixel,
     }
     return wrappers[kind](stage, network).eval()
+
+
+def zeroed_layer(stage: Stage, network: nn.Module) -> str:
+    """The layer that is zeroed in a stage's network."""
+    return ZEROED_BY_COLOUR if isinstance(network, GuidedUpsamplingByColour) else ZEROED[stage]
 
 
 def _zeroed(network: nn.Module, name: str) -> nn.Module:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import torch
 
+from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.diagnosis.hypotheses import Inputs, Reference
 from ..runtime_ref.diagnosis.matching import Layer
 from ..runtime_ref.stage import OUTPUTS, Stage
+from .networks.guided_upsampling_by_colour import arranged
 from .resampling import resampled_variants
 from .session import TorchSession
 from .tracing import trace_layers
@@ -24,10 +26,11 @@ class PyTorchReference:
         """It computes a stage."""
         return TorchSession(stage, self._networks[stage])
 
-    def layers(self, stage: Stage, inputs: Inputs) -> list[Layer]:
-        """The output of every layer of a stage, the stage's own the last."""
-        layers, output = trace_layers(self._networks[stage], stage, inputs)
-        return [*layers, Layer(OUTPUTS[stage].name, "output", output)]
+    def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
+        """The output of every layer of a model's stage as its target computes it, the stage's own the last."""
+        network = arranged(self._networks[model.stage], model.target)
+        layers, output = trace_layers(network, model.stage, inputs)
+        return [*layers, Layer(OUTPUTS[model.stage].name, "output", output)]
 
     def variants(self, stage: Stage) -> dict[str, Reference]:
         """The stage with its resizes computed otherwise: text -> run."""

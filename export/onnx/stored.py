@@ -123,10 +123,17 @@ def _after(file: OnnxFile, convolution: Any) -> tuple[Array, _Constant | None]:
     (factors,) = (node for node in map(file.producer, scaled.input) if node is not None and node is not cast)
     (scale,) = (values for values in map(file.constant, factors.input) if values is not None)
     for node in file.consumers(scaled.output[0]):
-        if node.op_type == "Add" and node.input[0] == scaled.output[0]:
-            bias = _constant(file, node.input[1])
-            return scale.astype(np.float64), bias
+        if node.op_type == "Add" and node.input[0] == scaled.output[0] and _is_stored(file, node.input[1]):
+            return scale.astype(np.float64), _constant(file, node.input[1])
     return scale.astype(np.float64), None
+
+
+def _is_stored(file: OnnxFile, name: str) -> bool:
+    """Whether a summand is a bias, which is stored, perhaps in another shape, and not another layer's result."""
+    node = file.producer(name)
+    return file.constant(name) is not None or (
+        node is not None and node.op_type == "Reshape" and _is_stored(file, node.input[0])
+    )
 
 
 def _numbers(file: OnnxFile, name: str) -> Array:

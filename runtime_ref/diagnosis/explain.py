@@ -30,8 +30,8 @@ class Reference(Protocol):
         """It computes a stage."""
         ...
 
-    def layers(self, stage: Stage, inputs: Inputs) -> list[Layer]:
-        """The output of every layer of a stage."""
+    def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
+        """The output of every layer that a model should compute; nothing where these are not known."""
         ...
 
     def variants(self, stage: Stage) -> Mapping[str, Variant]:
@@ -73,7 +73,8 @@ def explain(
 def _evidence(original: Reference, bundle: Bundle, model: ModelEntry, inputs: Inputs) -> Evidence:
     def parting() -> Parting | None:
         tracer = open_tracer(model.stage, model.target, bundle.path(model.path), model.function)
-        return first_parting(tracer, inputs, original.layers(model.stage, inputs), parting_limit(model.precision))
+        layers = original.layers(model, inputs)
+        return first_parting(tracer, inputs, layers, parting_limit(model.precision)) if layers else None
 
     return Evidence(original.session(model.stage), original.variants(model.stage), parting)
 
@@ -89,9 +90,11 @@ class _File:
         del stage
         return open_session(self.bundle, self.model)
 
-    def layers(self, stage: Stage, inputs: Inputs) -> list[Layer]:
+    def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
+        if [layer.name for layer in model.layers] != [layer.name for layer in self.model.layers]:
+            return []  # another target's, for which the network was arranged otherwise
         path = self.bundle.path(self.model.path)
-        return layers_of(open_tracer(stage, self.model.target, path, self.model.function), inputs)
+        return layers_of(open_tracer(model.stage, self.model.target, path, self.model.function), inputs)
 
     def variants(self, stage: Stage) -> Mapping[str, Variant]:
         del stage

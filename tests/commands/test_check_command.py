@@ -6,6 +6,7 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dofkit.export.onnx.convert import convert
-from dofkit.export.stages import StageGraph
+from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.bundle import MANIFEST, Bundle, describe_files
 from dofkit.runtime_ref.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
@@ -79,17 +80,16 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
 
 
 @pytest.fixture(scope="module")
-def broken(bundle_path: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A bundle whose fp32 lens blur for ONNX was exported with a mistake, and sealed as if nothing were wrong."""
+def broken(bundle_path: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A bundle of which a stage's fp32 file for ONNX was exported with a mistake, and sealed as if nothing were
+    wrong."""
 
-    def write(kind: str) -> Path:
+    def write(kind: str, stage: Stage = Stage.LENS_BLUR) -> Path:
         root = shutil.copytree(bundle_path, tmp_path_factory.mktemp("broken") / "b.dofbundle")
         bundle = Bundle.open(root)
-        model = next(m for m in bundle.models(Target.ONNX, Precision.FP32) if m.stage is Stage.LENS_BLUR)
-        tile = bundle.manifest.plan.lens_blur.tile
-        assert tile is not None
-        network = broken_network(kind, Stage.LENS_BLUR, load_networks(weights)[Stage.LENS_BLUR])
-        convert(StageGraph(Stage.LENS_BLUR, network, tile), bundle.path(model.path))
+        model = next(m for m in bundle.models(Target.ONNX, Precision.FP32) if m.stage is stage)
+        graph = stage_graphs(load_networks(weights), bundle.manifest.plan, Target.ONNX)[stage]
+        convert(replace(graph, network=broken_network(kind, stage, graph.network)), bundle.path(model.path))
         manifest = bundle.manifest.model_copy(update={"files": describe_files(root)}).sealed()
         (root / MANIFEST).write_bytes(manifest.encoded())
         return root
@@ -105,7 +105,7 @@ QUICK = ("swapped channels", "zeroed layer")
     "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
 )
 def test_a_broken_export_of_each_kind_fails_and_its_cause_is_named(
-    cli: Callable, broken: Callable[[str], Path], weights: Path, kind: str
+    cli: Callable, broken: Callable[..., Path], weights: Path, kind: str
 ) -> None:
     result = cli("check", str(broken(kind)), *ONNX, "--weights", str(weights), "--json")
     assert result.exit_code == 1
@@ -116,9 +116,18 @@ def test_a_broken_export_of_each_kind_fails_and_its_cause_is_named(
 
 
 def test_without_pytorch_an_fp32_file_of_another_target_helps_to_name_the_cause(
-    cli: Callable, broken: Callable[[str], Path]
+    cli: Callable, broken: Callable[..., Path]
 ) -> None:
     # No --weights, so PyTorch has none that fit: the bundle's TFLite file serves as the reference's layers.
     result = cli("check", str(broken("zeroed layer")), *ONNX)
     assert result.exit_code == 1
     assert "likely cause (ONNX fp32 lens_blur): first difference at" in result.stdout
+
+
+def test_without_pytorch_no_layer_is_accused_where_the_network_is_arranged_otherwise(
+    cli: Callable, broken: Callable[..., Path]
+) -> None:
+    result = cli("check", str(broken("zeroed layer", Stage.GUIDED_UPSAMPLING)), *ONNX)
+    assert result.exit_code == 1
+    assert "guided_upsampling" in result.stdout
+    assert "first difference" not in result.stdout

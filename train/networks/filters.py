@@ -18,18 +18,22 @@ def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn
 
 
 class FixedConvolution(nn.Conv2d):
-    """A convolution that is not learned, without bias; 'same' padding for odd sizes, none for even ones.
+    """A convolution that is not learned; its padding is (S − 1) / 2, rounded down.
 
     Mixed precision leaves it alone: it carries light and coverage, of which the eight bits of bfloat16 keep 1 in 256.
 
     Args:
         weight: [outputs, inputs of a group, S, S].
+        bias: of every output; None for none.
     """
 
-    def __init__(self, weight: torch.Tensor, groups: int = 1, stride: int = 1) -> None:
+    def __init__(self, weight: torch.Tensor, groups: int = 1, stride: int = 1, bias: float | None = None) -> None:
         outputs, inputs, size, _ = weight.shape
-        super().__init__(inputs * groups, outputs, size, stride, (size - 1) // 2, groups=groups, bias=False)
+        padding = (size - 1) // 2
+        super().__init__(inputs * groups, outputs, size, stride, padding, groups=groups, bias=bias is not None)
         self.weight = nn.Parameter(weight, requires_grad=False)
+        if bias is not None:
+            self.bias = nn.Parameter(torch.full((outputs,), bias), requires_grad=False)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not torch.is_autocast_enabled(input.device.type):

@@ -52,7 +52,7 @@ def golden(networks: dict[Stage, torch.nn.Module]) -> GoldenArrays:
     generator = torch.Generator().manual_seed(3)
     tensors = {}
     for stage, graph in stage_graphs(
-        {s: networks[s] for s in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}, SMALL
+        {s: networks[s] for s in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}, SMALL, Target.COREML
     ).items():
         inputs = [torch.rand(graph.shape(signal), generator=generator) for signal in graph.inputs]
         with torch.no_grad():
@@ -71,7 +71,7 @@ def export_stages(networks: dict[Stage, torch.nn.Module], golden: GoldenArrays, 
     ) -> Any:
         folder = tmp_path / f"bundle{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
-        graphs = stage_graphs({stage: networks[stage] for stage in stages}, SMALL)
+        graphs = stage_graphs({stage: networks[stage] for stage in stages}, SMALL, Target.COREML)
         job = Job(
             target=Target.COREML,
             folder=folder,

@@ -163,7 +163,7 @@ from dofkit.runtime_ref.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
 plan, networks = default_plan(48, 128), load_networks(Path({weights!r}))
-graphs = stage_graphs({{s: networks[s] for s in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}}, plan)
+graphs = stage_graphs({{s: networks[s] for s in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}}, plan, Target.COREML)
 def sample(stage):
     shapes = {{signal.name: graphs[stage].shape(signal) for signal in graphs[stage].inputs}}
     return {{name: torch.linspace(0, 1, torch.Size(s).numel()).reshape(s).numpy() for name, s in shapes.items()}}

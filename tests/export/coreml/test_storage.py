@@ -19,7 +19,7 @@ from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.bundle import LayerEntry
 from dofkit.runtime_ref.mil import MLProgram
 from dofkit.runtime_ref.stage import Stage
-from dofkit.runtime_ref.target import Precision
+from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.networks import LensBlurNet
 
 from .conftest import SMALL, Export
@@ -31,7 +31,7 @@ COMPRESSED = [p for p in Precision if p.weight_bits and p not in (Precision.MIXE
 
 
 def _compare(networks: dict[Stage, torch.nn.Module], stage: Stage, package: Path) -> tuple[LayerEntry, ...]:
-    graph = stage_graphs({stage: networks[stage]}, SMALL)[stage]
+    graph = stage_graphs({stage: networks[stage]}, SMALL, Target.COREML)[stage]
     return compare_weights(folded_layers(graph.network, graph.example()), StoredProgram(package).convolutions())
 
 
@@ -101,7 +101,7 @@ def test_a_layer_that_is_missing_or_too_many_is_a_problem(
     export_stages: Export, networks: dict[Stage, torch.nn.Module]
 ) -> None:
     folder, (entry,) = export_stages(BLUR)
-    graph = stage_graphs({BLUR: networks[BLUR]}, SMALL)[BLUR]
+    graph = stage_graphs({BLUR: networks[BLUR]}, SMALL, Target.COREML)[BLUR]
     expected = folded_layers(graph.network, graph.example())
     stored = StoredProgram(folder / entry.path).convolutions()
     assert any("lacks" in layer.problem for layer in compare_weights(expected, stored[:-1]))

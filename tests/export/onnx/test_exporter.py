@@ -62,7 +62,7 @@ def _job(folder: Path, calibration: _Noise, *kept: str) -> Job:
         target=Target.ONNX,
         folder=folder,
         plan=PLAN,
-        graphs=stage_graphs({Stage.LENS_BLUR: LensBlurNet().eval()}, PLAN),
+        graphs=stage_graphs({Stage.LENS_BLUR: LensBlurNet().eval()}, PLAN, Target.ONNX),
         precisions=WRITTEN,
         golden=(),
         calibration=calibration,  # pyright: ignore[reportArgumentType]

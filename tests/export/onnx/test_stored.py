@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from dofkit.export.folded import folded_layers
@@ -17,7 +18,7 @@ from dofkit.runtime_ref.bundle import LayerEntry
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.target import Precision
 
-from .conftest import Exported
+from .conftest import Export, Exported
 
 STORED = {
     Precision.FP32: {"fp32"},
@@ -73,6 +74,28 @@ def test_one_wrong_number_in_the_file_is_named(
     assert list(problems) == [name]
     counted = "weights" if part == "weight" else "biases"
     assert f"1 of {values.size} {counted} differ, first {[int(index) for index in place]}: " in problems[name]
+
+
+class _Sum(torch.nn.Module):
+    """Two convolutions without biases, added up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = torch.nn.Conv2d(3, 8, 1, bias=False), torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.mean = torch.nn.Conv2d(8, 1, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.mean(self.one(image) + self.other(image))
+
+
+@pytest.mark.parametrize("precision", STORED)
+def test_another_layers_result_is_no_bias(precision: Precision, export_network: Export) -> None:
+    torch.manual_seed(5)
+    exported = export_network(_Sum())
+    stored = {convolution.name: convolution for convolution in convolutions(exported.file(precision))}
+    assert {name: convolution.bias is None for name, convolution in stored.items()} == {
+        "one": True, "other": True, "mean": False,
+    }  # fmt: skip
 
 
 def test_operators_are_counted(single: Exported) -> None:

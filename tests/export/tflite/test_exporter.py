@@ -78,7 +78,7 @@ def _job(folder: Path, calibration: _Noise, recipe: Recipe) -> Job:
         target=Target.TFLITE,
         folder=folder,
         plan=PLAN,
-        graphs=stage_graphs({Stage.LENS_BLUR: LensBlurNet().eval()}, PLAN),
+        graphs=stage_graphs({Stage.LENS_BLUR: LensBlurNet().eval()}, PLAN, Target.TFLITE),
         precisions=WRITTEN,
         golden=(),
         calibration=calibration,  # pyright: ignore[reportArgumentType]

@@ -82,8 +82,9 @@ def _convert(stage: Stage, target: Target, path: Path, precision: Precision, kin
     from dofkit.export.onnx.convert import convert as convert_onnx
     from dofkit.export.stages import StageGraph
     from dofkit.export.tflite.convert import convert as convert_tflite
+    from dofkit.train.networks.guided_upsampling_by_colour import arranged
 
-    network = random_network(stage)
+    network = arranged(random_network(stage), target)
     graph = StageGraph(stage, broken_network(kind, stage, network) if kind else network, SIDES[stage])
     match target:
         case Target.ONNX:

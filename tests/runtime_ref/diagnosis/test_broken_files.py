@@ -21,11 +21,12 @@ from dofkit.runtime_ref.sessions.tracers import open_tracer
 from dofkit.runtime_ref.stage import OUTPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.runtime_ref.tolerances import Tolerance
+from dofkit.train.networks.guided_upsampling_by_colour import arranged
 from dofkit.train.resampling import resampled_variants
 from dofkit.train.session import TorchSession
 from dofkit.train.tracing import trace_layers
 
-from ...breakage import KINDS, ZEROED, broken_network, kinds_of
+from ...breakage import KINDS, ZEROED, broken_network, kinds_of, zeroed_layer
 from .conftest import Exported, random_network, scene
 
 UPSAMPLING = Stage.GUIDED_UPSAMPLING
@@ -54,7 +55,7 @@ def _session(stage: Stage, target: Target, path: Path) -> Session:
 
 
 def _parting(stage: Stage, target: Target, path: Path, precision: Precision) -> Parting | None:
-    layers, output = trace_layers(random_network(stage), stage, scene(stage))
+    layers, output = trace_layers(arranged(random_network(stage), target), stage, scene(stage))
     layers.append(Layer(OUTPUTS[stage].name, "output", output))
     return first_parting(open_tracer(stage, target, path), scene(stage), layers, parting_limit(precision))
 
@@ -101,7 +102,8 @@ def test_a_healthy_quantised_file_is_not_accused(target: Target, precision: Prec
 @pytest.mark.parametrize(("target", "precision"), QUANTISED)
 def test_a_zeroed_layer_of_a_quantised_file_is_named(target: Target, precision: Precision, exported: Exported) -> None:
     causes = _causes(UPSAMPLING, target, exported(UPSAMPLING, target, precision, "zeroed layer"), precision)
-    assert causes[0].startswith(f"first difference at {ZEROED[UPSAMPLING]} (FixedConvolution): tensor ")
+    layer = zeroed_layer(UPSAMPLING, arranged(random_network(UPSAMPLING), target))
+    assert causes[0].startswith(f"first difference at {layer} (FixedConvolution): tensor ")
 
 
 @pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])

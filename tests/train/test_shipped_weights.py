@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from dofkit.runtime_ref.pipeline import Lens, PortraitPipeline
 from dofkit.runtime_ref.stage import Stage
 from dofkit.train.networks import LensBlurNet
 from dofkit.train.rendering.lens import disc
+from dofkit.train.session import default_plan, torch_sessions
 from dofkit.train.weights import SHIPPED, load_weights, weights_file
 
 RENDERING = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
@@ -84,3 +87,14 @@ def test_uniform_defocus_is_close_to_a_disc_up_to_the_widest(
     with torch.inference_mode():
         output = blur(noise, torch.full((1, 1, 96, 96), defocus))
     assert _psnr(output, truth) > 43
+
+
+def test_sixteen_bits_between_levels_move_hardly_a_byte(photo: np.ndarray) -> None:
+    # Photos of 8 bits; results in floats are computed in floats throughout. Two upsamplings here.
+    pixels, disparity = np.tile(photo, (3, 4, 1)), np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    networks = {stage: load_weights(stage) for stage in RENDERING}
+    pipeline = PortraitPipeline(torch_sessions(networks), default_plan())
+    exact, stored = (pipeline.render(pixels, disparity, Lens(0.2, 1.0), dtype) for dtype in (np.float32, np.uint8))
+    difference = np.abs(stored.astype(np.float32) - np.rint(exact * 255))
+    assert difference.max() <= 1
+    assert 0 < difference.mean() < 1 / 257  # of a byte: what 16 bits resolve

@@ -177,7 +177,7 @@ class Networks:
         """The recurrence's pictures below the top, lowest first, [h, w, 3] in [0, 1].
 
         A level's picture is what the pipeline makes of the photo averaged down to that level: the levels below are the
-        same (exactly so for sides that are multiples of 2^levels).
+        same (exactly so for sides that are multiples of 2^levels, but for the 16 bits that are kept between levels).
         """
         seen = lens.alone(sharp)
         images = build_levels(sharp, levels_for(sharp.shape, disparity, seen))[:-1]

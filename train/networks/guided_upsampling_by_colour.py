@@ -77,6 +77,6 @@ def woven(children: torch.Tensor) -> torch.Tensor:
     ONNX Runtime has fast ways for these, and none for `DepthToSpace`: 0.17 in place of 0.52 ms.
     """
     batch, _, height, width = children.shape
-    rows = children.reshape(batch, 6, 2, height, width).permute(0, 1, 3, 4, 2)
-    rows = rows.reshape(batch, 3, 2, height, 2 * width).permute(0, 1, 3, 2, 4)
-    return rows.reshape(batch, 3, 2 * height, 2 * width)
+    rows = children.reshape(6 * batch, 2, height * width).transpose(1, 2)
+    pictures = rows.reshape(3 * batch, 2, height, 2 * width).transpose(1, 2)
+    return pictures.reshape(batch, 3, 2 * height, 2 * width)

@@ -52,7 +52,7 @@ def test_lower_levels_are_those_that_the_recurrence_passes_on(
     sessions = fake_sessions()
     sessions[Stage.LENS_BLUR].answer = lambda inputs: inputs["image"] * 0.5 + np.abs(inputs["defocus"]) * 0.5
     networks, upsampling = fake_networks(sessions), sessions[Stage.GUIDED_UPSAMPLING]
-    networks.render(sharp, disparity, lens)
+    networks.pipeline.render(sharp, disparity, lens.alone(sharp), np.float32)  # 8 bits would pass on 16
     passed_on = [inputs["blurred_low"][0, :, 2:-2, 2:-2].transpose(1, 2, 0) for inputs in upsampling.seen]
     levels = networks.lower_levels(sharp, disparity, lens)
     assert [level.shape for level in levels] == shapes

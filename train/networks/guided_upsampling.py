@@ -120,23 +120,24 @@ class GuidedUpsamplingNet(nn.Module):
         sharp, soft = self.gather(image_high), self.soften(image_high)  # of each pixel's four children, as the rest
         enlarged, broad = self.enlarge(scene[:, :6]), self.enlarge_softly(scene[:, :3])
         low, blurred = enlarged[:, :12], enlarged[:, 12:]
-        shares = self.predicted(self.luma(sharp), scene)
+        shares = self.predicted(self.luma(sharp), scene[:, :6], scene[:, 3:])
         shares = (STRETCH * shares - (STRETCH - 1) / 2).clamp(0.0, 1.0)
         mixed = blurred
         for band, detail in enumerate((sharp - soft, soft - low, low - broad, broad - blurred)):
             mixed = mixed + torch.cat([shares[:, 4 * band : 4 * band + 4]] * 3, dim=1) * detail
         return F.pixel_shuffle(mixed, 2).clamp(0.0, 1.0)
 
-    def predicted(self, luma: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
+    def predicted(self, luma: torch.Tensor, pictures: torch.Tensor, blurred: torch.Tensor) -> torch.Tensor:
         """The share of each band that each child keeps, [N, 4 · BANDS, H, W] in (0, 1), before it is stretched.
 
         Args:
             luma: [N, 4, H, W], of each pixel's four children in the sharp picture.
-            scene: see `blend`.
+            pictures: [N, 6, H, W], sharp and blurred.
+            blurred: [N, 4, H, W], blurred picture and defocus.
         """
-        near = torch.relu(1.0 - scene[:, 6:].abs() * self.slopes)
-        grey = self.lumas(scene[:, :6])
-        inputs = [luma, grey[:, :1], scene[:, 3:], near, *self.kept(grey)]
+        near = torch.relu(1.0 - blurred[:, 3:].abs() * self.slopes)
+        grey = self.lumas(pictures)
+        inputs = [luma, grey[:, :1], blurred, near, *self.kept(grey)]
         return torch.sigmoid(self.shares(self.features(torch.cat(inputs, dim=1))))
 
     def kept(self, grey: torch.Tensor) -> list[torch.Tensor]:

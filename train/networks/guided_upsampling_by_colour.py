@@ -53,13 +53,20 @@ class GuidedUpsamplingByColour(GuidedUpsamplingNet):
         self.lost = FixedConvolution(-STRETCH * torch.eye(4 * BANDS)[..., None, None], bias=(1 + STRETCH) / 2)
         self.totals = nn.ModuleList(FixedConvolution(_total(colour)) for colour in range(3))
 
-    def blend(self, image_high: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
-        """See `GuidedUpsamplingNet.blend`."""
-        lost = self.lost(self.predicted(self.child_luma(image_high), scene)).clamp(0.0, 1.0)
+    def forward(
+        self,
+        image_high: torch.Tensor,
+        image_low: torch.Tensor,
+        blurred_low: torch.Tensor,
+        defocus_low: torch.Tensor,
+    ) -> torch.Tensor:
+        """See `GuidedUpsamplingNet.forward`."""
+        pictures, blurred = torch.cat([image_low, blurred_low], dim=1), torch.cat([blurred_low, defocus_low], dim=1)
+        lost = self.lost(self.predicted(self.child_luma(image_high), pictures, blurred)).clamp(0.0, 1.0)
         taken = []
         for colour, total in enumerate(self.totals):
-            pair = torch.cat([scene[:, colour : colour + 1], scene[:, 3 + colour : 4 + colour]], dim=1)
-            bands = self.below(pair) + self.above(image_high[:, colour : colour + 1])
+            high, low, soft = (picture[:, colour : colour + 1] for picture in (image_high, image_low, blurred_low))
+            bands = self.below(torch.cat([low, soft], dim=1)) + self.above(high)
             taken.append(total(bands * lost))
         return (image_high - woven(taken[0] + taken[1] + taken[2])).clamp(0.0, 1.0)
 

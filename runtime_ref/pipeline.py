@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .optics import defocus, network_defocus
 from .plan import PipelinePlan
-from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, first_level, resample
+from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, first_level, resample, white_of
 from .sessions import Session, SharedSession
 from .stage import Stage
 from .tiling import Tile, TilePlan
@@ -44,7 +44,7 @@ def to_network(picture: NDArray[Any]) -> Array:
     planes = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
     values = np.empty((1, *planes.shape), np.float32)
     if picture.dtype.kind == "u":
-        np.divide(planes, _white(picture), out=values[0])
+        np.divide(planes, white_of(picture), out=values[0])
     else:
         values[0] = planes
     return values
@@ -261,20 +261,16 @@ def _canvas(
     return np.empty((*pyramid.size(level), 3), np.uint16 if dtype == np.uint8 else dtype)
 
 
-def _white(picture: NDArray[np.unsignedinteger[Any]]) -> np.float32:
-    """What 1 is in a picture of integers."""
-    return np.float32(np.iinfo(picture.dtype).max)
-
-
 def _place(result: NDArray[Any], tile: Tile, core: Array) -> None:
     """Write a core into the result, cut at the photo's border (the result of the top level is not padded)."""
     target = result[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
     values = core[: target.shape[0], : target.shape[1]]
+    white = white_of(result)
     for colour in range(values.shape[2]):  # networks give planes: half the time of all colours at once
         plane = values[..., colour]
         if result.dtype.kind == "u":
-            scaled = np.multiply(plane, _white(result))
-            target[..., colour] = np.clip(np.rint(scaled, out=scaled), 0, _white(result), out=scaled)
+            scaled = np.multiply(plane, white)
+            target[..., colour] = np.clip(np.rint(scaled, out=scaled), 0, white, out=scaled)
         else:
             np.clip(plane, 0.0, 1.0, out=target[..., colour])
 

@@ -77,10 +77,15 @@ def first_level(pyramid: Pyramid, disparity: NDArray[Any], focus: float, apertur
     return int(largest_radius(disparity, focus, aperture, pyramid.long_side(1)) <= NETWORK_RADIUS)
 
 
+def white_of(pixels: NDArray[Any]) -> np.float32:
+    """What 1 is in a picture: the greatest number of an integer type, 1 in floats."""
+    return np.float32(np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1)
+
+
 def as_float(pixels: NDArray[Any]) -> Array:
     """An 8-bit or float image as float32 in [0, 1]."""
-    if pixels.dtype == np.uint8:
-        return pixels.astype(np.float32) / np.float32(255)
+    if pixels.dtype.kind == "u":
+        return pixels.astype(np.float32) / white_of(pixels)
     return pixels.astype(np.float32, copy=False)
 
 
@@ -99,6 +104,7 @@ def halve(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
     """
     height, width = size
     channels = pixels.shape[2]
+    quarter = np.float32(0.25 / float(white_of(pixels)) ** 2)  # of a sum of four squares, the mean in light
     result = np.empty((height, width, channels), np.float32)
     for top in range(0, height, _STRIP_ROWS):
         bottom = min(top + _STRIP_ROWS, height)
@@ -112,7 +118,7 @@ def halve(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
         for channel in range(channels):  # long strides: three values at a time would take twice as long
             left, right = (sums[:, start :: 2 * channels] for start in (channel, channel + channels))
             np.add(left, right, out=part[..., channel])
-        part *= _quarter(pixels)
+        part *= quarter
         np.sqrt(part, out=part)
     return result
 
@@ -122,11 +128,6 @@ def _rows(pixels: NDArray[Any], top: int, bottom: int) -> NDArray[Any]:
     if bottom <= pixels.shape[0]:
         return pixels[top:bottom]
     return pixels[np.minimum(np.arange(top, bottom), pixels.shape[0] - 1)]
-
-
-def _quarter(pixels: NDArray[Any]) -> np.float32:
-    """What makes the mean in light of four squared pixels of their sum."""
-    return np.float32(0.25 / 255**2 if pixels.dtype == np.uint8 else 0.25)
 
 
 def build_levels(pixels: NDArray[Any], pyramid: Pyramid) -> list[NDArray[Any]]:

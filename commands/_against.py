@@ -11,18 +11,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime_ref.backends import Session
+from ..runtime_ref.backends.isolated import IsolatedSessions
 from ..runtime_ref.bundle import Bundle, file_sha256
-from ..runtime_ref.cases import Case, Picture, compute_case, golden_cases
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.sessions import Session
-from ..runtime_ref.sessions.isolated import IsolatedSessions
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.parity.cases import Case, Picture, compute_case, golden_cases
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 
 if TYPE_CHECKING:
     import torch
 
-    from ..runtime_ref.diagnosis.explain import Reference
+    from ..runtime_ref.parity.diagnosis.explain import Reference
 
 # Where the weights ship; `train.weights` knows it too, but imports PyTorch.
 _SHIPPED = Path(__file__).parent.parent / "train" / "weights"

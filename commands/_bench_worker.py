@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from ..devices.host import BenchRequest, measure_bundle
+from ..runtime_ref.backends import Session, open_session
 from ..runtime_ref.bundle import Bundle
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.sessions import Session, open_session
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.stage import Stage
 
 
 def _open(request: BenchRequest, bundle: Bundle, stage: Stage) -> Session:

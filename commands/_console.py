@@ -15,7 +15,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ..devices.host import BenchFigures
-    from ..runtime_ref.parity import ParityReport
+    from ..runtime_ref.parity.check import ParityReport
 
 _STYLES = {"PASS": "green", "FAIL": "bold red", "NOT RUN": "yellow"}
 
@@ -42,7 +42,7 @@ def progress() -> Iterator[Progress]:
 
 def print_parity(report: ParityReport) -> None:
     """The table of verdicts."""
-    from ..runtime_ref.figures import format_metric, measured_titles
+    from ..runtime_ref.parity.reports.figures import format_metric, measured_titles
 
     table = Table(title="Parity with PyTorch fp32 (worst golden case)", title_justify="left")
     for name in ("target", "precision", "stage"):

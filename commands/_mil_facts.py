@@ -14,7 +14,7 @@ from ..runtime_ref.mil.diff import Difference, ProgramDiff
 from ..runtime_ref.mil.features import FeatureKind
 from ..runtime_ref.mil.layers import Finding, LayerDiff, NetworkDiff
 from ..runtime_ref.mil.program import Constant, Function, Operation, TensorType
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.stage import Stage
 
 Facts = dict[str, Any]
 

@@ -14,7 +14,7 @@ from ..runtime_ref.mil import contents as held
 from ..runtime_ref.mil.diff import Difference, ProgramDiff, computes_in_half, counted
 from ..runtime_ref.mil.layers import Finding, LayerDiff, NetworkDiff
 from ..runtime_ref.mil.program import Function, TensorType, ValueType
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.stage import Stage
 from ._console import stdout
 from ._mil_facts import bound_name, feature_kind, output_facts, result_shape, weight_facts
 

@@ -14,8 +14,8 @@ from ._options import PRECISION, TARGET
 
 if TYPE_CHECKING:
     from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.cases import Case
-    from ..runtime_ref.parity import ParityReport
+    from ..runtime_ref.parity.cases import Case
+    from ..runtime_ref.parity.check import ParityReport
 
 REPORTS = "Reports"
 STDOUT = "-"
@@ -105,8 +105,8 @@ def command(
 
     from ..runtime_ref.bundle import Bundle
     from ..runtime_ref.files import check_folder
-    from ..runtime_ref.parity import Gate, Verdict, run_parity
-    from ..runtime_ref.tolerance_file import read_tolerances
+    from ..runtime_ref.parity.check import CheckOptions, Verdict, run_parity
+    from ..runtime_ref.parity.tolerance_file import read_tolerances
     from . import _console
     from ._against import cases_against, reference_at_hand
 
@@ -125,13 +125,13 @@ def command(
             display.update(bar, description=what)
 
         cases = cases_against(opened, against, images, weights, Path(scratch), show)
-        gate = Gate(
+        options = CheckOptions(
             tolerances=team,
             opinions=second_opinions,
             reference=reference_at_hand(opened, weights),
             renderings=Path(scratch) if html_to else None,
         )
-        report = run_parity(opened, variants, cases, gate, lambda t, p, scope: show(f"{t.title} {p} {scope}"))
+        report = run_parity(opened, variants, cases, options, lambda t, p, scope: show(f"{t.title} {p} {scope}"))
         right = against if against and Path(against).is_dir() else "PyTorch fp32"
         _write(report, opened, cases, json_to, junit_to, markdown_to, html_to, right)
     if json_to != STDOUT:
@@ -181,16 +181,16 @@ def _write(
     elif json_to is not None:
         write_file(Path(json_to), (json.dumps(report.as_json(), indent=2) + "\n").encode())
     if junit_to is not None:
-        from ..runtime_ref.junit import junit_xml
+        from ..runtime_ref.parity.reports.junit import junit_xml
 
         write_file(junit_to, junit_xml(report, bundle.manifest.name))
     if markdown_to is not None:
-        from ..runtime_ref.markdown import parity_markdown
+        from ..runtime_ref.parity.reports.markdown import parity_markdown
 
         write_file(markdown_to, parity_markdown(report).encode())
     if html_to is not None:
-        from ..runtime_ref.cases import ArraysByName
-        from ..runtime_ref.report import write_report
+        from ..runtime_ref.parity.cases import ArraysByName
+        from ..runtime_ref.parity.reports.page import write_report
 
         notes = {case.name: case.note for case in cases}
         write_report(html_to, bundle.manifest, report, ArraysByName(cases), notes, reference)

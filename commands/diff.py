@@ -14,7 +14,7 @@ from ._options import json_option
 if TYPE_CHECKING:
     from ..devices.host import BenchFigures
     from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.bundle_diff import LatencyChange, Variant
+    from ..runtime_ref.bundle.diff import LatencyChange, Variant
 
 ROUNDS = 3  # old and new in turn: what else the machine does meanwhile slows both
 
@@ -75,9 +75,9 @@ def command(
     Exit codes: 0 nothing got worse than allowed, 1 something did (each is listed), 2 bad input.
     """
     from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.bundle_diff import Limits, diff_bundles
+    from ..runtime_ref.bundle.diff import Limits, diff_bundles
     from ..runtime_ref.files import check_folder, write_file
-    from ..runtime_ref.markdown import diff_markdown
+    from ..runtime_ref.parity.reports.markdown import diff_markdown
     from . import _console, _diff_tables
 
     if markdown is not None:
@@ -111,7 +111,7 @@ def _measure(old: Bundle, new: Bundle) -> list[LatencyChange]:
 
 def _measure_variant(old: Bundle, new: Bundle, variant: Variant) -> list[LatencyChange]:
     from ..devices import host
-    from ..runtime_ref.bundle_diff import LatencyChange
+    from ..runtime_ref.bundle.diff import LatencyChange
 
     target, precision = variant
     title = f"{target.title} {precision}"

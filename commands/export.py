@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ._coreml_options import coreml_options, read_options, refuse_without_coreml
 from ._groups import GroupedCommand
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..export.precision import Support
     from ..export.recipe import Recipe
     from ..runtime_ref.bundle import ModelEntry
-    from ..runtime_ref.plan import PipelinePlan
+    from ..runtime_ref.pipeline.plan import PipelinePlan
 
 ALL = "all"
 
@@ -158,7 +158,7 @@ def command(
     require("torch", "train", "exporting")
     from ..export.calibration import find_photos
     from ..export.pipeline import ExportRequest, export_bundle
-    from ..runtime_ref.parity import Verdict
+    from ..runtime_ref.parity.check import Verdict
     from ..train.session import DEPTH_SIZE
     from ..train.weights import SHIPPED
 

@@ -68,7 +68,7 @@ def command(
 
     ensure_installed("scipy", "train", "generating scenes")
     ensure_installed("torch", "train", "generating scenes")
-    from ..runtime_ref.pyramid import Pyramid
+    from ..runtime_ref.pipeline.pyramid import Pyramid
     from ..train.data.scene_set import SetSettings, fingerprint, write_scenes, write_sheet
     from ..train.data.sources import find_sources
     from ._console import print_json, progress

@@ -17,7 +17,7 @@ def command(bundle: Path, as_json: bool) -> None:
     from rich.table import Table
 
     from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.stage import Stage
+    from ..runtime_ref.pipeline.stage import Stage
     from . import _console
 
     opened = Bundle.open(bundle)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.stage import Stage
 from ._mil_options import input_option, resize_option
 from ._options import EnumChoice, json_option
 
@@ -123,7 +123,7 @@ def _network(
     from ..runtime_ref.errors import ensure_installed
     from ..runtime_ref.mil.files import gather_inputs
     from ..runtime_ref.mil.layers import compare_layers, network_inputs
-    from ..runtime_ref.stage import INPUTS
+    from ..runtime_ref.pipeline.stage import INPUTS
 
     ensure_installed("torch", "train", "comparing with PyTorch")
     from ..train.tracing import trace_layers

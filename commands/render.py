@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..runtime_ref.plan import PipelinePlan
-    from ..runtime_ref.sessions import Session
-    from ..runtime_ref.stage import Stage
+    from ..runtime_ref.backends import Session
+    from ..runtime_ref.pipeline.plan import PipelinePlan
+    from ..runtime_ref.pipeline.stage import Stage
 
 
 class Point(click.ParamType):
@@ -100,8 +100,8 @@ def command(
         write_disparity,
         write_photo,
     )
-    from ..runtime_ref.optics import auto_focus, focus_at, widen_focus
-    from ..runtime_ref.pipeline import DefocusLevels, Lens, PortraitPipeline
+    from ..runtime_ref.pipeline.optics import auto_focus, focus_at, widen_focus
+    from ..runtime_ref.pipeline.portrait import DefocusLevels, Lens, PortraitPipeline
     from . import _console
 
     if bundle is not None and weights is not None:
@@ -179,10 +179,10 @@ def _sessions(
 
         return torch_sessions(load_networks(weights or SHIPPED)), default_plan()
 
+    from ..runtime_ref.backends import open_session
     from ..runtime_ref.bundle import Bundle
     from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.sessions import open_session
-    from ..runtime_ref.stage import Stage
+    from ..runtime_ref.pipeline.stage import Stage
 
     opened = Bundle.open(bundle)
     runnable = [t for t in (Target.ONNX, Target.TFLITE) if opened.models(t)]

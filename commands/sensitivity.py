@@ -66,8 +66,8 @@ def command(
 ) -> None:
     """Find the layers of a BUNDLE that int8 hurts most, and write a recipe that leaves the fewest of them in floats.
 
-    Every layer is quantised alone and whole pictures are rendered with it; then the dearest are taken back until the
-    budget is met, and the result is measured as a whole. Minutes for TFLite and ONNX, longer for Core ML, which is
+    Every layer is quantised alone and whole pictures are rendered with it; then the most sensitive are taken back until
+    the budget is met, and the result is measured as a whole. Minutes for TFLite and ONNX, longer for Core ML, which is
     evaluated. The recipe is JSON that you can read and change.
 
     \b
@@ -136,19 +136,19 @@ def _only_target(bundle: Bundle) -> Target:
 
 
 def _print(found: Sensitivity, out: Path) -> None:
-    """The dearest layers, the way from all to none quantised, the choice."""
+    """The most sensitive layers, the way from all to none quantised, the choice."""
     from rich.table import Table
 
     from . import _console
 
     console = _console.stdout()
-    costs = Table(title="Dearest layers, each quantised alone", title_justify="left")
+    costs = Table(title="Most sensitive layers, each quantised alone", title_justify="left")
     for name in ("stage", "layer", "PSNR dB, worst picture", "saves kB", "in floats"):
         costs.add_column(name, justify="left" if name in ("stage", "layer", "in floats") else "right", no_wrap=True)
     for cost in found.costs[:15]:
         kept = "yes" if cost.layer in found.recipe.kept(cost.stage) else ""
         costs.add_row(cost.stage.value, cost.layer, f"{cost.psnr:.1f}", f"{cost.saved / 1e3:.1f}", kept)
-    curve = Table(title="The dearest layers in floats", title_justify="left")
+    curve = Table(title="The most sensitive layers in floats", title_justify="left")
     for name in ("layers in floats", "size of fp32", "PSNR dB, worst picture"):
         curve.add_column(name, justify="right", no_wrap=True)
     for point in found.curve:

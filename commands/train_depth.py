@@ -92,7 +92,7 @@ def command(
     import torch
     from torch.utils.data import DataLoader
 
-    from ..runtime_ref.stage import Stage
+    from ..runtime_ref.pipeline.stage import Stage
     from ..train.data.depth import HeldOut
     from ..train.data.depth_augment import DepthMix
     from ..train.systems.depth import DepthRecipe, DepthSystem
@@ -115,7 +115,7 @@ def command(
 def _network(encoder: str, imagenet: Path | None, weights: Path | None, size: int) -> DepthNet:
     """The network to train, fresh or from a file, once the options are known to fit."""
     from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.stage import Stage
+    from ..runtime_ref.pipeline.stage import Stage
     from ..train.networks.depth import SIZE_MULTIPLE, DepthConfig, DepthNet, load_imagenet
     from ..train.networks.depth_encoders import ResNet50Encoder
     from ..train.weights import load_weights

@@ -133,7 +133,7 @@ def command(
     import torch
     from torch.utils.data import DataLoader
 
-    from ..runtime_ref.stage import Stage
+    from ..runtime_ref.pipeline.stage import Stage
     from ..train.data.render_samples import SceneStore, TrainingWindows, WholeScenes, by_levels
     from ..train.data.scenes import SceneSettings, truth_of
     from ..train.data.sources import find_sources
@@ -228,7 +228,7 @@ def _networks(
             direct one.
     """
     from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.stage import Stage
+    from ..runtime_ref.pipeline.stage import Stage
     from ..train.networks import GuidedUpsamplingNet, LensBlurConfig, LensBlurNet
     from ..train.rendering.baselines.direct import DirectBlurNet
     from ..train.weights import has_weights, load_weights

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..runtime_ref.backends import Session
+from ..runtime_ref.backends.latency import Latency, measure, steady, timed
 from ..runtime_ref.bundle import Bundle
-from ..runtime_ref.golden import read_golden
-from ..runtime_ref.latency import Latency, measure, steady, timed
+from ..runtime_ref.bundle.golden import read_golden
 from ..runtime_ref.memory import peak_memory
-from ..runtime_ref.pipeline import Lens, PortraitPipeline
-from ..runtime_ref.sessions import Session
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.portrait import Lens, PortraitPipeline
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 
 WORKER = "dofkit.commands._bench_worker"

@@ -22,16 +22,16 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
+from ..runtime_ref.backends import Session
+from ..runtime_ref.backends.tracers import open_tracer
 from ..runtime_ref.bundle import file_sha256
-from ..runtime_ref.cases import Picture
 from ..runtime_ref.errors import DofkitError, require
 from ..runtime_ref.files import read_file, write_file
 from ..runtime_ref.imageio import read_photo
-from ..runtime_ref.pipeline import Array, PortraitPipeline
-from ..runtime_ref.plan import PipelinePlan
-from ..runtime_ref.sessions import Session
-from ..runtime_ref.sessions.tracers import open_tracer
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.parity.cases import Picture
+from ..runtime_ref.pipeline.plan import PipelinePlan
+from ..runtime_ref.pipeline.portrait import Array, PortraitPipeline
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Target
 from ..train.session import torch_sessions
 from .coverage import Coverage, Light, StageCoverage

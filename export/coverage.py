@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime_ref.pipeline import Lens
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.portrait import Lens
+from ..runtime_ref.pipeline.stage import Stage
 from .ranges import StageInputs
 
 BINS = 10

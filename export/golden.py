@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime_ref.cases import Picture
 from ..runtime_ref.errors import require
 from ..runtime_ref.imageio import read_photo
+from ..runtime_ref.parity.cases import Picture
 
 PHOTO_LONG_SIDE = 1280  # a user's photo is reduced to this: two upsamplings, and a bundle of some megabytes
 HARD_SIZE = (640, 768)  # two upsamplings, and padding on neither side nor tiles that divide it

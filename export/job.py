@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime_ref.golden import GoldenArrays
-from ..runtime_ref.plan import PipelinePlan
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.bundle.golden import GoldenArrays
+from ..runtime_ref.pipeline.plan import PipelinePlan
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from .coreml.options import CoreMLOptions
 from .recipe import Recipe

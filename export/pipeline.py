@@ -28,12 +28,12 @@ from ..runtime_ref.bundle import (
     new_bundle,
     refuse_foreign,
 )
-from ..runtime_ref.cases import ArraysByName, Case, compute_case
 from ..runtime_ref.errors import ensure_installed
-from ..runtime_ref.parity import Gate, ParityReport, run_parity
-from ..runtime_ref.plan import PipelinePlan
-from ..runtime_ref.report import write_readme, write_report
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.parity.cases import ArraysByName, Case, compute_case
+from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
+from ..runtime_ref.parity.reports.page import write_readme, write_report
+from ..runtime_ref.pipeline.plan import PipelinePlan
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.reference import PyTorchReference
 from ..train.session import load_networks, torch_sessions
@@ -162,9 +162,9 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
         # 5. Parity of the files as they lie on disk.
         bundle = Bundle(folder, manifest)
         with tempfile.TemporaryDirectory() as renderings:
-            gate = Gate(reference=lambda: PyTorchReference(networks), renderings=Path(renderings))
+            options = CheckOptions(reference=lambda: PyTorchReference(networks), renderings=Path(renderings))
             parity = run_parity(
-                bundle, gate=gate, watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}")
+                bundle, options=options, watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}")
             )
             # 6. What people read.
             (folder / "parity.json").write_text(json.dumps(parity.as_json(), indent=2, sort_keys=True) + "\n")

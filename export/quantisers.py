@@ -8,7 +8,7 @@ from pathlib import Path
 from typing_extensions import assert_never
 
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.plan import PipelinePlan
+from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.target import Precision, Target
 from .calibration import Calibration
 from .folded import folded_layers

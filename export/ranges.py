@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime_ref.backends.tracers import Tracer
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.sessions.tracers import Tracer
 
 Ranges = Mapping[str, tuple[float, float]]
 StageInputs = Mapping[str, NDArray[np.floating[Any]]]

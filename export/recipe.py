@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.files import read_file, write_file
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Target
 
 SHIPPED = Path(__file__).parent / "recipes"

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime_ref.optics import auto_focus, widen_focus
-from ..runtime_ref.pipeline import Array, Lens, PortraitPipeline, depth_input, levels_for
-from ..runtime_ref.plan import PipelinePlan
-from ..runtime_ref.sessions import Session
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.backends import Session
+from ..runtime_ref.pipeline.optics import auto_focus, widen_focus
+from ..runtime_ref.pipeline.plan import PipelinePlan
+from ..runtime_ref.pipeline.portrait import Array, Lens, PortraitPipeline, depth_input, levels_for
+from ..runtime_ref.pipeline.stage import Stage
 from .ranges import StageInputs
 
 # Tiles kept of one rendering, evenly spread over it; the most defocused on either side come on top.

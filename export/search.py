@@ -1,7 +1,7 @@
 """The fewest parts of a network that must stay exact: the search that every mixed export shares.
 
 What a part costs is measured with that part alone made inexact. Noise of small independent roundings adds up, so the
-dearest parts are taken back first; whether that suffices is measured on the whole.
+most sensitive parts are taken back first; whether that suffices is measured on the whole.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Errors = NDArray[np.floating[Any]]  # mean squared error in each picture or case
 
 
-def dearest_first(costs: Mapping[str, Errors]) -> list[str]:
+def most_sensitive_first(costs: Mapping[str, Errors]) -> list[str]:
     """Names by what they cost the picture that is worst as long as they and all after them are inexact.
 
     Args:
@@ -25,9 +25,9 @@ def dearest_first(costs: Mapping[str, Errors]) -> list[str]:
     while left:
         predicted = np.sum(list(left.values()), axis=0)
         worst = int(np.argmax(predicted))
-        dearest = max(left, key=lambda name: left[name][worst])
-        del left[dearest]
-        order.append(dearest)
+        most_sensitive = max(left, key=lambda name: left[name][worst])
+        del left[most_sensitive]
+        order.append(most_sensitive)
     return order
 
 
@@ -35,7 +35,7 @@ def fewest(order: Sequence[str], meets: Callable[[list[str]], bool]) -> list[str
     """The fewest of `order`, taken from its front, that meet a goal; then those left out that the others made needless.
 
     Args:
-        order: the dearest first; taking all of them meets the goal.
+        order: the most sensitive first; taking all of them meets the goal.
         meets: whether the goal is met with these exact.
     """
     if meets([]):

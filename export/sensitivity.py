@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..runtime_ref import metrics
+from ..runtime_ref.backends import Session, open_session
 from ..runtime_ref.bundle import Bundle, ModelEntry
-from ..runtime_ref.cases import Picture
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.optics import auto_focus
-from ..runtime_ref.pipeline import Array, Lens, PortraitPipeline
-from ..runtime_ref.sessions import Session, open_session
-from ..runtime_ref.stage import Stage
+from ..runtime_ref.parity import metrics
+from ..runtime_ref.parity.cases import Picture
+from ..runtime_ref.pipeline.optics import auto_focus
+from ..runtime_ref.pipeline.portrait import Array, Lens, PortraitPipeline
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.session import torch_sessions
 from .calibration import Calibration
@@ -31,7 +31,7 @@ from .folded import folded_layers
 from .golden import reduced
 from .quantisers import Quantiser, base_precision, quantiser
 from .recipe import Measured, Recipe
-from .search import Errors, dearest_first, decibels, fewest
+from .search import Errors, decibels, fewest, most_sensitive_first
 from .stages import StageGraph, stage_graphs
 
 SIDE = 640  # long side of the pictures that are rendered: one upsampling, a third of a second each
@@ -85,7 +85,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Point:
-    """A mixed model on the way from all quantised to none: its `kept` dearest layers in floats."""
+    """A mixed model on the way from all quantised to none: its `kept` most sensitive layers in floats."""
 
     kept: int
     measured: Measured
@@ -96,7 +96,7 @@ class Sensitivity:
     """All that was measured.
 
     Attributes:
-        costs: of every layer, the dearest first.
+        costs: of every layer, the most sensitive first.
         curve: with more and more of them in floats.
         recipe: the choice.
     """
@@ -155,7 +155,7 @@ def measure_sensitivity(
     for number, name in enumerate(names):
         progress(f"quantise {name}", number, total)
         costs[name] = trial.errors([other for other in names if other != name])
-    order = dearest_first(costs)
+    order = most_sensitive_first(costs)
     progress("choose layers", len(names), total)
     chosen = _choose(trial, order, budget)
     curve = []
@@ -186,7 +186,7 @@ def _choose(trial: _Trial, order: Sequence[str], budget: Budget) -> list[str]:
     if least > budget.value:
         raise DofkitError(f"--budget {budget}: with every layer quantised it is {least:.3f}; ask for more")
     chosen: list[str] = []
-    for name in order:  # the dearest that still fit
+    for name in order:  # the most sensitive that still fit
         if trial.measured_size([*chosen, name]) <= budget.value:
             chosen.append(name)
     return chosen

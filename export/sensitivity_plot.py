@@ -10,7 +10,7 @@ from ..runtime_ref.errors import require
 from ..runtime_ref.files import write_file
 from .sensitivity import Sensitivity
 
-_SHOWN = 25  # dearest layers that are drawn
+_SHOWN = 25  # most sensitive layers that are drawn
 
 
 def draw(found: Sensitivity, path: Path) -> None:
@@ -64,7 +64,7 @@ def _draw_sizes(axes: Any, found: Sensitivity) -> None:
     (axes.axhline if kind == "PSNR" else axes.axvline)(float(value), color="tab:red", linestyle=":", linewidth=1)
     axes.set_xlabel("size, part of the files in floats")
     axes.set_ylabel("PSNR of the whole pipeline against PyTorch, dB")
-    axes.set_title("Numbers: layers in floats, the dearest first", fontsize=10)
+    axes.set_title("Numbers: layers in floats, the most sensitive first", fontsize=10)
     axes.grid(alpha=0.3)
 
 
@@ -76,5 +76,5 @@ def _draw_layers(axes: Any, found: Sensitivity) -> None:
     axes.invert_yaxis()
     axes.set_xlim(left=max(0, min(cost.psnr for cost in shown) - 5))
     axes.set_xlabel("PSNR with this layer alone quantised, dB")
-    axes.set_title(f"The {len(shown)} dearest layers (red: left in floats)", fontsize=10)
+    axes.set_title(f"The {len(shown)} most sensitive layers (red: left in floats)", fontsize=10)
     axes.tick_params(axis="y", labelsize=7)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from ..runtime_ref.bundle import TensorEntry
-from ..runtime_ref.plan import PipelinePlan
-from ..runtime_ref.stage import INPUTS, OUTPUTS, Signal, Stage
+from ..runtime_ref.pipeline.plan import PipelinePlan
+from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
 from ..train.networks.guided_upsampling_by_colour import arranged
 

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from dofkit.runtime_ref.stage import INPUTS, Stage
+from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.train.networks.guided_upsampling_by_colour import GuidedUpsamplingByColour
 from dofkit.train.resampling import Resampling, align_corners
 

@@ -62,7 +62,7 @@ def weights(shared: Path) -> Path:
 def _write_random_weights(folder: Path) -> None:
     import torch
 
-    from dofkit.runtime_ref.stage import INPUTS
+    from dofkit.runtime_ref.pipeline.stage import INPUTS
     from dofkit.train.networks import NETWORKS
     from dofkit.train.weights import save_weights
 

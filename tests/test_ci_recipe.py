@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dofkit.runtime_ref.tolerance_file import read_tolerances
+from dofkit.runtime_ref.parity.tolerance_file import read_tolerances
 
 RECIPE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text(encoding="utf-8")
 

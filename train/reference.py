@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 
 from ..runtime_ref.bundle import ModelEntry
-from ..runtime_ref.diagnosis.hypotheses import Inputs, Reference
-from ..runtime_ref.diagnosis.matching import Layer
-from ..runtime_ref.stage import OUTPUTS, Stage
+from ..runtime_ref.matching import Layer
+from ..runtime_ref.parity.diagnosis.hypotheses import Inputs, Reference
+from ..runtime_ref.pipeline.stage import OUTPUTS, Stage
 from .networks.guided_upsampling_by_colour import arranged
 from .resampling import resampled_variants
 from .session import TorchSession

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..runtime_ref.stage import INPUTS, Stage
+from ..runtime_ref.pipeline.stage import INPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
 Interpolate = Callable[..., torch.Tensor]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..runtime_ref.plan import PipelinePlan, TileSpec
-from ..runtime_ref.stage import INPUTS, Stage
+from ..runtime_ref.pipeline.plan import PipelinePlan, TileSpec
+from ..runtime_ref.pipeline.stage import INPUTS, Stage
 from .networks import GuidedUpsamplingNet, LensBlurNet
 from .weights import SHIPPED, has_weights, load_weights
 

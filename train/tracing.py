@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..runtime_ref.diagnosis.matching import Layer
-from ..runtime_ref.stage import INPUTS, Stage
+from ..runtime_ref.matching import Layer
+from ..runtime_ref.pipeline.stage import INPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
 

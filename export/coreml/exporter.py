@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
-from ...runtime_ref.plan import PipelinePlan
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.plan import PipelinePlan
+from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
 from ..folded import FoldedLayer, folded_layers
 from ..job import Job

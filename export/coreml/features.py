@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ...runtime_ref.bundle import TensorEntry
-from ...runtime_ref.stage import Signal
+from ...runtime_ref.pipeline.stage import Signal
 from ...runtime_ref.target import Target
 from ..stages import StageGraph
 from .options import CoreMLOptions

@@ -1,8 +1,8 @@
 """Mixed precision by a budget: the fewest operations that must stay in fp32 for a PSNR against PyTorch.
 
 What an operation's rounding costs is measured, not guessed: the fp32 program is evaluated with that operation alone
-declared fp16; the dearest are taken back until the whole program meets the budget, and in the end the converted package
-is evaluated.
+declared fp16; the most sensitive are taken back until the whole program meets the budget, and in the end the converted
+package is evaluated.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...runtime_ref.bundle.golden import GoldenArrays
 from ...runtime_ref.errors import DofkitError
-from ...runtime_ref.golden import GoldenArrays
 from ...runtime_ref.mil import Element, Numerics, Package
 from ...runtime_ref.mil.evaluator import FunctionEvaluator
 from ...runtime_ref.mil.program import Constant, Function, Operation, TensorType, ValueType
 from ...runtime_ref.target import Precision
-from ..search import Errors, dearest_first, decibels, fewest
+from ..search import Errors, decibels, fewest, most_sensitive_first
 from ..stages import StageGraph
 from .convert import KeepFp32, TracedStage
 from .features import PIXEL_MAX
@@ -66,7 +66,7 @@ def _take_back(function: Function, kept: list[str], trial: _Trial, best: Errors,
 
     names = _operations(function).keys()
     cost = {name: trial.errors(in_half(function, names - {name}), best) for name in names if name not in kept}
-    return kept + fewest(dearest_first(cost), lambda chosen: meets(kept + chosen))
+    return kept + fewest(most_sensitive_first(cost), lambda chosen: meets(kept + chosen))
 
 
 def _confirm(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import __version__
-from ...runtime_ref.plan import PipelinePlan
+from ...runtime_ref.pipeline.plan import PipelinePlan
 from ...runtime_ref.target import Precision
 from ..conventions import CONVENTIONS
 from ..stages import StageGraph

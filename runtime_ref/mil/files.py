@@ -19,7 +19,7 @@ from safetensors.numpy import load
 from ..errors import DofkitError
 from ..files import read_file, write_file
 from ..imageio import read_disparity, read_photo, write_disparity, write_photo
-from ..pyramid import as_float, resize
+from ..pipeline.pyramid import as_float, resize
 from .arrays import Array
 from .elements import Element, Kind
 from .features import ColorSpace, Feature, FeatureKind

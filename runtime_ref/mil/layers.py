@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..diagnosis.matching import Layer, first_nearest, sampled
 from ..errors import DofkitError
+from ..matching import Layer, first_nearest, sampled
 from .arrays import Array
 from .diff import Difference, computing, default_tolerance
 from .features import ColorSpace, Feature

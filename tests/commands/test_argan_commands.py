@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.networks.cyclegan import Translator, TranslatorConfig

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from dofkit.runtime_ref.backends.isolated import IsolatedSessions
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import MissingExtraError
-from dofkit.runtime_ref.sessions.isolated import IsolatedSessions
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from dofkit.export.onnx.convert import convert
 from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.bundle import MANIFEST, Bundle, describe_files
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import load_networks
 

@@ -12,9 +12,9 @@ from dofkit.commands.diff import command
 from dofkit.devices import host
 from dofkit.devices.host import BenchFigures, BenchRequest, StageFigures
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 
-from ..runtime_ref.small_bundle import model, row, write_bundle
+from ..runtime_ref.bundle.small_bundle import model, row, write_bundle
 
 
 def run(*arguments: str | Path) -> Result:

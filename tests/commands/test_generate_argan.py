@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.data.generated_set import GeneratedSet
 from dofkit.train.evaluation.subjects import subject_nearer, subject_of

@@ -15,7 +15,7 @@ from PIL import Image
 from dofkit.runtime_ref.imageio import read_disparity
 from dofkit.runtime_ref.mil import MLProgram, Package
 from dofkit.runtime_ref.mil.program import BlobReference
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.imageio import read_photo
-from dofkit.runtime_ref.metrics import psnr
+from dofkit.runtime_ref.parity.metrics import psnr
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from PIL import Image
 from dofkit.export import calibration as module
 from dofkit.export.calibration import MOST_PHOTOS, Calibration, CalibrationSet, find_photos
 from dofkit.export.samples import SPREAD, TILES_KEPT
-from dofkit.runtime_ref.cases import Picture
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.optics import auto_focus
-from dofkit.runtime_ref.pipeline import Lens, PortraitPipeline
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.parity.cases import Picture
+from dofkit.runtime_ref.pipeline.optics import auto_focus
+from dofkit.runtime_ref.pipeline.portrait import Lens, PortraitPipeline
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target
 from dofkit.train.session import default_plan, torch_sessions
 

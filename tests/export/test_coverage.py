@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dofkit.export.coverage import Coverage, Light, StageCoverage
-from dofkit.runtime_ref.pipeline import Lens
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.portrait import Lens
+from dofkit.runtime_ref.pipeline.stage import Stage
 
 GOOD_PHOTOS = (Light(0.1, 0.0), *[Light(0.4, 0.0)] * 6, Light(0.8, 0.05))
 

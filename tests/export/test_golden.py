@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dofkit.export.golden import HARD_SIZE, golden_pictures, hard_picture
-from dofkit.runtime_ref.cases import compute_case
-from dofkit.runtime_ref.pyramid import Pyramid
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.parity.cases import compute_case
+from dofkit.runtime_ref.pipeline.pyramid import Pyramid
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.session import TorchSession, default_plan, load_networks, torch_sessions
 
 

@@ -9,9 +9,9 @@ import pytest
 from dofkit.export.precision import SUPPORT, refuse_useless
 from dofkit.export.recipe import Measured, Recipe, read_recipe, recipes_for
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.parity.tolerances import tolerance
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
-from dofkit.runtime_ref.tolerances import tolerance
 
 
 def test_the_table_knows_every_precision_of_every_target() -> None:

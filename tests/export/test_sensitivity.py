@@ -14,9 +14,9 @@ from dofkit.export.calibration import Calibration, CalibrationSet
 from dofkit.export.sensitivity import Budget, Sensitivity, measure_sensitivity
 from dofkit.export.sensitivity_plot import draw
 from dofkit.runtime_ref.bundle import Bundle
-from dofkit.runtime_ref.cases import Picture, golden_cases
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.parity.cases import Picture, golden_cases
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target
 from dofkit.train.session import load_networks
 

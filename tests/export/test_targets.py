@@ -8,7 +8,7 @@ import pytest
 
 from dofkit.runtime_ref.bundle import Bundle, ModelEntry
 from dofkit.runtime_ref.mil import Element, MLProgram
-from dofkit.runtime_ref.stage import INPUTS, OUTPUTS, Stage
+from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
 # What each target's phone runtimes have kernels for, as far as the three networks need it. An operation beyond these

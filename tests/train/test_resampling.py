@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.resampling import VARIANTS, Resampling, align_corners, asymmetric, nearest, resampled_variants
 
 ROW = np.random.default_rng(0).random(7)

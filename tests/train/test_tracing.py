@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.tracing import trace_layers
 
 

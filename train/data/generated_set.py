@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.files import write_file
-from ...runtime_ref.optics import LONG_SIDE_PER_RADIUS
-from ...runtime_ref.pyramid import resize
+from ...runtime_ref.pipeline.optics import LONG_SIDE_PER_RADIUS
+from ...runtime_ref.pipeline.pyramid import resize
 from ..argan_config import Mixture
 from ..networks.aperture_generator import ApertureGenerator, drawn_scales
 from ..rendering.depth_colours import depth_colours

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime_ref.optics import defocus, network_defocus
-from ...runtime_ref.pyramid import Pyramid, build_levels, disparity_at_level, first_level
+from ...runtime_ref.pipeline.optics import defocus, network_defocus
+from ...runtime_ref.pipeline.pyramid import Pyramid, build_levels, disparity_at_level, first_level
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .scenes import Scene

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.files import write_file
-from ...runtime_ref.pyramid import resize
+from ...runtime_ref.pipeline.pyramid import resize
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed

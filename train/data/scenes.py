@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from ...runtime_ref.optics import LONG_SIDE_PER_RADIUS
-from ...runtime_ref.pyramid import LOWEST_LONG_SIDE
+from ...runtime_ref.pipeline.optics import LONG_SIDE_PER_RADIUS
+from ...runtime_ref.pipeline.pyramid import LOWEST_LONG_SIDE
 from ..rendering.aperture import render_through_aperture
 from ..rendering.layered import Layer, SceneLens, render
 from ..rendering.lens import Array, to_srgb

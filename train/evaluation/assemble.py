@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError, first_line
-from ...runtime_ref.pipeline import PortraitPipeline
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.portrait import PortraitPipeline
+from ...runtime_ref.pipeline.stage import Stage
 from ..rendering.baselines import CLASSICAL, UPSAMPLERS
 from ..rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
 from ..rendering.lens import Array

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from ...runtime_ref.optics import NETWORK_RADIUS
+from ...runtime_ref.pipeline.optics import NETWORK_RADIUS
 from ..data.generated_set import GeneratedSet
 from ..data.shallow_photos import ShallowPhoto
 from ..networks.cyclegan import Translator

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.stage import Stage
 from ..data.depth import Folder
 from ..data.depth_augment import DepthMix, Share
 from ..data.shallow_photos import PhotoSettings, ShallowPhoto, shallow_photo

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ...runtime_ref.bundle import file_sha256
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.stage import Stage
 from ..argan_config import ArganConfig, PriorSettings
 from ..data.depth import read_generated
 from ..data.generated_set import GeneratedSet, settings_of, write_generated

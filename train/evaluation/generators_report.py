@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime_ref.files import write_file
-from ...runtime_ref.report_pictures import data_uri, to_bytes
+from ...runtime_ref.parity.reports.pictures import data_uri, to_bytes
 from ..data.generated_set import GeneratedSet
 from ..data.shallow_photos import ShallowPhoto
 from ..rendering.lens import Array

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.stage import Stage
 from ..networks.depth import SIZE_MULTIPLE, DepthNet
 from ..weights import load_weights
 

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...runtime_ref.optics import defocus
-from ...runtime_ref.pipeline import PortraitPipeline, levels_for
-from ...runtime_ref.pyramid import as_float, build_levels, disparity_at_level
-from ...runtime_ref.report_pictures import to_bytes
+from ...runtime_ref.parity.reports.pictures import to_bytes
+from ...runtime_ref.pipeline.optics import defocus
+from ...runtime_ref.pipeline.portrait import PortraitPipeline, levels_for
+from ...runtime_ref.pipeline.pyramid import as_float, build_levels, disparity_at_level
 from ..rendering.baselines import Renderer, Upsampler
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array

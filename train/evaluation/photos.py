@@ -12,10 +12,10 @@ from scipy import ndimage
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.imageio import embedded_disparity, read_photo, write_photo
-from ...runtime_ref.optics import auto_focus, defocus, widen_focus
-from ...runtime_ref.pipeline import Lens
-from ...runtime_ref.pyramid import resize
-from ...runtime_ref.report_pictures import Window
+from ...runtime_ref.parity.reports.pictures import Window
+from ...runtime_ref.pipeline.optics import auto_focus, defocus, widen_focus
+from ...runtime_ref.pipeline.portrait import Lens
+from ...runtime_ref.pipeline.pyramid import resize
 from ..data.sources import SUFFIXES
 from ..rendering.lens import Array
 from .methods import Networks, digest

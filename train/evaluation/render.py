@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import ndimage
 
-from ...runtime_ref.pyramid import resize
-from ...runtime_ref.report_pictures import Window, to_bytes
+from ...runtime_ref.parity.reports.pictures import Window, to_bytes
+from ...runtime_ref.pipeline.pyramid import resize
 from ..data.scenes import Scene
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...runtime_ref.files import write_file
-from ...runtime_ref.pyramid import as_float, resize
-from ...runtime_ref.report_pictures import data_uri, to_bytes
+from ...runtime_ref.parity.reports.pictures import data_uri, to_bytes
+from ...runtime_ref.pipeline.pyramid import as_float, resize
 from .methods import DisparityKind, Group, Method, Networks
 from .page import page
 from .photos import PhotoView

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime_ref import metrics
-from ...runtime_ref.pyramid import as_float, halve
+from ...runtime_ref.parity import metrics
+from ...runtime_ref.pipeline.pyramid import as_float, halve
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 

@@ -1,6 +1,6 @@
 """The three networks. Their interface is fixed by `runtime_ref.stage`; a bounded receptive field is their promise."""
 
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.stage import Stage
 from .depth import DepthConfig, DepthNet
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
 from .lens_blur import LensBlurConfig, LensBlurNet

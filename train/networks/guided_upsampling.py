@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...runtime_ref.optics import NETWORK_RADIUS
+from ...runtime_ref.pipeline.optics import NETWORK_RADIUS
 from .filters import FixedConvolution, convolution, disc, enlarging, gathering, softly_enlarging
 
 LUMA = (0.299, 0.587, 0.114)

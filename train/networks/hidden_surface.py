@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...runtime_ref.optics import NETWORK_RADIUS
+from ...runtime_ref.pipeline.optics import NETWORK_RADIUS
 from .filters import FixedConvolution, twice
 from .mixed_pixels import Farther
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ...runtime_ref.optics import NETWORK_RADIUS
+from ...runtime_ref.pipeline.optics import NETWORK_RADIUS
 from .filters import FixedConvolution, convolution, disc_bank, twice
 from .hidden_surface import HiddenSurface
 from .mixed_pixels import Unmixing, unmix

@@ -22,7 +22,7 @@ import torch
 from torch.nn.functional import grid_sample, pad
 
 from ...runtime_ref.errors import DofkitError
-from ...runtime_ref.optics import defocus
+from ...runtime_ref.pipeline.optics import defocus
 from .layered import Layer, SceneLens, blur_layer
 from .lens import Array
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime_ref.optics import defocus
-from ...runtime_ref.pipeline import Lens
+from ...runtime_ref.pipeline.optics import defocus
+from ...runtime_ref.pipeline.portrait import Lens
 from .lens import Array, disc_spectrum, from_spectrum, spectrum
 
 RADIUS_STEP = 1.5

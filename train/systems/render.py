@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.stage import Stage
 from ..networks.guided_upsampling import GuidedUpsamplingNet
 from ..networks.lens_blur import LensBlurNet
 from ..rendering.baselines.direct import DirectBlurNet

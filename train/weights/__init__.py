@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from ...runtime_ref.errors import DofkitError, first_line
 from ...runtime_ref.files import write_file
-from ...runtime_ref.stage import Stage
+from ...runtime_ref.pipeline.stage import Stage
 from ..networks import CONFIGS, NETWORKS
 
 SHIPPED = Path(__file__).parent

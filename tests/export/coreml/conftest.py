@@ -14,11 +14,11 @@ from dofkit.export.coreml.options import CoreMLOptions
 from dofkit.export.job import Job
 from dofkit.export.ranges import Ranges, StageInputs, measure_ranges
 from dofkit.export.stages import stage_graphs
+from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.bundle import ModelEntry
-from dofkit.runtime_ref.golden import GoldenArrays
-from dofkit.runtime_ref.plan import PipelinePlan
-from dofkit.runtime_ref.sessions.tracers import open_tracer
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.bundle.golden import GoldenArrays
+from dofkit.runtime_ref.pipeline.plan import PipelinePlan
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
 

@@ -16,11 +16,11 @@ import torch
 from dofkit.export.coreml.convert import TracedStage
 from dofkit.export.coreml.options import CoreMLOptions, DeploymentTarget, Metadata
 from dofkit.export.stages import StageGraph
+from dofkit.runtime_ref.backends.mil import MilSession
+from dofkit.runtime_ref.bundle.golden import GoldenArrays
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.golden import GoldenArrays
 from dofkit.runtime_ref.mil import MLProgram
-from dofkit.runtime_ref.sessions.mil import MilSession
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision
 
 from .conftest import SMALL, Export
@@ -158,8 +158,8 @@ from dofkit.export.coreml.options import *
 from dofkit.export.job import Job
 from dofkit.export.ranges import measure_ranges
 from dofkit.export.stages import stage_graphs
-from dofkit.runtime_ref.sessions.tracers import open_tracer
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.backends.tracers import open_tracer
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
 plan, networks = default_plan(48, 128), load_networks(Path({weights!r}))

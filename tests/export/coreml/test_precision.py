@@ -9,13 +9,13 @@ import pytest
 
 from dofkit.export.coreml.calibration import concatenations_joined
 from dofkit.export.coreml.fp32_budget import in_half
-from dofkit.runtime_ref import metrics
+from dofkit.runtime_ref.backends.mil import MilSession
+from dofkit.runtime_ref.bundle.golden import GoldenArrays
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.golden import GoldenArrays
 from dofkit.runtime_ref.mil import Element, MLProgram
 from dofkit.runtime_ref.mil.program import TensorType
-from dofkit.runtime_ref.sessions.mil import MilSession
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.parity.check import metrics
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision
 from dofkit.train.networks.lens_blur import LensBlurNet
 

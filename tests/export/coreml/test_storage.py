@@ -18,7 +18,7 @@ from dofkit.export.folded import folded_layers
 from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.bundle import LayerEntry
 from dofkit.runtime_ref.mil import MLProgram
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.networks import LensBlurNet
 

@@ -15,9 +15,9 @@ from dofkit.export.onnx.convert import convert, convert_half
 from dofkit.export.onnx.quantise import quantise
 from dofkit.export.ranges import Ranges, measure_ranges
 from dofkit.export.stages import StageGraph
-from dofkit.runtime_ref.sessions.onnx import OnnxSession
-from dofkit.runtime_ref.sessions.tracers import open_tracer
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.backends.onnx import OnnxSession
+from dofkit.runtime_ref.backends.tracers import open_tracer
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.networks import LensBlurNet
 

@@ -14,11 +14,11 @@ from dofkit.export.onnx import export
 from dofkit.export.ranges import Ranges, measure_ranges
 from dofkit.export.recipe import Measured, Recipe
 from dofkit.export.stages import stage_graphs
+from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.bundle import ModelEntry
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.plan import PipelinePlan
-from dofkit.runtime_ref.sessions.tracers import open_tracer
-from dofkit.runtime_ref.stage import INPUTS, Stage
+from dofkit.runtime_ref.pipeline.plan import PipelinePlan
+from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.networks import LensBlurNet
 from dofkit.train.session import default_plan

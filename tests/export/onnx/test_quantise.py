@@ -15,7 +15,7 @@ from scipy.signal import correlate
 from dofkit.export.onnx.file import operators
 from dofkit.export.onnx.stored import convolutions
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.metrics import psnr
+from dofkit.runtime_ref.parity.metrics import psnr
 from dofkit.runtime_ref.target import Precision
 
 from .conftest import Export, Exported

@@ -16,7 +16,7 @@ from dofkit.export.stored import compare_weights
 from dofkit.export.tflite.flatbuffer import TFLiteFile, operators
 from dofkit.export.tflite.stored import CONVOLUTIONS, convolutions
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.metrics import psnr
+from dofkit.runtime_ref.parity.metrics import psnr
 from dofkit.runtime_ref.target import Precision
 
 from .conftest import Convert, Converted

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref.diagnosis.matching import Layer
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.matching import Layer
 from dofkit.runtime_ref.mil import MLProgram
 from dofkit.runtime_ref.mil.diff import Difference, ProgramDiff, align, compare, computing
 from dofkit.runtime_ref.mil.layers import Finding, compare_layers

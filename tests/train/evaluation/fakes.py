@@ -8,9 +8,9 @@ from operator import itemgetter
 
 import numpy as np
 
-from dofkit.runtime_ref.pipeline import Array, PortraitPipeline
-from dofkit.runtime_ref.plan import PipelinePlan, TileSpec
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
+from dofkit.runtime_ref.pipeline.portrait import Array, PortraitPipeline
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.data.scenes import Scene
 from dofkit.train.evaluation.methods import ALL, DisparityKind, Group, Networks
 from dofkit.train.rendering.layered import SceneLens

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.pipeline import Lens, PortraitPipeline
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.portrait import Lens, PortraitPipeline
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.evaluation.assemble import DepthNetwork, Files, WeightFiles, load_direct
 from dofkit.train.evaluation.methods import DisparityKind, Group, Networks
 from dofkit.train.rendering.baselines.direct import DirectBlurConfig, DirectBlurNet

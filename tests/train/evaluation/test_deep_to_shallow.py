@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.data.shallow_photos import PhotoSettings, ShallowPhoto, shallow_photo
 from dofkit.train.evaluation.deep_to_shallow import PairScores, ThroughDepth, unchanged
 from dofkit.train.networks.lens_blur import LensBlurNet

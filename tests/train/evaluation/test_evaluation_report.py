@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.pipeline import PortraitPipeline
+from dofkit.runtime_ref.pipeline.portrait import PortraitPipeline
 from dofkit.train.evaluation import photos, report
 from dofkit.train.evaluation.methods import Group, Unblurred
 from dofkit.train.evaluation.photos import find_photos, photo_views

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref.optics import defocus
-from dofkit.runtime_ref.pyramid import as_float, halve
-from dofkit.runtime_ref.stage import Stage
+from dofkit.runtime_ref.pipeline.optics import defocus
+from dofkit.runtime_ref.pipeline.pyramid import as_float, halve
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.evaluation.methods import (
     Classical,
     OtherUpsampling,
@@ -132,7 +132,7 @@ def test_the_code_behind_a_thing_is_its_module_and_what_that_imports_without_its
 
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    taken = "from dofkit.runtime_ref.optics import defocus\n"
+    taken = "from dofkit.runtime_ref.pipeline.optics import defocus\n"
     plain = code("def paint():\n    return 1\n")
     assert code('"""Text."""\ndef paint():\n    """More."""\n    return 1  # why\n') == plain
     assert code("def paint():\n    return 22\n") != plain

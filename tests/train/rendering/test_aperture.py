@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.optics import defocus
+from dofkit.runtime_ref.pipeline.optics import defocus
 from dofkit.train.rendering.aperture import lens_points, render_through_aperture
 from dofkit.train.rendering.layered import Layer, SceneLens, render
 from dofkit.train.rendering.lens import to_srgb

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import fft
 
 from ....runtime_ref.errors import DofkitError
-from ....runtime_ref.optics import defocus
+from ....runtime_ref.pipeline.optics import defocus
 from ..layered import SceneLens
 from ..lens import Array
 

@@ -1,0 +1,77 @@
+"""Golden vectors: inputs and PyTorch fp32 outputs of every stage and the whole pipeline; a safetensors file a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from ..errors import DofkitError
+from ..files import write_file
+from ..pipeline.stage import INPUTS, OUTPUTS, Stage
+
+Array = NDArray[np.floating[Any]]
+_PHOTO, _RENDERED = "pipeline.photo", "pipeline.rendered"
+
+
+@dataclass(frozen=True)
+class GoldenArrays:
+    """One case. Tensors are named `STAGE.SIGNAL`, and `pipeline.photo` and `pipeline.rendered`."""
+
+    tensors: Mapping[str, NDArray[Any]]
+
+    @property
+    def photo(self) -> NDArray[np.uint8]:
+        """The photo, uint8 `[H, W, 3]`."""
+        return self.tensors[_PHOTO]  # pyright: ignore[reportReturnType]
+
+    @property
+    def rendered(self) -> Array:
+        """What the PyTorch pipeline makes of it, float32 `[H, W, 3]` in [0, 1]."""
+        return self.tensors[_RENDERED]  # pyright: ignore[reportReturnType]
+
+    def inputs(self, stage: Stage) -> dict[str, Array]:
+        """A stage's inputs by name, each `[1, C, H, W]`."""
+        return {signal.name: self.tensors[f"{stage}.{signal.name}"] for signal in INPUTS[stage]}  # pyright: ignore[reportReturnType]
+
+    def output(self, stage: Stage) -> Array:
+        """What PyTorch computes from these inputs, `[1, C, H, W]`."""
+        return self.tensors[f"{stage}.{OUTPUTS[stage].name}"]  # pyright: ignore[reportReturnType]
+
+
+def golden_arrays(
+    photo: NDArray[np.uint8], rendered: Array, stages: Mapping[Stage, tuple[Mapping[str, Array], Array]]
+) -> GoldenArrays:
+    """Collect a case from the photo, its rendering, and (inputs, output) of every stage."""
+    tensors: dict[str, NDArray[Any]] = {_PHOTO: photo, _RENDERED: rendered}
+    for stage, (inputs, output) in stages.items():
+        tensors |= {f"{stage}.{name}": values for name, values in inputs.items()}
+        tensors[f"{stage}.{OUTPUTS[stage].name}"] = output
+    return GoldenArrays(tensors)
+
+
+def write_golden(path: Path, arrays: GoldenArrays) -> None:
+    """Write a case."""
+    write_file(path, save({name: np.ascontiguousarray(values) for name, values in sorted(arrays.tensors.items())}))
+
+
+def read_golden(path: Path) -> GoldenArrays:
+    """Read a case.
+
+    Raises:
+        DofkitError: when the file is damaged or lacks a tensor.
+    """
+    try:
+        arrays = GoldenArrays(load_file(path))
+        _ = arrays.photo, arrays.rendered, [(arrays.inputs(stage), arrays.output(stage)) for stage in Stage]
+    except (SafetensorError, OSError) as error:
+        raise DofkitError(f"{path} is not a readable safetensors file ({error}); export the bundle again") from error
+    except KeyError as error:
+        raise DofkitError(f"{path} lacks the tensor {error}; export the bundle again") from error
+    return arrays

@@ -1,0 +1,175 @@
+"""The manifest's schema: all that an app needs of a bundle, in JSON, and nothing of the machine that wrote it.
+
+No path in it may leave the bundle's folder. How a bundle is read and written: `reading`, `writing`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ..pipeline.plan import PipelinePlan
+from ..pipeline.stage import Stage
+from ..target import Precision, Target
+
+MANIFEST = "manifest.json"
+SUFFIX = ".dofbundle"
+
+
+def _inside(path: str) -> str:
+    """A POSIX path that stays inside the bundle."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path or "\0" in path:
+        raise ValueError(f"path {path!r} leaves the bundle")
+    return path
+
+
+BundlePath = Annotated[str, AfterValidator(_inside)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Frozen):
+    """A file of the bundle: its size in bytes and SHA-256."""
+
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+
+
+class TensorEntry(_Frozen):
+    """An input or output of a model as it stands in the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "float16", "uint8"]
+    layout: Literal["NCHW", "NHWC"]
+    low: float
+    high: float
+    meaning: str
+    image: Literal["RGB", "GRAYSCALE_FLOAT16"] | None = Field(
+        default=None, description="the pixels of a Core ML image (a camera buffer); null: a tensor"
+    )
+
+    @property
+    def summary(self) -> str:
+        """Name, shape and kind in a line, for people; tensors are float32."""
+        kind = f"{self.image} image" if self.image else self.layout
+        return f"{self.name} {'×'.join(map(str, self.shape))} {kind}"
+
+
+class LayerEntry(_Frozen):
+    """The stored weights of one layer, compared with the PyTorch network's."""
+
+    name: str
+    parameters: int
+    stored: str = Field(description="how: 'fp32', 'fp16', 'int8', 'int4', 'palette4' …")
+    difference: float = Field(description="greatest absolute difference from the folded fp32 weight")
+    problem: str = Field(default="", description="empty when every stored value is exactly what it must be")
+
+
+class ModelEntry(_Frozen):
+    """One exported network: a stage for a target in a precision."""
+
+    stage: Stage
+    target: Target
+    precision: Precision
+    path: BundlePath
+    inputs: tuple[TensorEntry, ...]
+    outputs: tuple[TensorEntry, ...]
+    operators: dict[str, int]
+    deployment: str = Field(description="the least runtime that loads it, e.g. 'iOS 17'")
+    function: str | None = Field(default=None, description="its function in a package that several models share")
+    tile: int | None = Field(default=None, description="its input size where it is not the plan's; null: the plan's")
+    kept_fp32: tuple[str, ...] = Field(default=(), description="operations that an fp16 model computes in fp32")
+    kept_float: tuple[str, ...] = Field(default=(), description="layers that a quantised model leaves in floats")
+    layers: tuple[LayerEntry, ...] = Field(default=(), description="its stored weights, where they were compared")
+
+    @property
+    def compressed(self) -> tuple[LayerEntry, ...]:
+        """The layers whose weights are compressed."""
+        return tuple(layer for layer in self.layers if layer.stored not in ("fp32", "fp16"))
+
+    @property
+    def has_buffers(self) -> bool:
+        """Whether it takes or gives images instead of tensors."""
+        return any(tensor.image is not None for tensor in (*self.inputs, *self.outputs))
+
+    @property
+    def location(self) -> str:
+        """Its file, and its function in it if several models share the file."""
+        return f"{self.path}, function {self.function}" if self.function else self.path
+
+    @property
+    def storage(self) -> str:
+        """How it stores and computes numbers, for people: "palette6, 44 of 47 layers"."""
+        parts = [self.precision.value]
+        if self.precision.weight_bits is not None and self.layers:
+            parts.append(f"{len(self.compressed)} of {len(self.layers)} layers")
+        if self.kept_fp32:
+            parts.append(f"{len(self.kept_fp32)} operations in fp32")
+        return ", ".join(parts)
+
+    @property
+    def weight_problems(self) -> tuple[str, ...]:
+        """One line for each layer whose stored weights are not the network's; empty when all are."""
+        return tuple(f"weights of {layer.name}: {layer.problem}" for layer in self.layers if layer.problem)
+
+
+class NetworkEntry(_Frozen):
+    """The PyTorch network that a stage was exported from."""
+
+    parameters: int
+    halo: int | None = Field(description="pixels of the low-resolution side that an output sees; null: the whole photo")
+    configuration: dict[str, str | int | float | bool | tuple[int, ...] | tuple[float, ...]]
+    weights_sha256: Sha256
+
+
+class GoldenCase(_Frozen):
+    """Inputs and PyTorch fp32 outputs, of every stage and of the whole pipeline, in one safetensors file."""
+
+    name: str
+    path: BundlePath
+    kind: Literal["photo", "synthetic"]
+    focus: float = Field(ge=0, le=1)
+    aperture: float = Field(ge=0, le=1)
+    note: str
+
+
+class Manifest(_Frozen):
+    """Everything about a bundle, in JSON."""
+
+    schema_version: Literal[2] = 2
+    name: str
+    conventions: dict[str, str]
+    plan: PipelinePlan
+    networks: dict[Stage, NetworkEntry]
+    models: tuple[ModelEntry, ...]
+    golden: tuple[GoldenCase, ...]
+    tools: dict[str, str]
+    files: dict[BundlePath, FileEntry]
+    digest: Sha256 | Literal[""] = Field(default="", description="SHA-256 of this manifest with an empty digest")
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its digest filled in."""
+        return self.model_copy(update={"digest": digest_of(self.model_dump(mode="json"))})
+
+    def encoded(self) -> bytes:
+        """The bytes of `manifest.json`."""
+        return canonical(self.model_dump(mode="json"))
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    """JSON with sorted keys: equal documents have equal bytes."""
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def digest_of(document: dict[str, Any]) -> str:
+    """SHA-256 of a manifest as it stands, its digest left empty."""
+    return hashlib.sha256(canonical({**document, "digest": ""})).hexdigest()

@@ -1,0 +1,73 @@
+"""How a bundle is written: in a temporary folder that takes the goal's place at the very end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import DofkitError
+from .manifest import MANIFEST
+
+_PARTIAL = ".partial-"
+
+
+def refuse_foreign(goal: Path) -> None:
+    """Refuse to write a bundle over something that is not one.
+
+    Raises:
+        DofkitError: when the goal exists and is no bundle, or cannot be created.
+    """
+    if goal.exists() and not (goal / MANIFEST).is_file():
+        raise DofkitError(f"{goal} exists and is not a bundle; give another --out, or remove it yourself")
+    if not goal.absolute().parent.is_dir():
+        raise DofkitError(f"folder {goal.absolute().parent} does not exist; create it or give another --out")
+
+
+@contextmanager
+def new_bundle(goal: Path) -> Iterator[Path]:
+    """A temporary folder beside the goal that becomes the goal when the block ends without an error.
+
+    An interrupted block leaves no goal; a killed process leaves a hidden `.NAME.partial-PID`, which the next export to
+    the same goal removes. An older bundle at the goal is replaced, and only at the very end.
+    """
+    refuse_foreign(goal)
+    goal = goal.absolute()
+    for stale in goal.parent.glob(f".{goal.name}{_PARTIAL}*"):
+        if not _is_running(stale.name.rpartition("-")[2]):
+            shutil.rmtree(stale, ignore_errors=True)
+    folder = goal.parent / f".{goal.name}{_PARTIAL}{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise DofkitError(f"cannot write to {goal.parent} ({error.strerror}); give another --out") from error
+    try:
+        yield folder
+        _replace(folder, goal)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace(folder: Path, goal: Path) -> None:
+    """Move the finished folder to the goal; an older bundle there steps aside first and is then removed."""
+    if not goal.exists():
+        folder.rename(goal)
+        return
+    old = folder.with_name(folder.name + "-old")
+    goal.rename(old)
+    folder.rename(goal)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_running(pid: str) -> bool:
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,237 @@
+"""The first layer of a reference whose output an exported file does not compute.
+
+The reference's layers come from PyTorch (`train.tracing`) or from another file of the same network (`layers_of`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...backends.tracers import Tracer
+from ...matching import Array, Layer, first_nearest, sampled
+from ...target import Precision
+
+# What runtimes fuse into the layer before: then only the result of both is in the file.
+_FUSED: tuple[Callable[[Array], Array], ...] = (
+    lambda x: x,
+    lambda x: np.maximum(x, 0),
+    lambda x: np.clip(x, 0, 6),
+    lambda x: x * np.clip(x + 3, 0, 6) / 6,
+)
+# A map that varies little (a flat picture's) is held against this part of its magnitude, one that does not vary at all
+# (a single cell, enlarged or not) against its magnitude.
+_FLAT, _CONSTANT = 0.1, 1e-3
+_NAME = 72  # characters of a tensor's name that are shown; TFLite's are whole paths of classes
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first layer whose output is not in the file.
+
+    Attributes:
+        layer, kind: of the reference.
+        shape: the layer's output.
+        tensor: the file's tensor that stands in its place; None where none of its shape is left.
+        relative_error: how far that tensor is from the layer's output, see `relative_error`; None without a tensor.
+        cut: the range that the tensor is cut off at, where that is all that is wrong with it.
+    """
+
+    layer: str
+    kind: str
+    shape: tuple[int, ...]
+    tensor: str | None = None
+    relative_error: float | None = None
+    cut: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        where = f"first difference at {self.layer} ({self.kind})"
+        if self.tensor is None or self.relative_error is None:
+            return f"{where}: the file has no tensor {list(self.shape)} in its place"
+        name = self.tensor if len(self.tensor) <= _NAME else f"…{self.tensor[1 - _NAME :]}"
+        line = f"{where}: tensor {name} {list(self.shape)} is off by {self.relative_error:.2g} of its variation"
+        if self.cut is None:
+            return line
+        low, high = self.cut
+        return f"{line}: cut off at {low:.3g} and {high:.3g}; if calibrated, then not on pictures like this one"
+
+
+def divergence_limit(precision: Precision) -> float:
+    """The relative error from which on a tensor is another one, for files of a precision held against fp32.
+
+    Figures are the worst over all layers of the shipped networks, TFLite, ONNX and Core ML, on a photo and on the hard
+    case. A layer whose weights are lost has a relative error of 1 and more.
+    """
+    match precision:
+        case Precision.FP32:
+            return 1e-4  # measured 1.2e-6: only sums in another order
+        case Precision.FP16:
+            return 0.1  # measured 3.3e-3; deeper networks, and random weights, reach more
+        case Precision.W8 | Precision.PALETTE8:
+            return 0.3  # measured 0.036 for int8
+        case Precision.DYNAMIC:
+            return 0.5  # measured 0.13
+        case Precision.W8A8 | Precision.MIXED | Precision.PALETTE6:
+            return 0.7  # measured 0.42 for w8a8
+        case Precision.W4 | Precision.PALETTE4:
+            return 0.8  # measured 0.63 for int4
+
+
+def relative_error(expected: Array, found: Array) -> float:
+    """Root mean square of the difference, as a part of what the expected values vary by.
+
+    They vary around the mean of each channel: a bias alone, which is what lost weights leave, is no agreement.
+    """
+    return _rms(found - expected.astype(np.float64)) / _variation(expected)
+
+
+def layers_of(tracer: Tracer, inputs: Mapping[str, Array]) -> list[Layer]:
+    """All float results of a file as layers, to hold another file of the same network against them."""
+    return [Layer(name, "tensor", value.astype(np.float32)) for name, value in _floats(tracer, inputs)]
+
+
+def first_divergence(
+    tracer: Tracer, inputs: Mapping[str, Array], layers: Sequence[Layer], limit: float
+) -> Divergence | None:
+    """The first layer whose output is nowhere among a file's tensors, also not behind an activation.
+
+    The file is traced twice, to find every layer by a sample and then to compare whole tensors, so that its results
+    never have to be kept.
+
+    Args:
+        tracer: the file.
+        inputs: as `Session.run` takes them, the same that the layers were computed from.
+        layers: of the reference in the order of the calls; append the network's output, if that is to be compared.
+        limit: greatest relative error that is an agreement; see `divergence_limit`.
+
+    Returns:
+        None if every layer is there.
+    """
+    results = [_Result(name, value.shape, sampled(value).copy()) for name, value in _floats(tracer, inputs)]
+    searches = [_Search(layer, results) for layer in layers if layer.absorbed_by is None]
+    found = [search.nearest() for search in searches]
+    exact = _exact(tracer, inputs, searches, [place if place and place.near <= limit else None for place in found])
+    last = -1
+    for search, place, error in zip(searches, found, exact, strict=True):
+        if place is None or error is None:
+            unknown = _unrecognised(search, searches, results, last, limit)
+            return search.divergence(layers, results, unknown, limit)
+        if error > limit:
+            return search.divergence(layers, results, _Place(place.number, place.form, error), limit)
+        last = max(last, place.number)
+    return None
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A float tensor of the file, by a sample of its values."""
+
+    name: str
+    shape: tuple[int, ...]
+    sample: Array
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A tensor by its number, the form of the layer that it is nearest to, and the relative error."""
+
+    number: int
+    form: int
+    near: float
+
+
+class _Search:
+    """A layer that is looked for; every form of it that a file may hold."""
+
+    def __init__(self, layer: Layer, results: Sequence[_Result]) -> None:
+        self.layer = layer
+        self.candidates = [i for i, result in enumerate(results) if result.shape == layer.value.shape]
+        self._results = results
+        self._samples = [form(sampled(layer.value)).astype(np.float64) for form in _FUSED]
+        self._variations = [_variation(form(layer.value)) for form in _FUSED]
+
+    def nearest(self) -> _Place | None:
+        """The first of the nearest tensors."""
+        places = [self.place(number) for number in self.candidates]
+        return places[first_nearest([place.near for place in places])] if places else None
+
+    def place(self, number: int) -> _Place:
+        """How near a tensor is, as far as a sample tells."""
+        result = self._results[number].sample
+        pairs = zip(self._samples, self._variations, strict=True)
+        errors = [_rms(result - sample) / variation for sample, variation in pairs]
+        form = int(np.argmin(errors))
+        return _Place(number, form, errors[form])
+
+    def divergence(
+        self, layers: Sequence[Layer], results: Sequence[_Result], place: _Place | None, limit: float
+    ) -> Divergence:
+        """This layer as the first that parts; a BatchNorm is named by the convolution that it was folded into."""
+        named = next((layer for layer in layers if layer.absorbed_by == self.layer.name), self.layer)
+        shape = self.layer.value.shape
+        if place is None:
+            return Divergence(named.name, named.kind, shape)
+        return Divergence(
+            named.name, named.kind, shape, results[place.number].name, place.near, self._cut(place, limit)
+        )
+
+    def _cut(self, place: _Place, limit: float) -> tuple[float, float] | None:
+        """The range of a tensor that is this layer's output but for being cut off at it."""
+        found = self._results[place.number].sample
+        low, high = float(found.min()), float(found.max())
+        if not low < high:
+            return None
+        pairs = zip(self._samples, self._variations, strict=True)
+        near = min(_rms(found - sample.clip(low, high)) / variation for sample, variation in pairs)
+        return (low, high) if near <= min(limit, place.near / 2) else None
+
+
+def _unrecognised(
+    search: _Search, searches: Sequence[_Search], results: Sequence[_Result], last: int, limit: float
+) -> _Place | None:
+    """What stands in a layer's place: the first tensor of its shape after the last known one that is no other layer."""
+    shape = search.layer.value.shape
+    others = [other for other in searches if other.layer.value.shape == shape]
+    for number in search.candidates:
+        if number > last and all(other.place(number).near > limit for other in others):
+            return search.place(number)
+    return None
+
+
+def _exact(
+    tracer: Tracer, inputs: Mapping[str, Array], searches: Sequence[_Search], places: Sequence[_Place | None]
+) -> list[float | None]:
+    """The relative errors of whole tensors; None where none was found."""
+    wanted: dict[int, list[int]] = {}
+    for index, place in enumerate(places):
+        if place is not None:
+            wanted.setdefault(place.number, []).append(index)
+    errors: list[float | None] = [None] * len(places)
+    for number, (_, value) in enumerate(_floats(tracer, inputs)):
+        for index in wanted.get(number, ()):
+            place = places[index]
+            assert place is not None
+            errors[index] = relative_error(_FUSED[place.form](searches[index].layer.value), value)
+    return errors
+
+
+def _floats(tracer: Tracer, inputs: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    return ((name, value) for name, value in tracer.trace(inputs) if value.dtype.kind == "f" and value.size)
+
+
+def _rms(values: Array) -> float:
+    """Root mean square; infinite for numbers that are not finite."""
+    with np.errstate(all="ignore"):
+        mean = float(np.mean(np.square(values, dtype=np.float64)))
+    return float(np.sqrt(mean)) if np.isfinite(mean) else float("inf")
+
+
+def _variation(values: Array) -> float:
+    """Root mean square around each channel's mean; around zero where channels are constant."""
+    magnitude = max(_rms(values), float(np.finfo(np.float32).tiny))
+    if values.ndim != 4:
+        return magnitude
+    deviation = _rms(values - values.mean(axis=(2, 3), keepdims=True, dtype=np.float64))
+    return max(deviation, _FLAT * magnitude) if deviation > _CONSTANT * magnitude else magnitude

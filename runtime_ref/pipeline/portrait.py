@@ -1,0 +1,289 @@
+"""PortraitPipeline: depth → tiled lens blur → recurrent guided upsampling, over any sessions.
+
+Memory is bounded by the photo's 8-bit pixels, its levels below the top and the tiles at work; no float copy of the
+photo exists, and a disparity map as large as the photo can be let go before the levels are made (`DefocusLevels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .optics import defocus, network_defocus
+from .plan import PipelinePlan
+from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, first_level, resample, white_of
+from .session import Session, SharedSession
+from .stage import Stage
+from .tiling import Tile, TilePlan
+
+Array = NDArray[np.floating[Any]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What the photographer chooses.
+
+    Attributes:
+        focus: disparity in focus, [0, 1].
+        aperture: α = r*/r_max, [0, 1].
+    """
+
+    focus: float
+    aperture: float
+
+
+def to_network(picture: NDArray[Any]) -> Array:
+    """`[H, W]` or `[H, W, C]`, uint8, uint16 or float32, as a network input `[1, C, H, W]` float32."""
+    planes = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
+    values = np.empty((1, *planes.shape), np.float32)
+    if picture.dtype.kind == "u":
+        np.divide(planes, white_of(picture), out=values[0])
+    else:
+        values[0] = planes
+    return values
+
+
+def from_network(output: Array) -> Array:
+    """A network output `[1, C, H, W]` as a picture `[H, W, C]`."""
+    return output[0].transpose(1, 2, 0)
+
+
+def depth_input(pixels: NDArray[Any], size: int) -> Array:
+    """The whole photo resized (and stretched) to the depth network's square input, `[1, 3, size, size]`."""
+    pyramid = Pyramid.of(*pixels.shape[:2])
+    images = build_levels(pixels, pyramid)
+    # From the lowest level that is large enough: resampling the photo itself would need a float copy of it.
+    level = next((k for k, image in enumerate(images) if min(image.shape[:2]) >= size), pyramid.levels)
+    side = pyramid.factor(level) * size
+    image = resample(as_float(images[level]), (size, size), (pyramid.height / side, pyramid.width / side))
+    return to_network(image)
+
+
+def levels_for(shape: tuple[int, ...], disparity: Array, lens: Lens) -> Pyramid:
+    """The levels at which a photo `[H, W, …]` is rendered; a weak blur starts one higher, see `pyramid.first_level`."""
+    pyramid = Pyramid.of(*shape[:2])
+    return pyramid.started_at(first_level(pyramid, disparity, lens.focus, lens.aperture))
+
+
+@dataclass(frozen=True, eq=False)
+class DefocusLevels:
+    """Defocus of one photo at every level that it is rendered at, each `[H_k, W_k]` in pixels of level k.
+
+    Attributes:
+        pyramid: the levels.
+        blurred: at level 0, as the lens blur wants it; see `pyramid.disparity_at_level`, `filled`.
+        upsampled: at levels 0 … n − 1, as the upsampling to the next one wants it.
+    """
+
+    pyramid: Pyramid
+    blurred: Array
+    upsampled: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], disparity: Array, lens: Lens) -> DefocusLevels:
+        """Of a photo `[H, W, …]` with a disparity `[h, w]` of any resolution over the whole of it, 1 = nearest."""
+        pyramid = levels_for(shape, disparity, lens)
+
+        def at(level: int, filled: bool = False) -> Array:
+            sampled = disparity_at_level(disparity, pyramid, level, filled)
+            return defocus(sampled, lens.focus, lens.aperture, pyramid.long_side(level))
+
+        return cls(pyramid, at(0, filled=True), tuple(at(level) for level in range(pyramid.levels)))
+
+
+class PortraitPipeline:
+    """Renders photos with a set of sessions and the plan that belongs to them."""
+
+    def __init__(self, sessions: Mapping[Stage, Session], plan: PipelinePlan) -> None:
+        self._sessions = sessions
+        self._plan = plan
+        self._side_by_side: dict[Stage, tuple[Session, int]] = {}
+
+    def disparity(self, pixels: NDArray[Any]) -> Array:
+        """Disparity of a photo, at the depth network's own resolution.
+
+        Args:
+            pixels: `[H, W, 3]`, uint8 or float32 in [0, 1].
+
+        Returns:
+            `[depth_size, depth_size]` in [0, 1], 1 = nearest; it lies over the whole photo.
+        """
+        image = depth_input(pixels, self._plan.depth_size)
+        return self._sessions[Stage.DEPTH].run({"image": image})[0, 0]
+
+    def render(
+        self,
+        pixels: NDArray[Any],
+        disparity: Array,
+        lens: Lens,
+        dtype: type[np.uint8] | type[np.float32] = np.uint8,
+        progress: Progress | None = None,
+    ) -> NDArray[Any]:
+        """Render a photo with a shallow depth of field.
+
+        Args:
+            pixels: `[H, W, 3]`, uint8 or float32 in [0, 1].
+            disparity: `[h, w]` in [0, 1], 1 = nearest, of any resolution, over the whole photo.
+            lens: focus and aperture.
+            dtype: of the result; uint8 (rounded) keeps memory small, float32 is exact.
+            progress: called with (tiles done, tiles in all).
+
+        Returns:
+            `[H, W, 3]`.
+        """
+        return self.render_defocused(pixels, DefocusLevels.of(pixels.shape, disparity, lens), dtype, progress)
+
+    def render_defocused(
+        self,
+        pixels: NDArray[Any],
+        defocused: DefocusLevels,
+        dtype: type[np.uint8] | type[np.float32] = np.uint8,
+        progress: Progress | None = None,
+    ) -> NDArray[Any]:
+        """What `render` does once defocus is known; whoever has let the disparity go by then needs the less memory."""
+        pyramid = defocused.pyramid
+        images = build_levels(pixels, pyramid)
+        report = _counted(progress, self._tile_count(pyramid))
+        result = _canvas(pixels, pyramid, 0, dtype)
+        plan = self._plan.lens_blur.over(defocused.blurred.shape)
+        work = self._blurring(plan, images[0], defocused.blurred, result, report)
+        self._each(Stage.LENS_BLUR, plan, defocused.blurred, work)
+        for level, radius in enumerate(defocused.upsampled, start=1):
+            low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
+            result = _canvas(pixels, pyramid, level, dtype)
+            plan = self._plan.guided_upsampling.over(radius.shape)
+            work = self._upsampling(plan, images[0], low, blurred, radius, result, report)
+            self._each(Stage.GUIDED_UPSAMPLING, plan, radius, work)
+            del work  # it holds the level below
+        return result
+
+    def _each(self, stage: Stage, plan: TilePlan, radius: Array, work: Callable[[Tile, Session | None], None]) -> None:
+        """Do the work for every tile, several at once where the session allows it: the conversions around one tile,
+        which occupy one core, then hide behind another's network. Each tile writes to a place of its own."""
+        blurred = {tile for tile in plan if not self._is_sharp(plan.extract(radius, tile))}
+        session, workers = self._session_for(stage, len(blurred))
+
+        def each(tile: Tile) -> None:
+            work(tile, session if tile in blurred else None)
+
+        if workers == 1:
+            for tile in plan:
+                each(tile)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(each, plan):
+                pass
+
+    def _session_for(self, stage: Stage, tiles: int) -> tuple[Session | None, int]:
+        """The session that computes so many tiles of a stage (None where there is none to compute), and how many at
+        once."""
+        if tiles < 2:
+            return (self._sessions[stage] if tiles else None), 1
+        if stage not in self._side_by_side:
+            session = self._sessions[stage]
+            self._side_by_side[stage] = session.side_by_side() if isinstance(session, SharedSession) else (session, 1)
+        return self._side_by_side[stage]
+
+    def _tile_count(self, pyramid: Pyramid) -> int:
+        plans = [self._plan.lens_blur.over(pyramid.size(0))]
+        plans += [self._plan.guided_upsampling.over(pyramid.size(level)) for level in range(pyramid.levels)]
+        return sum(plan.count for plan in plans)
+
+    def _is_sharp(self, radius: NDArray[Any]) -> bool:
+        return float(np.abs(radius).max()) < self._plan.copy_below
+
+    def _blurring(
+        self, plan: TilePlan, image: NDArray[Any], radius: Array, result: NDArray[Any], report: Callable[[], None]
+    ) -> Callable[[Tile, Session | None], None]:
+        """What computes a tile of level 0, or copies it (no session)."""
+
+        def blur(tile: Tile, session: Session | None) -> None:
+            tile_image = plan.extract(image, tile)
+            if session is None:
+                core = as_float(plan.core(tile_image, tile))
+            else:
+                tile_defocus = network_defocus(plan.extract(radius, tile))
+                inputs = {"image": to_network(tile_image), "defocus": to_network(tile_defocus)}
+                core = plan.core(from_network(session.run(inputs)), tile)
+            _place(result, tile, core)
+            report()
+
+        return blur
+
+    def _upsampling(
+        self,
+        plan: TilePlan,
+        high: NDArray[Any],
+        low: NDArray[Any],
+        blurred_low: NDArray[Any],
+        radius_low: Array,
+        result: NDArray[Any],
+        report: Callable[[], None],
+    ) -> Callable[[Tile, Session | None], None]:
+        """What computes a tile of the higher level, given the one of the lower, or copies it (no session)."""
+        above = plan.scaled(2)
+
+        def upsample(tile: Tile, session: Session | None) -> None:
+            goal = tile.scaled(2)
+            tile_image = above.extract(high, goal)
+            if session is None:
+                core = as_float(above.core(tile_image, goal))
+            else:
+                inputs = {
+                    "image_high": to_network(tile_image),
+                    "image_low": to_network(plan.extract(low, tile)),
+                    "blurred_low": to_network(plan.extract(blurred_low, tile)),
+                    "defocus_low": to_network(network_defocus(plan.extract(radius_low, tile))),
+                }
+                core = above.core(from_network(session.run(inputs)), goal)
+            _place(result, goal, core)
+            report()
+
+        return upsample
+
+
+def _canvas(
+    pixels: NDArray[Any], pyramid: Pyramid, level: int, dtype: type[np.uint8] | type[np.float32]
+) -> NDArray[Any]:
+    """Where a level's result goes: the photo's size and `dtype` at the top, padded below, and 16 bits for 8.
+
+    Floats below would take 73 megabytes more at 48 megapixels, for a thousandth of an 8-bit step.
+    """
+    if level == pyramid.levels:
+        return np.empty(pixels.shape, dtype)
+    return np.empty((*pyramid.size(level), 3), np.uint16 if dtype == np.uint8 else dtype)
+
+
+def _place(result: NDArray[Any], tile: Tile, core: Array) -> None:
+    """Write a core into the result, cut at the photo's border (the result of the top level is not padded)."""
+    target = result[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
+    values = core[: target.shape[0], : target.shape[1]]
+    white = white_of(result)
+    for colour in range(values.shape[2]):  # networks give planes: half the time of all colours at once
+        plane = values[..., colour]
+        if result.dtype.kind == "u":
+            scaled = np.multiply(plane, white)
+            target[..., colour] = np.clip(np.rint(scaled, out=scaled), 0, white, out=scaled)
+        else:
+            np.clip(plane, 0.0, 1.0, out=target[..., colour])
+
+
+def _counted(progress: Progress | None, total: int) -> Callable[[], None]:
+    done = 0
+    lock = Lock()  # tiles may end on several threads
+
+    def report() -> None:
+        nonlocal done
+        with lock:
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+    return report

@@ -1,0 +1,69 @@
+"""`dofkit train depth` from end to end, on drawn scenes and a handful of steps."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from dofkit.cli import main
+from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.train.networks.depth import DepthNet
+from dofkit.train.systems.depth import FIGURES
+from dofkit.train.weights import load_weights
+
+TINY = ["--batch", "2", "--size", "128", "--workers", "0", "--threads", "1", "--checkpoint-every", "2"]
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, ["train", "depth", *TINY, *arguments])
+
+
+def test_a_run_without_data_trains_writes_weights_and_resumes(tmp_path):
+    first = run("--out", str(tmp_path), "--steps", "2")
+    assert first.exit_code == 0, first.output
+    before = load_weights(Stage.DEPTH, tmp_path).state_dict()
+    second = run("--out", str(tmp_path), "--steps", "3", "--resume", "--json")
+    assert second.exit_code == 0, second.output
+    report = json.loads(second.stdout)
+    assert set(report["figures"]) == set(FIGURES)
+    network = load_weights(Stage.DEPTH, tmp_path)
+    assert isinstance(network, DepthNet)
+    assert any(not torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_run_starts_from_given_weights(tmp_path):
+    run("--out", str(tmp_path / "coarse"), "--steps", "1")
+    result = run("--out", str(tmp_path / "fine"), "--steps", "1", "--lr", "0", "--weights", str(tmp_path / "coarse"))
+    assert result.exit_code == 0, result.output
+    coarse, fine = (load_weights(Stage.DEPTH, tmp_path / name).state_dict() for name in ("coarse", "fine"))
+    torch.testing.assert_close(coarse["disparity.weight"], fine["disparity.weight"])
+
+
+def test_a_mask_folder_alone_is_enough(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 255, (40, 30, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "people" / "images" / f"{index}.jpg")
+        Image.fromarray(((pixels[..., 0] > 99) * 255).astype(np.uint8)).save(tmp_path / "people/masks" / f"{index}.png")
+    result = run("--out", str(tmp_path / "run"), "--steps", "1", "--masks", str(tmp_path / "people"))
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "200"], "--size must be a multiple of 128"),
+        (["--rgbd", "/nowhere"], "is not a folder"),
+        (["--imagenet", "/nowhere.pth"], "--imagenet fits --encoder resnet50 only"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(tmp_path, arguments, message):
+    result = run("--out", str(tmp_path / "run"), "--steps", "1", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

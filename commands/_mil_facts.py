@@ -12,7 +12,7 @@ from ..runtime_ref.mil import Evaluation, Feature, MLProgram, Package
 from ..runtime_ref.mil import contents as held
 from ..runtime_ref.mil.diff import Difference, ProgramDiff
 from ..runtime_ref.mil.features import FeatureKind
-from ..runtime_ref.mil.layers import Finding, LayerDiff, NetworkDiff
+from ..runtime_ref.mil.layers import LayerDiff, LayerFinding, NetworkDiff
 from ..runtime_ref.mil.program import Constant, Function, Operation, TensorType
 from ..runtime_ref.pipeline.stage import Stage
 
@@ -188,7 +188,7 @@ def network_facts(program: MLProgram, stage: Stage, found: NetworkDiff) -> Facts
         "pytorch": stage.value,
         "tolerance": found.tolerance,
         "agree": found.agree,
-        "first": next((item for item in layers if item["finding"] == Finding.PARTS.value), None),
+        "first": next((item for item in layers if item["finding"] == LayerFinding.PARTS.value), None),
         "layers": layers,
     }
 

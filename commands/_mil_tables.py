@@ -12,7 +12,7 @@ from rich.text import Text
 from ..runtime_ref.mil import Evaluation, MLProgram, Numerics, Package
 from ..runtime_ref.mil import contents as held
 from ..runtime_ref.mil.diff import Difference, ProgramDiff, computes_in_half, counted
-from ..runtime_ref.mil.layers import Finding, LayerDiff, NetworkDiff
+from ..runtime_ref.mil.layers import LayerDiff, LayerFinding, NetworkDiff
 from ..runtime_ref.mil.program import Function, TensorType, ValueType
 from ..runtime_ref.pipeline.stage import Stage
 from ._console import stdout
@@ -162,13 +162,13 @@ def _print_parameters(found: ProgramDiff, show_all: bool) -> None:
 def print_network_diff(program: MLProgram, stage: Stage, found: NetworkDiff, show_all: bool) -> None:
     """`mil diff --pytorch` as a table, the verdict last."""
     _say(f"A: {_title(program)}, against the PyTorch network of {stage}")
-    fused = [layer for layer in found.layers if layer.finding is Finding.FUSED]
-    compared = [layer for layer in found.layers if layer.finding is not Finding.FUSED]
+    fused = [layer for layer in found.layers if layer.finding is LayerFinding.FUSED]
+    compared = [layer for layer in found.layers if layer.finding is not LayerFinding.FUSED]
     merged = f"; {len(fused)} more are fused into a layer after them" if fused else ""
     _say(f"{len(compared) - 1} layers and the output compared{merged}")
     rows = [(layer.kind, layer.name, _place(layer), layer.difference) for layer in compared]
     titles = ["layer", "name", "found at"]
-    _print_rows(rows, [layer.finding is Finding.PARTS for layer in compared], show_all, titles)
+    _print_rows(rows, [layer.finding is LayerFinding.PARTS for layer in compared], show_all, titles)
     first = found.first
     if first is not None:
         included = [layer.name for layer in fused if layer.absorbed_by == first.name]

@@ -63,8 +63,8 @@ class Difference:
         if first.dtype.kind not in "fiub" or second.dtype.kind not in "fiub":
             return cls(0.0 if np.array_equal(first, second) else float("inf"), 0.0)
         if first.shape != second.shape:
-            return cls(float("inf"), _magnitude(first))
-        return cls(_max_abs(first, second), _magnitude(first))
+            return cls(float("inf"), magnitude(first))
+        return cls(max_abs(first, second), magnitude(first))
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,8 @@ def counted(operations: Sequence[Operation]) -> str:
     return ", ".join(kind if count == 1 else f"{kind} ×{count}" for kind, count in kinds.most_common())
 
 
-def _magnitude(values: Array) -> float:
+def magnitude(values: Array) -> float:
+    """max |values| over finite numbers; 0 where there are none."""
     if not values.size:
         return 0.0
     # abs of the extremes allocates nothing; only arrays that hold infinities or NaN take the slow way.
@@ -340,7 +341,7 @@ def _magnitude(values: Array) -> float:
     return float(np.abs(finite).max()) if finite.size else 0.0
 
 
-def _max_abs(a: Array, b: Array) -> float:
+def max_abs(a: Array, b: Array) -> float:
     """max |a − b|; equal infinities, and NaN at the same places, are no difference."""
     if not a.size:
         return 0.0

@@ -5,7 +5,7 @@ What runs the network is not known here: a layer is a name, a kind and the value
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 
 from ..errors import DofkitError
-from ..matching import Layer, first_nearest, sampled
+from ..matching import Layer, Localisation, Match, Measure
 from .arrays import Array
-from .diff import Difference, computing, default_tolerance
+from .diff import Difference, computing, default_tolerance, magnitude, max_abs
+from .evaluator import Value
 from .features import ColorSpace, Feature
 from .model import MLProgram
 from .program import Operation
 from .trace import Trace
 
 _PIXEL_MAX = np.float32(255)
+_MEASURE = Measure(max_abs, magnitude)
 
 
-class Finding(Enum):
+class LayerFinding(Enum):
     """What became of a layer in the program."""
 
     AGREES = "agrees"
@@ -49,7 +51,7 @@ class LayerDiff:
     name: str
     kind: str
     shape: tuple[int, ...]
-    finding: Finding
+    finding: LayerFinding
     operation: Operation | None = None
     difference: Difference | None = None
     absorbed_by: str | None = None
@@ -65,7 +67,7 @@ class NetworkDiff:
     @property
     def first(self) -> LayerDiff | None:
         """The first layer that parts."""
-        return next((layer for layer in self.layers if layer.finding is Finding.PARTS), None)
+        return next((layer for layer in self.layers if layer.finding is LayerFinding.PARTS), None)
 
     @property
     def agree(self) -> bool:
@@ -117,90 +119,44 @@ def compare_layers(
         raise DofkitError(f"{program.package.path} has {len(program.outputs)} outputs, the network has one")
     limit = default_tolerance(program) if tolerance is None else tolerance
     (feature,) = program.outputs
-    found = _find(program, inputs, layers, limit)
-    differences, result = _compare_found(program, inputs, layers, found)
-    rows = [
-        _judged(layer, place, differences.get(number), limit)
-        for number, (layer, place) in enumerate(zip(layers, found, strict=True))
-    ]
+    results = _Results(program, inputs)
+    matches = Localisation(layers, results, _MEASURE, limit, in_order=True).matches
+    rows = [_judged(layer, match, limit) for layer, match in zip(layers, matches, strict=True)]
+    result = results.outputs
     difference = Difference.between(output, _as_network(feature, result[feature.name]))
-    finding = Finding.PARTS if difference.relative > limit else Finding.AGREES
+    finding = LayerFinding.PARTS if difference.relative > limit else LayerFinding.AGREES
     giver = {name: op for op in computing(program.function.block) for name, _ in op.outputs}.get(feature.name)
     return NetworkDiff(limit, (*rows, LayerDiff(feature.name, "output", output.shape, finding, giver, difference)))
 
 
-@dataclass(frozen=True)
-class _Result:
-    """A result of the program, by a sample of its values."""
+class _Results:
+    """A program's results, computed anew by every iteration.
 
-    operation: Operation
-    number: int
-    shape: tuple[int, ...]
-    sample: Array
+    Attributes:
+        outputs: those that the program gives, once an iteration came to its end.
+    """
 
+    def __init__(self, program: MLProgram, inputs: Mapping[str, Any]) -> None:
+        self.outputs: dict[str, Any] = {}
+        self._program, self._inputs = program, inputs
 
-@dataclass(frozen=True)
-class _Place:
-    """The result nearest to a layer's output, and whether it is that output as far as a sample tells."""
-
-    result: _Result
-    fits: bool
-
-
-def _find(program: MLProgram, inputs: Mapping[str, Any], layers: Sequence[Layer], limit: float) -> list[_Place | None]:
-    with closing(Trace(program, inputs)) as trace:
-        results = [
-            _Result(operation, number, value.shape, sampled(value))
-            for operation, values in trace
-            for number, value in enumerate(values)
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
-        ]
-    places: list[_Place | None] = []
-    start = 0
-    for layer in layers:
-        place = _nearest(layer, results[start:], limit)
-        places.append(place)
-        if place is not None and place.fits:
-            start = results.index(place.result, start)
-    return places
+    def __iter__(self) -> Iterator[tuple[Operation, Value]]:
+        with closing(Trace(self._program, self._inputs)) as trace:
+            for operation, values in trace:
+                for value in values:
+                    yield operation, value
+            self.outputs = trace.finish().values
 
 
-def _nearest(layer: Layer, results: Sequence[_Result], limit: float) -> _Place | None:
-    sample = sampled(layer.value)
-    candidates = [result for result in results if result.shape == layer.value.shape]
-    if not candidates:
-        return None
-    errors = [Difference.between(sample, result.sample).max_abs for result in candidates]
-    chosen = first_nearest(errors)
-    magnitude = Difference.between(layer.value, layer.value).magnitude
-    return _Place(candidates[chosen], errors[chosen] <= limit * magnitude)
-
-
-def _compare_found(
-    program: MLProgram, inputs: Mapping[str, Any], layers: Sequence[Layer], places: Sequence[_Place | None]
-) -> tuple[dict[int, Difference], dict[str, Any]]:
-    """Layers compared with the results that were found for them; and the program's outputs."""
-    wanted: dict[tuple[int, int], list[int]] = {}
-    for number, place in enumerate(places):
-        if place is not None:
-            wanted.setdefault((id(place.result.operation), place.result.number), []).append(number)
-    differences = {}
-    with closing(Trace(program, inputs)) as trace:
-        for operation, values in trace:
-            for output, value in enumerate(values):
-                for number in wanted.get((id(operation), output), ()):
-                    differences[number] = Difference.between(layers[number].value, value)
-        return differences, trace.finish().values
-
-
-def _judged(layer: Layer, place: _Place | None, difference: Difference | None, limit: float) -> LayerDiff:
+def _judged(layer: Layer, match: Match[Operation] | None, limit: float) -> LayerDiff:
     shape = layer.value.shape
-    if place is not None and difference is not None and place.fits and difference.relative <= limit:
-        return LayerDiff(layer.name, layer.kind, shape, Finding.AGREES, place.result.operation, difference)
+    difference = None if match is None else Difference(match.distance, magnitude(layer.value))
+    if match is not None and difference is not None and match.fits and difference.relative <= limit:
+        return LayerDiff(layer.name, layer.kind, shape, LayerFinding.AGREES, match.key, difference)
     if layer.absorbed_by is not None:
-        return LayerDiff(layer.name, layer.kind, shape, Finding.FUSED, absorbed_by=layer.absorbed_by)
-    operation = place.result.operation if place is not None else None
-    return LayerDiff(layer.name, layer.kind, shape, Finding.PARTS, operation, difference)
+        return LayerDiff(layer.name, layer.kind, shape, LayerFinding.FUSED, absorbed_by=layer.absorbed_by)
+    operation = None if match is None else match.key
+    return LayerDiff(layer.name, layer.kind, shape, LayerFinding.PARTS, operation, difference)
 
 
 def _as_network(feature: Feature, value: Array) -> Array:

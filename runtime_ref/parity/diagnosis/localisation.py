@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...backends.tracers import Tracer
-from ...matching import Array, Layer, first_nearest, sampled
+from ...matching import Array, Layer, Localisation, Measure, floats
 from ...target import Precision
 
 # What runtimes fuse into the layer before: then only the result of both is in the file.
@@ -25,6 +25,29 @@ _FUSED: tuple[Callable[[Array], Array], ...] = (
 # (a single cell, enlarged or not) against its magnitude.
 _FLAT, _CONSTANT = 0.1, 1e-3
 _NAME = 72  # characters of a tensor's name that are shown; TFLite's are whole paths of classes
+
+
+def _distance(expected: Array, found: Array) -> float:
+    return _rms(found - expected.astype(np.float64))
+
+
+def _rms(values: Array) -> float:
+    """Root mean square; infinite for numbers that are not finite."""
+    with np.errstate(all="ignore"):
+        mean = float(np.mean(np.square(values, dtype=np.float64)))
+    return float(np.sqrt(mean)) if np.isfinite(mean) else float("inf")
+
+
+def _variation(values: Array) -> float:
+    """Root mean square around each channel's mean; around zero where channels are constant."""
+    magnitude = max(_rms(values), float(np.finfo(np.float32).tiny))
+    if values.ndim != 4:
+        return magnitude
+    deviation = _rms(values - values.mean(axis=(2, 3), keepdims=True, dtype=np.float64))
+    return max(deviation, _FLAT * magnitude) if deviation > _CONSTANT * magnitude else magnitude
+
+
+_MEASURE = Measure(_distance, _variation, _FUSED)
 
 
 @dataclass(frozen=True)
@@ -84,12 +107,12 @@ def relative_error(expected: Array, found: Array) -> float:
 
     They vary around the mean of each channel: a bias alone, which is what lost weights leave, is no agreement.
     """
-    return _rms(found - expected.astype(np.float64)) / _variation(expected)
+    return _MEASURE.distance(expected, found) / _MEASURE.scale(expected)
 
 
 def layers_of(tracer: Tracer, inputs: Mapping[str, Array]) -> list[Layer]:
     """All float results of a file as layers, to hold another file of the same network against them."""
-    return [Layer(name, "tensor", value.astype(np.float32)) for name, value in _floats(tracer, inputs)]
+    return [Layer(name, "tensor", value.astype(np.float32)) for name, value in floats(tracer.trace(inputs))]
 
 
 def first_divergence(
@@ -109,129 +132,33 @@ def first_divergence(
     Returns:
         None if every layer is there.
     """
-    results = [_Result(name, value.shape, sampled(value).copy()) for name, value in _floats(tracer, inputs)]
-    searches = [_Search(layer, results) for layer in layers if layer.absorbed_by is None]
-    found = [search.nearest() for search in searches]
-    exact = _exact(tracer, inputs, searches, [place if place and place.near <= limit else None for place in found])
+    searched = [layer for layer in layers if layer.absorbed_by is None]
+    located = Localisation(searched, _Results(tracer, inputs), _MEASURE, limit)
     last = -1
-    for search, place, error in zip(searches, found, exact, strict=True):
-        if place is None or error is None:
-            unknown = _unrecognised(search, searches, results, last, limit)
-            return search.divergence(layers, results, unknown, limit)
-        if error > limit:
-            return search.divergence(layers, results, _Place(place.number, place.form, error), limit)
-        last = max(last, place.number)
-    return None
-
-
-@dataclass(frozen=True)
-class _Result:
-    """A float tensor of the file, by a sample of its values."""
-
-    name: str
-    shape: tuple[int, ...]
-    sample: Array
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A tensor by its number, the form of the layer that it is nearest to, and the relative error."""
-
-    number: int
-    form: int
-    near: float
-
-
-class _Search:
-    """A layer that is looked for; every form of it that a file may hold."""
-
-    def __init__(self, layer: Layer, results: Sequence[_Result]) -> None:
-        self.layer = layer
-        self.candidates = [i for i, result in enumerate(results) if result.shape == layer.value.shape]
-        self._results = results
-        self._samples = [form(sampled(layer.value)).astype(np.float64) for form in _FUSED]
-        self._variations = [_variation(form(layer.value)) for form in _FUSED]
-
-    def nearest(self) -> _Place | None:
-        """The first of the nearest tensors."""
-        places = [self.place(number) for number in self.candidates]
-        return places[first_nearest([place.near for place in places])] if places else None
-
-    def place(self, number: int) -> _Place:
-        """How near a tensor is, as far as a sample tells."""
-        result = self._results[number].sample
-        pairs = zip(self._samples, self._variations, strict=True)
-        errors = [_rms(result - sample) / variation for sample, variation in pairs]
-        form = int(np.argmin(errors))
-        return _Place(number, form, errors[form])
-
-    def divergence(
-        self, layers: Sequence[Layer], results: Sequence[_Result], place: _Place | None, limit: float
-    ) -> Divergence:
-        """This layer as the first that parts; a BatchNorm is named by the convolution that it was folded into."""
-        named = next((layer for layer in layers if layer.absorbed_by == self.layer.name), self.layer)
-        shape = self.layer.value.shape
-        if place is None:
+    for index, (layer, match) in enumerate(zip(searched, located.matches, strict=True)):
+        if match is not None and match.error <= limit:
+            last = max(last, match.number)
+            continue
+        if match is None or not match.fits:
+            match = located.unrecognised(index, last)
+        named, shape = _named(layer, layers), layer.value.shape
+        if match is None:
             return Divergence(named.name, named.kind, shape)
-        return Divergence(
-            named.name, named.kind, shape, results[place.number].name, place.near, self._cut(place, limit)
-        )
-
-    def _cut(self, place: _Place, limit: float) -> tuple[float, float] | None:
-        """The range of a tensor that is this layer's output but for being cut off at it."""
-        found = self._results[place.number].sample
-        low, high = float(found.min()), float(found.max())
-        if not low < high:
-            return None
-        pairs = zip(self._samples, self._variations, strict=True)
-        near = min(_rms(found - sample.clip(low, high)) / variation for sample, variation in pairs)
-        return (low, high) if near <= min(limit, place.near / 2) else None
-
-
-def _unrecognised(
-    search: _Search, searches: Sequence[_Search], results: Sequence[_Result], last: int, limit: float
-) -> _Place | None:
-    """What stands in a layer's place: the first tensor of its shape after the last known one that is no other layer."""
-    shape = search.layer.value.shape
-    others = [other for other in searches if other.layer.value.shape == shape]
-    for number in search.candidates:
-        if number > last and all(other.place(number).near > limit for other in others):
-            return search.place(number)
+        return Divergence(named.name, named.kind, shape, match.key, match.error, located.cut(index, match))
     return None
 
 
-def _exact(
-    tracer: Tracer, inputs: Mapping[str, Array], searches: Sequence[_Search], places: Sequence[_Place | None]
-) -> list[float | None]:
-    """The relative errors of whole tensors; None where none was found."""
-    wanted: dict[int, list[int]] = {}
-    for index, place in enumerate(places):
-        if place is not None:
-            wanted.setdefault(place.number, []).append(index)
-    errors: list[float | None] = [None] * len(places)
-    for number, (_, value) in enumerate(_floats(tracer, inputs)):
-        for index in wanted.get(number, ()):
-            place = places[index]
-            assert place is not None
-            errors[index] = relative_error(_FUSED[place.form](searches[index].layer.value), value)
-    return errors
+@dataclass(frozen=True)
+class _Results:
+    """A file's results, computed anew by every iteration."""
+
+    tracer: Tracer
+    inputs: Mapping[str, Array]
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        return self.tracer.trace(self.inputs)
 
 
-def _floats(tracer: Tracer, inputs: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
-    return ((name, value) for name, value in tracer.trace(inputs) if value.dtype.kind == "f" and value.size)
-
-
-def _rms(values: Array) -> float:
-    """Root mean square; infinite for numbers that are not finite."""
-    with np.errstate(all="ignore"):
-        mean = float(np.mean(np.square(values, dtype=np.float64)))
-    return float(np.sqrt(mean)) if np.isfinite(mean) else float("inf")
-
-
-def _variation(values: Array) -> float:
-    """Root mean square around each channel's mean; around zero where channels are constant."""
-    magnitude = max(_rms(values), float(np.finfo(np.float32).tiny))
-    if values.ndim != 4:
-        return magnitude
-    deviation = _rms(values - values.mean(axis=(2, 3), keepdims=True, dtype=np.float64))
-    return max(deviation, _FLAT * magnitude) if deviation > _CONSTANT * magnitude else magnitude
+def _named(layer: Layer, layers: Sequence[Layer]) -> Layer:
+    """What a layer is called: a BatchNorm by the convolution that it was folded into."""
+    return next((other for other in layers if other.absorbed_by == layer.name), layer)

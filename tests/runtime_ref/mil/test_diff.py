@@ -14,7 +14,7 @@ from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.matching import Layer
 from dofkit.runtime_ref.mil import MLProgram
 from dofkit.runtime_ref.mil.diff import Difference, ProgramDiff, align, compare, computing
-from dofkit.runtime_ref.mil.layers import Finding, compare_layers
+from dofkit.runtime_ref.mil.layers import LayerFinding, compare_layers
 from dofkit.runtime_ref.mil.trace import Trace
 
 RNG = np.random.default_rng(5)
@@ -196,7 +196,7 @@ def test_a_layer_that_the_program_computes_otherwise_is_the_first_that_parts(lay
     found = compare_layers(program, X, network, output)
     assert found.first is not None
     assert found.first.name == "three"
-    assert [layer.finding for layer in found.layers].count(Finding.PARTS) == 1
+    assert [layer.finding for layer in found.layers].count(LayerFinding.PARTS) == 1
 
 
 def test_a_fused_layer_is_no_difference(layers) -> None:
@@ -204,7 +204,7 @@ def test_a_fused_layer_is_no_difference(layers) -> None:
     network.insert(0, Layer("zero", "Conv2d", network[0].value * 3, absorbed_by="one"))
     found = compare_layers(program, X, network, output)
     assert found.agree
-    assert found.layers[0].finding is Finding.FUSED
+    assert found.layers[0].finding is LayerFinding.FUSED
 
 
 def test_one_wrong_pixel_parts_though_a_sample_misses_it(evaluate) -> None:

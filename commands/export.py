@@ -221,14 +221,14 @@ def _plan(tile: int | None, depth_size: int) -> PipelinePlan:
     from pydantic import ValidationError
 
     from ..runtime_ref.errors import DofkitError
+    from ..runtime_ref.validation import first_reason
     from ..train.session import default_plan
 
     try:
         return default_plan(tile, depth_size)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         given = f"--tile {tile}, " if tile else ""
-        raise DofkitError(f"{given}--depth-size {depth_size}: {reason}") from error
+        raise DofkitError(f"{given}--depth-size {depth_size}: {first_reason(error)}") from error
 
 
 def _recipes(

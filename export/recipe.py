@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.files import read_file, write_file
+from ..runtime_ref.files import write_json
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Target
+from ..runtime_ref.validation import read_json
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -65,8 +65,7 @@ class Recipe(_Frozen):
 
     def write(self, path: Path) -> None:
         """Write it as JSON that people can read and change."""
-        document = self.model_dump(mode="json")
-        write_file(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+        write_json(path, self.model_dump(mode="json"))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -75,12 +74,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         DofkitError: it is missing or is none.
     """
-    try:
-        return Recipe.model_validate_json(read_file(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DofkitError(f"{path}: {where}: {first['msg']}; write one with `dofkit sensitivity BUNDLE`") from error
+    return read_json(path, Recipe, "write one with `dofkit sensitivity BUNDLE`")
 
 
 def recipes_for(

@@ -1,13 +1,21 @@
-"""Whole files in and out, with errors that a user can mend. What the bytes mean is not known here."""
+"""Whole files in and out, with errors that a user can mend. What they mean is not known here."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .errors import DofkitError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # the same parser, as a package
+    import tomli as tomllib
 
 
 def read_file(path: Path) -> bytes:
@@ -27,6 +35,20 @@ def read_file(path: Path) -> bytes:
     if not data:
         raise DofkitError(f"{path}: is empty (0 bytes); copy it again from where it came")
     return data
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        DofkitError: as `read_file`, or it is no UTF-8 text or no TOML.
+    """
+    try:
+        return tomllib.loads(read_file(path).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DofkitError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise DofkitError(f"{path}: is not TOML: {error}; mend it there") from error
 
 
 def check_folder(path: Path) -> None:
@@ -63,6 +85,11 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):  # it is gone after a success, and was never there where the folder is none
             temporary.unlink()
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write a document as JSON that people can read and change; errors as of `write_file`."""
+    write_file(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _reason(error: Exception) -> str:

@@ -5,18 +5,14 @@ Files lie in `train/configs/`; `load_config` reads those by name and any other b
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..runtime_ref.errors import DofkitError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ..runtime_ref.files import read_toml
+from ..runtime_ref.validation import invalid
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -122,17 +118,12 @@ def load_config(name: str) -> ArganConfig:
         DofkitError: there is no such file, or it does not hold what an `ArganConfig` needs.
     """
     path = CONFIGS / f"{name}.toml" if name in shipped_configs() else Path(name)
+    if not path.exists():
+        raise DofkitError(f"{name} is no file and none of {', '.join(shipped_configs())}; give one of both")
     try:
-        with path.open("rb") as file:
-            return ArganConfig.model_validate(tomllib.load(file))
-    except FileNotFoundError:
-        raise DofkitError(f"{name} is no file and none of {', '.join(shipped_configs())}") from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DofkitError(f"{path} cannot be read as TOML ({error})") from error
+        return ArganConfig.model_validate(read_toml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DofkitError(f"{path}: {place}: {first['msg']}; see train/configs/full.toml") from error
+        raise invalid(path, error, "see train/configs/full.toml") from error
 
 
 def shipped_configs() -> list[str]:

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from ..errors import DofkitError
-from ..files import read_file
 from ..parity.verdict import Verdict
 from ..target import Precision, Target
+from ..validation import read_json
 from . import Bundle, ModelEntry, TensorEntry
 from .golden import read_golden
 
@@ -284,14 +283,8 @@ def _tensor(tensor: TensorEntry) -> str:
 
 
 def _recorded(bundle: Bundle) -> dict[str, RecordedRow]:
-    path = bundle.path(PARITY)
-    try:
-        rows = _Recorded.model_validate_json(read_file(path)).results
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DofkitError(f"{path}: {where}: {first['msg']}; export the bundle again") from error
-    return {row.title: row for row in rows}
+    recorded = read_json(bundle.path(PARITY), _Recorded, "export the bundle again")
+    return {row.title: row for row in recorded.results}
 
 
 def _notes(old: Bundle, new: Bundle, latency: tuple[LatencyChange, ...] | None) -> Iterator[str]:

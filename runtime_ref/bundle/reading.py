@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ..errors import DofkitError
 from ..target import Precision, Target
+from ..validation import invalid
 from .manifest import MANIFEST, FileEntry, Manifest, ModelEntry, canonical, digest_of
 
 
@@ -89,11 +90,7 @@ def _read_manifest(root: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DofkitError(
-            f"{path}: {where}: {first['msg']}; it was written by another version, export again"
-        ) from error
+        raise invalid(path, error, "it was written by another version, export again") from error
 
 
 def _files(root: Path) -> Iterator[Path]:

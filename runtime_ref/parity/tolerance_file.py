@@ -10,7 +10,6 @@ reason = "night mode, agreed with the camera team"
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,14 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from typing_extensions import Self
 
 from ..errors import DofkitError
-from ..files import read_file
+from ..files import read_toml
 from ..target import Precision, Target
+from ..validation import first_place, first_reason
 from .tolerances import Tolerance
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # the same parser, as a package
-    import tomli as tomllib
 
 METRICS = ("max_abs", "psnr", "ssim", "focus_psnr", "edge_psnr", "highlight_psnr", "colour_shift")
 
@@ -123,13 +118,7 @@ def read_tolerances(path: Path) -> TeamTolerances:
     Raises:
         DofkitError: the file is missing or no TOML, or an entry is wrong; the text names the entry and the key.
     """
-    try:
-        document = tomllib.loads(read_file(path).decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise DofkitError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise DofkitError(f"{path}: is not TOML: {error}; mend it there") from error
-    entries = _entries(path, document)
+    entries = _entries(path, read_toml(path))
     return TeamTolerances(path.name, tuple(_entry(path, number, entry) for number, entry in enumerate(entries, 1)))
 
 
@@ -150,12 +139,12 @@ def _entry(path: Path, number: int, entry: object) -> TeamTolerance:
     try:
         return TeamTolerance.model_validate(entry)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DofkitError(f"{path}: entry {number}: {where + ': ' if where else ''}{_remedy(dict(first))}") from error
+        where = first_place(error)
+        what = _remedy(dict(error.errors()[0]), first_reason(error))
+        raise DofkitError(f"{path}: entry {number}: {where + ': ' if where else ''}{what}") from error
 
 
-def _remedy(problem: Mapping[str, Any]) -> str:
+def _remedy(problem: Mapping[str, Any], reason: str) -> str:
     """What is wrong with a key, and how to mend it, in a line."""
     key = str(problem["loc"][-1]) if problem["loc"] else ""
     if problem["type"] == "extra_forbidden":
@@ -164,4 +153,4 @@ def _remedy(problem: Mapping[str, Any]) -> str:
         return f"no such key; did you mean {likely[0]}?" if likely else f"no such key; there are {', '.join(known)}"
     if problem["type"] == "missing":
         return 'is missing; say why, e.g. reason = "agreed with the camera team"'
-    return str(problem["msg"]).removeprefix("Value error, ")
+    return reason

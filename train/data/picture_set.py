@@ -15,11 +15,12 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
 
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.files import read_file, write_file
+from ...runtime_ref.validation import read_json
 from ..rendering.lens import Array
 
 
@@ -75,16 +76,8 @@ class SetRecord(BaseModel, ABC):
         Raises:
             DofkitError: there is none, or none that this version reads.
         """
-        path = folder / cls.FILE
-        try:
-            return cls.model_validate_json(read_file(path))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise DofkitError(
-                f"{path} is no record of {cls.HOLDS} that this dofkit reads ({where}: {first['msg']}); "
-                "generate the set again"
-            ) from error
+        mend = f"it is no record of {cls.HOLDS} that this dofkit reads, generate the set again"
+        return read_json(folder / cls.FILE, cls, mend)
 
     def write(self, folder: Path) -> None:
         """Whole or not at all."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...runtime_ref.files import write_file
+from ...runtime_ref.files import write_file, write_json
 from ...runtime_ref.parity.reports.pictures import data_uri, to_bytes
 from ..data.generated_set import GeneratedSet
 from ..data.shallow_photos import ShallowPhoto
@@ -25,7 +24,7 @@ ENLARGED = 2
 def write_scores(path: Path, rows: Sequence[Judged], facts: Mapping[str, Any]) -> None:
     """Write scores.json, whole or not at all."""
     found = {"format": 1, **facts, "generators": [row.facts() for row in rows]}
-    write_file(path, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(path, found)
 
 
 def write_report(

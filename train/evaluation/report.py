@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime_ref.files import write_file
+from ...runtime_ref.files import write_file, write_json
 from ...runtime_ref.parity.reports.pictures import data_uri, to_bytes
 from ...runtime_ref.pipeline.pyramid import as_float, resize
 from .methods import DisparityKind, Group, Method, Networks
@@ -75,7 +74,7 @@ def _per_scene(evaluation: Evaluation, method: Method, kind: DisparityKind) -> l
 
 def write_scores(path: Path, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
     """Write scores.json, whole or not at all."""
-    write_file(path, (json.dumps(to_json(evaluation, facts), indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(path, to_json(evaluation, facts))
 
 
 def write_report(

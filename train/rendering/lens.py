@@ -6,20 +6,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from ...runtime_ref import colour
+from ...runtime_ref.colour import to_linear
+
 Array = npt.NDArray[np.float32]
 
-
-def to_linear(encoded: Array) -> Array:
-    """sRGB-encoded values in [0, 1] → linear light in [0, 1] (IEC 61966-2-1)."""
-    low, high = encoded / 12.92, ((np.maximum(encoded, 0) + 0.055) / 1.055) ** 2.4
-    return np.where(encoded <= 0.04045, low, high).astype(np.float32)
+__all__ = ["Array", "disc", "disc_spectrum", "from_spectrum", "spectrum", "to_linear", "to_srgb"]
 
 
 def to_srgb(linear: Array) -> Array:
-    """Linear light → sRGB-encoded values (IEC 61966-2-1), clipped to [0, 1] as a sensor clips."""
-    clipped = np.clip(linear, 0, 1)
-    high = 1.055 * np.maximum(clipped, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(clipped <= 0.0031308, clipped * 12.92, high).astype(np.float32)
+    """Linear light → sRGB-encoded values, clipped to [0, 1] as a sensor clips."""
+    return colour.to_srgb(np.clip(linear, 0, 1))
 
 
 def disc(radius: float) -> Array:

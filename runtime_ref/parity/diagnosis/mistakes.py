@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...colour import to_linear, to_srgb
+
 Array = NDArray[np.floating[Any]]
 Change = Callable[[Array], Array]
 
@@ -51,19 +53,6 @@ def _turned(text: str, turn: Change) -> Mistake:
 
 def _backwards(text: str, mistake: Mistake) -> Mistake:
     return replace(mistake.reversed, text=text)
-
-
-def to_linear(x: Array) -> Array:
-    """sRGB-encoded values as linear light (IEC 61966-2-1); the sign is kept."""
-    size = np.abs(x)
-    return np.where(size <= 0.04045, x / 12.92, np.sign(x) * ((size + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def to_srgb(x: Array) -> Array:
-    """The inverse of `to_linear`."""
-    size = np.abs(x)
-    curve = np.sign(x) * (1.055 * size ** (1 / 2.4) - 0.055)
-    return np.where(size <= 0.0031308, x * 12.92, curve).astype(np.float32)
 
 
 def _power(x: Array, exponent: float) -> Array:

@@ -187,7 +187,7 @@ def test_a_foreign_record_or_a_broken_picture_is_named(folder: Path, tmp_path: P
     with pytest.raises(DofkitError, match=r"000001\.png cannot be read as a PNG.*remove samples\.json"):
         photos[1]
     (folder / "samples.json").write_text("{}")
-    with pytest.raises(DofkitError, match=r"no record of generated photos .*settings: Field required"):
+    with pytest.raises(DofkitError, match=r"settings: Field required; it is no record of generated photos"):
         GeneratedSet.open(folder)
     with pytest.raises(DofkitError, match=r"samples\.json: no such file"):
         GeneratedSet.open(tmp_path)

@@ -90,9 +90,9 @@ def command(
             raise DofkitError(f"--plot {plot}: give a name that ends in .png, .svg or .pdf")
     require("torch", "train", "measuring sensitivity")
     from ..export.calibration import Calibration, CalibrationSet, find_photos
+    from ..export.reference_cases import matching_networks, pictures_of
     from ..export.sensitivity import Budget, measure_sensitivity
     from . import _console
-    from ._against import matching_networks, pictures_of
 
     goal = Budget.parse(budget)
     opened = Bundle.open(bundle)

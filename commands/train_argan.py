@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ._training import FOLDER, RunOptions, photos_option, run_options
-
-if TYPE_CHECKING:
-    from ..train.argan_config import ArganConfig
-    from ..train.data.gan_photos import Pictures
 
 
 @click.command()
@@ -79,54 +74,31 @@ def command(
     from ..runtime_ref.errors import ensure_installed
 
     ensure_installed("lightning", "train", "training")
-    import torch
-    from torch.utils.data import DataLoader
-
     from ..train.argan_config import load_config
-    from ..train.data.gan_photos import GanPhotos, OneBatch
-    from ..train.systems.argan import ArganSystem
-    from ..train.trainer import endless_loader, fit, is_main_process, resume_step
-    from ..train.weights.generator import save_generator
+    from ..train.runs.argan import ArganRequest, argan_photos, train_argan
+    from ._console import progress
 
     settings = run.settings_of_two(out)
     config = load_config(name)
     config = config.model_copy(
         update={"augment": augment or config.augment, "batch": config.batch if batch is None else batch}
     )
-    resume_step(settings)  # refuses a folder in use before minutes go into reading
-    pictures = _pictures(photos, drawn, deep, run.seed, config)
-    torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
-    system = ArganSystem(config, run.steps, run.seed, sheets=out / "sheets")
-    loader = endless_loader(GanPhotos(pictures, run.seed), config.batch, settings, run.workers)
-    fit(system, loader, DataLoader(OneBatch()), settings)
-    if not is_main_process():
-        return
-    file = save_generator(system.network, out)
-    sheet = system.write_sheet(out / "sheet.png")
-    if run.as_json:
-        click.echo(json.dumps({"weights": str(file), "sheet": str(sheet), "photos": len(pictures)}))
-    else:
-        click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB), learned from {len(pictures)} photos")
-        click.echo(f"look at {sheet}: all in focus, through the lens, defocus (white is in focus, blue behind it)")
-
-
-def _pictures(photos: tuple[Path, ...], drawn: int, deep: float, seed: int, config: ArganConfig) -> Pictures:
-    """Photos of the folders, or drawn ones, with a progress bar."""
-    from ..train.data.gan_photos import drawn_photos, read_photos
-    from ..train.data.shallow_photos import PhotoSettings
-    from ..train.data.sources import image_files
-    from ._console import progress
-
-    total = sum(len(image_files(folder)) for folder in photos) if photos else drawn
+    request = ArganRequest(config, photos, drawn, deep, run.workers)
     with progress() as display:
-        bar = display.add_task("reading photos" if photos else "drawing photos", total=total)
+        bar = display.add_task("photos", total=None)
 
-        def report(done: int) -> None:
-            display.update(bar, completed=done)
+        def show(what: str, done: int, total: int) -> None:
+            display.update(bar, description=what, completed=done, total=total)
 
-        if photos:
-            return read_photos(photos, config.size, report)
-        return drawn_photos(drawn, seed, PhotoSettings(config.size, deep), report)
+        pictures = argan_photos(request, settings, show)
+    if (found := train_argan(request, settings, pictures)) is None:
+        return
+    if run.as_json:
+        click.echo(json.dumps({"weights": str(found.weights), "sheet": str(found.sheet), "photos": found.photos}))
+        return
+    size = found.weights.stat().st_size / 1e6
+    click.echo(f"wrote {found.weights} ({size:.1f} MB), learned from {found.photos} photos")
+    click.echo(f"look at {found.sheet}: all in focus, through the lens, defocus (white is in focus, blue behind it)")
 
 
 def _list(context: click.Context, given: bool) -> None:

@@ -1,4 +1,7 @@
-"""What `dofkit check` compares with: golden vectors, PyTorch, or another bundle, on the bundle's pictures or yours."""
+"""What a check compares with: golden vectors, PyTorch, or another bundle, on the bundle's pictures or yours.
+
+Nothing that needs PyTorch is imported before it is asked for: a check against golden vectors runs without it.
+"""
 
 from __future__ import annotations
 
@@ -76,8 +79,8 @@ def pictures_of(bundle: Bundle, images: Path | None) -> Iterator[Picture]:
     if images is None:
         yield from (picture for picture in _own_pictures(bundle) if picture.kind == "photo")
         return
-    from ..export.calibration import find_photos
-    from ..export.golden import user_picture
+    from .calibration import find_photos
+    from .golden import user_picture
 
     yield from (user_picture(path) for path in find_photos(images))
 

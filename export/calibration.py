@@ -25,6 +25,7 @@ from .. import __version__
 from ..runtime_ref.backends import Session
 from ..runtime_ref.backends.tracers import open_tracer
 from ..runtime_ref.bundle import file_sha256
+from ..runtime_ref.cache import cache_folder
 from ..runtime_ref.errors import DofkitError, require
 from ..runtime_ref.files import read_file, write_file
 from ..runtime_ref.imageio import read_photo
@@ -36,7 +37,7 @@ from ..runtime_ref.target import Target
 from ..train.session import torch_sessions
 from .coverage import Coverage, Light, StageCoverage
 from .golden import HARD_SIZE, hard_picture, user_picture
-from .ranges import Ranges, StageInputs, cache_folder, measure_ranges
+from .ranges import Ranges, StageInputs, measure_ranges
 from .samples import SPREAD, TILES_KEPT, renderings
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp", ".tif", ".tiff", ".bmp")  # what read_photo reads

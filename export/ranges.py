@@ -5,11 +5,8 @@ Where the samples come from, and what is quantised with the ranges, is decided e
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,18 +73,3 @@ def measure_ranges(
     if not done:
         raise DofkitError("no samples to calibrate on: give a folder with photos (--calibration DIR)")
     return running.ranges
-
-
-def cache_folder() -> Path:
-    """Where things are remembered between runs: `$DOFKIT_CACHE`, or the user's usual folder for caches."""
-    chosen = os.environ.get("DOFKIT_CACHE")
-    if chosen:
-        return Path(chosen)
-    usual = os.environ.get("XDG_CACHE_HOME")
-    if usual:
-        return Path(usual) / "dofkit"
-    try:
-        home = Path.home()
-    except RuntimeError:  # an account without one: a place where nothing can be kept
-        return Path(os.devnull) / "dofkit"
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "dofkit"

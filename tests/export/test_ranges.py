@@ -1,16 +1,15 @@
-"""Ranges are true extremes over all samples, and the user's cache folder is where the system wants it."""
+"""Ranges are true extremes over all samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dofkit.export.ranges import RunningRanges, cache_folder, measure_ranges
+from dofkit.export.ranges import RunningRanges, measure_ranges
 from dofkit.runtime_ref.errors import DofkitError
 
 
@@ -50,25 +49,3 @@ def test_infinities_and_nothing_do_not_widen_a_range():
 def test_without_samples_there_are_no_ranges():
     with pytest.raises(DofkitError, match="--calibration"):
         measure_ranges(Tracer(), [])
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({"DOFKIT_CACHE": "/mine", "XDG_CACHE_HOME": "/xdg"}, "/mine"),
-        ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/dofkit"),
-        ({"HOME": "/home/me"}, "/home/me/.cache/dofkit"),
-    ],
-)
-def test_the_cache_lies_where_the_user_or_the_system_wants_it(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
-):
-    for name in ("DOFKIT_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.platform", "linux")
-    assert cache_folder() == Path(expected)
-    if "HOME" in environment:
-        monkeypatch.setattr("sys.platform", "darwin")
-        assert cache_folder() == Path("/home/me/Library/Caches/dofkit")

@@ -21,7 +21,7 @@ from ..rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
 from ..rendering.lens import Array
 from ..session import DEPTH_SIZE, Tiled, default_plan, tile_spec, torch_sessions
 from ..weights import SHIPPED, has_weights, load_weights, weights_file
-from .methods import Classical, DisparityKind, Group, Method, Networks, OtherUpsampling, Unblurred, code_of, digest
+from .methods import VERSION, Classical, DisparityKind, Group, Method, Networks, OtherUpsampling, Unblurred, digest
 from .scores import Bytes
 
 RENDERING = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
@@ -77,7 +77,7 @@ class DepthNetwork:
     def of(cls, weights: WeightFiles) -> DepthNetwork:
         """From the weights' depth network."""
         network = weights.load(Stage.DEPTH)
-        fingerprint = digest(DEPTH_SIZE, code_of(PortraitPipeline, network), weights.sha256()[Stage.DEPTH.value])
+        fingerprint = digest(VERSION, DEPTH_SIZE, weights.sha256()[Stage.DEPTH.value])
         return cls(PortraitPipeline(torch_sessions({Stage.DEPTH: network}), default_plan()), fingerprint)
 
     def __call__(self, sharp: Bytes) -> Array:
@@ -89,8 +89,8 @@ def networks_method(name: str, networks: Mapping[Stage, torch.nn.Module], finger
     tiles = {stage.value: tile_spec(cast(Tiled, networks[stage])) for stage in RENDERING}  # halos are their own
     plan = default_plan().model_copy(update=tiles)
     pipeline = PortraitPipeline(torch_sessions(networks), plan)
-    code = code_of(PortraitPipeline, *networks.values())
-    return Networks(name, pipeline, digest(plan.model_dump_json(), code, fingerprint), **facts)
+    kinds = [type(network).__qualname__ for network in networks.values()]
+    return Networks(name, pipeline, digest(VERSION, plan.model_dump_json(), *kinds, fingerprint), **facts)
 
 
 @dataclass(frozen=True)

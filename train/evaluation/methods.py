@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import inspect
-import sys
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
-from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +17,10 @@ from ..rendering.baselines import Renderer, Upsampler
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .scores import Bytes
+
+VERSION = 1
+"""Of the code behind all pictures: the pipeline, the networks' arithmetic, the baselines. Raise it when one of them
+computes another picture of the same weights and settings, and kept scores are computed anew."""
 
 
 class DisparityKind(str, Enum):
@@ -60,7 +59,8 @@ class Method(Protocol):
         group: what it is compared as.
         source: a paper, or one line on what it is.
         kinds: the disparities it is scored with.
-        fingerprint: of all that its pictures depend on besides the scene: a change computes them anew.
+        fingerprint: of all that its pictures depend on besides the scene, `VERSION` included: a change computes them
+            anew.
     """
 
     @property
@@ -82,39 +82,6 @@ class Method(Protocol):
 def digest(*parts: object) -> str:
     """24 hexadecimal digits that stand for these parts' texts."""
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()[:24]
-
-
-def code_of(*things: Any) -> str:
-    """The code of the modules that define these things, and of the modules of this package that those import from.
-
-    Comments and docstrings are left out: a picture is rendered anew when what computes it was changed, and only then.
-    """
-    owners = {
-        (thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)).__module__ for thing in things
-    }
-    root = __name__.partition(".")[0]
-    for module in [sys.modules[owner] for owner in owners]:
-        taken = {str(getattr(value, "__module__", "")) for value in vars(module).values()}
-        owners |= {owner for owner in taken if owner.partition(".")[0] == root and owner in sys.modules}
-    return "\n".join(_bare_code(sys.modules[owner]) for owner in sorted(owners))
-
-
-@cache
-def _bare_code(module: ModuleType) -> str:
-    """A module's syntax tree as text, without docstrings; empty where there is no source."""
-    try:
-        tree = ast.parse(inspect.getsource(module))
-    except (OSError, TypeError):
-        return ""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)]  # pyright: ignore[reportAttributeAccessIssue]
-    return ast.dump(tree)
-
-
-def _is_text(line: ast.AST) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 @dataclass(frozen=True)
@@ -149,7 +116,7 @@ class Classical:
 
     @property
     def fingerprint(self) -> str:
-        return digest(self.renderer, code_of(self.renderer))
+        return digest(VERSION, self.renderer)
 
     def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
         return to_bytes(self.renderer.render(as_float(sharp), disparity, lens))
@@ -203,7 +170,7 @@ class OtherUpsampling:
 
     @property
     def fingerprint(self) -> str:
-        return digest(self.networks.fingerprint, self.upsampler, code_of(self.upsampler))
+        return digest(VERSION, self.networks.fingerprint, self.upsampler)
 
     def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
         seen = lens.alone(sharp)

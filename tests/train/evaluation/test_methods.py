@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import linecache
-import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +14,6 @@ from dofkit.train.evaluation.methods import (
     Classical,
     OtherUpsampling,
     Unblurred,
-    code_of,
 )
 from dofkit.train.rendering.layered import SceneLens
 
@@ -118,22 +113,3 @@ def test_a_classical_renderer_works_in_float_and_is_rounded(sharp: np.ndarray, d
 def test_a_fingerprint_changes_with_the_settings_and_not_without() -> None:
     assert Classical(Lighter(0.1)).fingerprint == Classical(Lighter(0.1)).fingerprint
     assert Classical(Lighter(0.1)).fingerprint != Classical(Lighter(0.2)).fingerprint
-
-
-def test_the_code_behind_a_thing_is_its_module_and_what_that_imports_without_its_comments(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def code(text: str) -> str:
-        (tmp_path / "painter.py").write_text(text)
-        linecache.clearcache()
-        monkeypatch.delitem(sys.modules, "painter", raising=False)
-        importlib.invalidate_caches()
-        return code_of(importlib.import_module("painter").paint)
-
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    taken = "from dofkit.runtime_ref.pipeline.optics import defocus\n"
-    plain = code("def paint():\n    return 1\n")
-    assert code('"""Text."""\ndef paint():\n    """More."""\n    return 1  # why\n') == plain
-    assert code("def paint():\n    return 22\n") != plain
-    assert "auto_focus" in code(taken + "def paint():\n    return 1\n")

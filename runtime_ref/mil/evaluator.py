@@ -16,7 +16,7 @@ from ..errors import DofkitError
 from .arrays import Array
 from .elements import Element, Kind, round_to
 from .program import BlobReference, Block, Constant, Function, Operation, TensorType, ValueType
-from .registry import Context, Kernel, find_kernel, opset_number
+from .registry import Context, Kernel, UnfitValuesError, find_kernel, opset_number
 
 Value = Any  # an array, a string array, a list of arrays, or a state's handle
 Watcher = Callable[[Operation, str, Value], None]
@@ -129,6 +129,11 @@ class FunctionEvaluator:
             }
         except DofkitError:
             raise
+        except UnfitValuesError as error:
+            raise DofkitError(
+                f"{self._where}: {operation.type} {operation.name!r} has no result for the values that reach it "
+                f"({error}); give the program other inputs"
+            ) from error
         except Exception as error:
             message = str(error).splitlines() or [""]
             raise DofkitError(

@@ -127,9 +127,8 @@ class Feature:
         """
         array = self._planes(value) if self.color is not None else np.asarray(value)
         if not self.admits(array.shape):
-            raise DofkitError(
-                f"input {self} cannot take the shape {list(array.shape)}; {remedy(array.shape, self.shape, self.admits)}"
-            )
+            mend = remedy(array.shape, self.shape, self.admits)
+            raise DofkitError(f"input {self} cannot take the shape {list(array.shape)}; {mend}")
         if array.dtype.kind not in "fiub":
             raise DofkitError(f"input {self} cannot take values of type {array.dtype}; give numbers")
         if self.color is None and self.element.kind is Kind.INTEGER:

@@ -168,7 +168,9 @@ def _read_npy(path: Path) -> Array:
     try:
         with gzip.open(io.BytesIO(data)) if path.suffix.lower() == ".gz" else io.BytesIO(data) as stream:
             return _parse_npy(stream, path)
-    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, zlib.error) as error:
+    except DofkitError:
+        raise
+    except Exception as error:  # numpy's parser of headers and gzip meet damage with errors of many kinds
         raise DofkitError(f"{path}: is no plain .npy array ({first_line(error)}); save it with numpy.save") from error
 
 

@@ -105,4 +105,4 @@ def remarks(values: Array, element: Element) -> Iterator[str]:
         limit = float(np.finfo(element.storage).max)
         beyond = int((np.abs(values[finite].astype(np.float64)) > limit).sum())
         if beyond:
-            yield f"{beyond} of {values.size} values are beyond {limit:.6g}, the greatest of {element}: they become infinite"
+            yield f"{beyond} of {values.size} values are beyond {element}'s greatest, {limit:.6g}: they become infinite"

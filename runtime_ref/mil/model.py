@@ -113,7 +113,7 @@ class MLProgram:
         return Evaluation(outputs, {name: computed[name] for name in outputs}, tuple(non_finite))
 
     def predict(self, inputs: Mapping[str, Any], state: dict[str, State] | None = None) -> dict[str, Any]:
-        """The outputs alone, as Core ML's own `predict` gives them; warns where numbers are not finite, or stop to be."""
+        """The outputs alone, as Core ML's own `predict` gives them; warns of what is not, or stops being, finite."""
         for remark in self.remarks(inputs):
             warnings.warn(f"{self.package.path}: {remark}", NonFiniteWarning, stacklevel=2)
         evaluation = self.run(inputs, state)

@@ -147,7 +147,7 @@ def test_numbers_beyond_half_precision_are_warned_of(cli, tmp_path: Path) -> Non
     writer.output("y", (2,), Element.FLOAT16)
     package = writer.save(tmp_path / "half.mlpackage")
     result = cli("mil", "run", str(package), "--input", f"x={_array(tmp_path, np.array([1.0, 7e4], np.float32))}")
-    assert "1 of 2 values are beyond 65504, the greatest of fp16" in result.stderr
+    assert "1 of 2 values are beyond fp16's greatest, 65504" in result.stderr
 
 
 def test_an_array_that_is_compressed_is_read(cli, picture: str, tmp_path: Path) -> None:

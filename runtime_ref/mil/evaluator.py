@@ -27,7 +27,11 @@ class Numerics(Enum):
     """How an evaluation rounds."""
 
     TYPED = "typed"
-    """Every operation computes in float32; its result is rounded to the type that the program declares."""
+    """Every operation computes in float32; its result is rounded to the type that the program declares.
+
+    BLAS chooses the order of long sums by its kernels and threads. Two processes or machines agree within float32
+    rounding, n·2^-23·Σ|a·b| for a sum of n products, not in every bit: sums in float64 would cost 1.8 times the time.
+    """
     IDEAL = "ideal"
     """Stored weights, everything computed in float64, nothing rounded: what is left is the conversion's error."""
 

@@ -8,6 +8,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,17 @@ def _model_message(data: bytes, rng: Random) -> bytes:
     """A field of a Core ML model changed."""
     from dofkit.runtime_ref.mil.proto import model_proto
 
-    spec = model_proto().Model()
+    return _changed_message(model_proto().Model(), data, rng)
+
+
+def _onnx_message(data: bytes, rng: Random) -> bytes:
+    """A field of an ONNX model changed."""
+    from onnx import ModelProto
+
+    return _changed_message(ModelProto(), data, rng)
+
+
+def _changed_message(spec: Any, data: bytes, rng: Random) -> bytes:
     try:
         spec.ParseFromString(data)
     except Exception:  # damaged before; protobuf's error differs between its implementations
@@ -54,6 +65,7 @@ _BY_SUFFIX: Mapping[str, Sequence[Mutation]] = {
     ".json": (json_mutation,),
     ".safetensors": (safetensors_mutation,),
     ".mlmodel": (_model_message,),
+    ".onnx": (_onnx_message,),
     ".bin": (_blob_fields,),
 }
 _BY_KIND: Mapping[str, Sequence[Mutation]] = {

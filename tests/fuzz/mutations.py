@@ -280,8 +280,31 @@ def safetensors_mutation(data: bytes, rng: Random) -> bytes:
     (length,) = struct.unpack_from("<Q", data)
     if rng.random() < 0.2:
         return overwritten(data, 0, 8, rng)
-    header = json_mutation(data[8 : 8 + length], rng)
+    change = _other_shape if rng.random() < 0.4 else json_mutation
+    header = change(data[8 : 8 + length], rng)
     return struct.pack("<Q", len(header)) + header + data[8 + length :]
+
+
+def _other_shape(header: bytes, rng: Random) -> bytes:
+    """A tensor's shape or type changed so that its bytes still suffice: sound by itself, and not what was promised."""
+    try:
+        document = json.loads(header)
+    except ValueError:
+        return header
+    names = [name for name, entry in document.items() if isinstance(entry, dict) and "shape" in entry]
+    if not names:
+        return header
+    entry = document[names[rng.integers(len(names))]]
+    match rng.integers(4):
+        case 0:
+            entry["shape"] = entry["shape"][::-1]
+        case 1:
+            entry["shape"] = [int(np.prod(entry["shape"]))]
+        case 2:
+            entry["shape"] = [1, *entry["shape"]]
+        case _:
+            entry["dtype"] = {"F32": "I32", "I64": "F64", "U8": "I8"}.get(entry["dtype"], "F32")
+    return json.dumps(document).encode()
 
 
 def text_mutation(data: bytes, rng: Random) -> bytes:

@@ -23,6 +23,7 @@ from .mutations import (
     damaged,
     json_mutation,
     message_mutation,
+    one_of,
     safetensors_mutation,
     text_mutation,
 )
@@ -78,16 +79,16 @@ _BY_KIND: Mapping[str, Sequence[Mutation]] = {
 
 def make_case(kind: str, sound: Sequence[Tree], rng: Random) -> Tree:
     """A damaged file or folder of a kind; the same generator gives the same one."""
-    tree = dict(sound[rng.integers(len(sound))])
-    other = sound[rng.integers(len(sound))]
+    tree = dict(one_of(sound, rng))
+    other = one_of(sound, rng)
     if kind == "bundle":
         return _damaged_bundle(tree, rng)
     # Most of a package's meaning is in its model; its listing and its weights get their share.
-    name = _MODEL if _MODEL in tree and rng.random() < 0.6 else sorted(tree)[rng.integers(len(tree))]
+    name = _MODEL if _MODEL in tree and rng.random() < 0.6 else one_of(sorted(tree), rng)
     structural = _BY_SUFFIX.get(Path(name).suffix, _BY_KIND.get(kind, ()))
     tree[name] = damaged(tree[name], rng, other.get(name, b"\0" * 64), structural)
     if len(tree) > 1 and rng.random() < 0.05:
-        del tree[sorted(tree)[rng.integers(len(tree))]]
+        del tree[one_of(sorted(tree), rng)]
     return tree
 
 
@@ -95,7 +96,7 @@ def _damaged_bundle(tree: Tree, rng: Random) -> Tree:
     """A bundle with another file in it, or another manifest; three of four are sealed again, as an attacker would."""
     sealed = rng.random() < 0.75
     if rng.random() < 0.5:
-        name = sorted(set(tree) - {MANIFEST})[rng.integers(len(tree) - 1)]
+        name = one_of(sorted(set(tree) - {MANIFEST}), rng)
         tree[name] = damaged(tree[name], rng, b"\0" * 64, _BY_SUFFIX.get(Path(name).suffix, ()))
         return _with_entries(tree) if sealed else tree
     if not sealed:

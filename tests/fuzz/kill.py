@@ -1,13 +1,15 @@
 """Kill commands of dofkit at random moments: `python tests/fuzz/kill.py --count 50 --seed 0`.
 
 Each command runs once undisturbed. Then it is started in a folder, killed, looked at, and started again in the same
-folder, time after time; the last start may come to its end, and must give what the undisturbed run gave. After every
-kill nothing may lie half-written under its final name. Exit code 1 if anything else was found.
+folder, time after time. A start that comes to its end must give what the undisturbed run gave, and leave nothing
+behind; then it all begins again in an empty folder. After every kill nothing may lie half-written under its final name.
+Exit code 1 if anything else was found.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +25,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from dofkit.tests.fuzz.kill_jobs import JOBS, Job
+from dofkit.runtime_ref.errors import DofkitError
+from dofkit.tests.fuzz.kill_jobs import JOBS, Job, Result
 
 _GRACE = 20.0  # seconds for a process to end after SIGTERM, and for its helpers after it
 _LIMIT = 900.0  # seconds after which a run that nobody kills has hung
@@ -80,19 +83,37 @@ def _tormented(tally: Tally, count: int, rng: np.random.Generator, folder: Path)
     _finish(tally, calm, again=False)
     tally.seconds = time.monotonic() - started
     wanted = job.result(calm)
-    for number in range(count):
+    again = False
+    for _ in range(count):
         # Most of a command's first part is imports, which write nothing.
         moment = float(rng.uniform(0.25, 1.1)) * tally.seconds
         kind = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[rng.integers(4)]
-        _killed(tally, rough, moment, kind, again=number > 0)
-        _inspect(tally, rough, f"{kind.name} after {moment:.1f} s")
+        met = _killed(tally, rough, moment, kind, again)
+        when = f"{kind.name} after {moment:.1f} s" if met else "a run that came to its end"
+        _inspect(tally, rough, when)
+        click.echo(f"{job.name}: {when}", err=True)
+        again = met
+        if not met:
+            _compare(tally, rough, wanted)
+            shutil.rmtree(rough)
+            rough.mkdir()
         yield
-    _finish(tally, rough, again=count > 0)
+    _finish(tally, rough, again)
     _inspect(tally, rough, "the last run")
-    if (given := job.result(rough)) != wanted:
+    _compare(tally, rough, wanted)
+
+
+def _compare(tally: Tally, out: Path, wanted: Result) -> None:
+    """A folder in which a run has come to its end, with that of the undisturbed run."""
+    try:
+        given = tally.job.result(out)
+    except DofkitError as error:
+        tally.problems.append(f"there is no result: {error}")
+        return
+    if given != wanted:
         names = sorted(name for name in {**wanted, **given} if wanted.get(name) != given.get(name))
-        tally.problems.append(f"the result differs from an undisturbed run's: {', '.join(map(str, names[:5]))}")
-    left = [path.name for pattern in job.owned for path in rough.rglob(pattern)]
+        tally.problems.append(f"the result differs from an undisturbed run's: {', '.join(names[:5])}")
+    left = [path.name for pattern in tally.job.owned for path in out.rglob(pattern)]
     if left:
         tally.problems.append(f"left behind at the end: {', '.join(left[:5])}")
 
@@ -117,8 +138,12 @@ def _finish(tally: Tally, out: Path, again: bool) -> None:
         tally.problems.append(f"a run that nobody killed ended with code {code}; see {out.parent}")
 
 
-def _killed(tally: Tally, out: Path, moment: float, kind: signal.Signals, again: bool) -> None:
-    """Start, wait, kill; the process alone is killed, those that it started have to see to themselves."""
+def _killed(tally: Tally, out: Path, moment: float, kind: signal.Signals, again: bool) -> bool:
+    """Start, wait, kill; the process alone is killed, those that it started have to see to themselves.
+
+    Returns:
+        Whether the signal met the process alive.
+    """
     process = _start(tally.job, out, again)
     try:
         code = process.wait(moment)
@@ -131,11 +156,14 @@ def _killed(tally: Tally, out: Path, moment: float, kind: signal.Signals, again:
             tally.problems.append(f"{kind.name} did not end it within {_GRACE:.0f} s")
         if not _group_ends(process.pid):
             tally.problems.append(f"{kind.name} after {moment:.1f} s: processes that it started live on")
+        return True
     else:
         tally.late += 1
         if code != 0:
             tally.problems.append(f"a run that nobody killed ended with code {code}; see {out.parent}")
-    _end_group(process.pid)
+        return False
+    finally:
+        _end_group(process.pid)
 
 
 def _group_ends(group: int) -> bool:

@@ -9,17 +9,23 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 Random = np.random.Generator
 Mutation = Callable[[bytes, Random], bytes]
+Item = TypeVar("Item")
 
 # Numbers that formats stumble over: nothing, signs, powers of two and what is just beyond, a size no memory holds.
 _NUMBERS = (0, 1, 2, 3, 7, 8, 64, 127, 128, 255, 256, 32767, 65535, 65536, 10**6, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 # Most files get one change: the more there are, the sooner a reader gives up, and the less of it is tried.
 _CHANGES = (1, 1, 1, 1, 2, 3)
+
+
+def one_of(items: Sequence[Item], rng: Random) -> Item:
+    """One of several, all as likely."""
+    return items[int(rng.integers(len(items)))]
 
 
 def damaged(data: bytes, rng: Random, other: bytes, structural: Sequence[Mutation]) -> bytes:
@@ -31,10 +37,8 @@ def damaged(data: bytes, rng: Random, other: bytes, structural: Sequence[Mutatio
         structural: changes that know the format; empty for a format without.
     """
     for _ in range(rng.choice(_CHANGES)):
-        if structural and rng.random() < 0.7:
-            data = structural[rng.integers(len(structural))](data, rng)
-        else:
-            data = _anywhere(data, rng, other)
+        structured = bool(structural) and rng.random() < 0.7
+        data = one_of(structural, rng)(data, rng) if structured else _anywhere(data, rng, other)
     return data
 
 
@@ -85,7 +89,7 @@ def field_mutation(fields: Fields) -> Mutation:
         places = list(fields(data))
         if not places:
             return data
-        at, size = places[rng.integers(len(places))]
+        at, size = one_of(places, rng)
         return overwritten(data, at, size, rng)
 
     return mutate
@@ -122,7 +126,7 @@ def png_header(data: bytes, rng: Random) -> bytes:
     """Another width, height, depth, colour type or interlacing, its checksum mended."""
     if data[12:16] != b"IHDR" or len(data) < 33:
         return data
-    at, size = ((16, 4), (20, 4), (24, 1), (25, 1), (28, 1))[rng.integers(5)]
+    at, size = one_of(((16, 4), (20, 4), (24, 1), (25, 1), (28, 1)), rng)
     changed = overwritten(data, at, size, rng)
     return changed[:29] + struct.pack(">I", zlib.crc32(changed[12:29])) + changed[33:]
 
@@ -245,8 +249,8 @@ def changed_json(document: Any, rng: Random) -> Any:
     """A JSON document with one change somewhere, depth being as likely as width; it is changed in place."""
     holders = [(holder, key) for holder in _holders(document) for key in _keys(holder)]
     if not holders:
-        return _VALUES[rng.integers(len(_VALUES))]
-    holder, key = holders[rng.integers(len(holders))]
+        return one_of(_VALUES, rng)
+    holder, key = one_of(holders, rng)
     value = holder[key]
     match rng.integers(5):
         case 0:
@@ -258,7 +262,7 @@ def changed_json(document: Any, rng: Random) -> Any:
         case 3 if isinstance(holder, dict):
             holder[f"{key}x"] = value
         case _:
-            holder[key] = _VALUES[rng.integers(len(_VALUES))]
+            holder[key] = one_of(_VALUES, rng)
     return document
 
 
@@ -294,7 +298,7 @@ def _other_shape(header: bytes, rng: Random) -> bytes:
     names = [name for name, entry in document.items() if isinstance(entry, dict) and "shape" in entry]
     if not names:
         return header
-    entry = document[names[rng.integers(len(names))]]
+    entry = document[one_of(names, rng)]
     match rng.integers(4):
         case 0:
             entry["shape"] = entry["shape"][::-1]
@@ -321,9 +325,9 @@ def text_mutation(data: bytes, rng: Random) -> bytes:
         case 2:
             lines[one], lines[two] = lines[two], lines[one]
         case _:
-            value = _VALUES[rng.integers(len(_VALUES))]
+            value = one_of(_VALUES, rng)
             words = lines[one].split(b" ")
-            words[rng.integers(len(words))] = repr(value).encode()
+            words[int(rng.integers(len(words)))] = repr(value).encode()
             lines[one] = b" ".join(words) + b"\n"
     return b"".join(lines)
 
@@ -333,7 +337,7 @@ def message_mutation(message: Any, rng: Random) -> None:
     fields = list(_fields(message))
     if not fields:
         return
-    owner, field = fields[rng.integers(len(fields))]
+    owner, field = one_of(fields, rng)
     if rng.random() < 0.15 or (field.message_type is not None and not field.is_repeated):
         owner.ClearField(field.name)
         return
@@ -361,17 +365,17 @@ def _scalar(value: Any, names: Sequence[str], rng: Random) -> Any:
         return float(rng.choice([0, -1, 1e38, np.nan, np.inf]))
     if isinstance(value, bytes):
         return _anywhere(value, rng, b"\xff" * 64)
-    return ["", "x", "../../x", "\x1b[31m", *names][rng.integers(4 + len(names))]
+    return one_of(["", "x", "../../x", "\x1b[31m", *names], rng)
 
 
 def _fields(message: Any) -> Iterator[tuple[Any, Any]]:
     """(message, field descriptor) of all that is set, at any depth; maps are walked by their values."""
     for field, value in message.ListFields():
-        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-        if not is_map and field.message_type is None:
+        kind = field.message_type
+        if kind is None:
             yield message, field
-        elif is_map:
-            if field.message_type.fields_by_name["value"].message_type is not None:
+        elif kind.GetOptions().map_entry:
+            if kind.fields_by_name["value"].message_type is not None:
                 for key in sorted(value):
                     yield from _fields(value[key])
         elif hasattr(value, "add"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from ..runtime_ref.pipeline.stage import Stage
 Facts = dict[str, Any]
 
 
-def run_facts(program: MLProgram, evaluation: Evaluation, seconds: float, files: Mapping[str, list[str]]) -> Facts:
+def run_facts(
+    program: MLProgram, evaluation: Evaluation, seconds: float, files: Mapping[str, list[str]], remarks: Sequence[str]
+) -> Facts:
     """`mil run` as JSON."""
     return {
         "package": str(program.package.path),
@@ -30,6 +32,7 @@ def run_facts(program: MLProgram, evaluation: Evaluation, seconds: float, files:
             output_facts(feature, evaluation.outputs[feature.name]) | {"files": files.get(feature.name, [])}
             for feature in program.outputs
         ],
+        "warnings": list(remarks),
         "non_finite": [
             {"operation": e.operation, "output": e.output, "type": e.declared, "infinite": e.infinite, "nan": e.nan}
             for e in evaluation.non_finite
@@ -107,7 +110,9 @@ def _feature_facts(feature: Feature) -> Facts:
         "name": feature.name,
         "type": feature_kind(feature),
         "shape": list(feature.shape),
-        "flexible": bool(feature.shapes or feature.low),
+        "flexible": feature.is_flexible,
+        "shapes": [list(shape) for shape in feature.shapes],
+        "range": [list(span) for span in zip(feature.low, feature.high, strict=True)],
         "optional": feature.optional,
         "description": feature.description,
     }

@@ -65,7 +65,7 @@ def _print_features(package: Package, function: Function) -> None:
     table = _table("Inputs and outputs", ["", "name", "type", "shape"])
     for kind, features in held.features(package, function.name).items():
         for feature in features:
-            shape = _shape(feature.shape) + (" (flexible)" if feature.shapes or feature.low else "")
+            shape = _shape(feature.shape) + (f" by default, takes {feature.sizes}" if feature.is_flexible else "")
             _row(table, kind.removesuffix("s"), feature.name, feature_kind(feature), shape)
     stdout().print(table)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.pipeline.stage import Stage
-from ._mil_options import input_option, resize_option
+from ._mil_options import input_option, resize_option, warn_of_inputs
 from ._options import EnumChoice, json_option
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def _programs(
 
     check_comparable(a, b)
     inputs_a, inputs_b = (gather_inputs(program.inputs, dict(sources), seed, resize) for program in (a, b))
+    warn_of_inputs(a, inputs_a)
     return compare(a, b, inputs_a, inputs_b, tolerance)
 
 
@@ -120,7 +121,8 @@ def _network(
     resize: bool,
     tolerance: float | None,
 ) -> NetworkDiff:
-    from ..runtime_ref.errors import ensure_installed
+    from ..runtime_ref.errors import DofkitError, ensure_installed, first_line
+    from ..runtime_ref.mil.features import FeatureKind
     from ..runtime_ref.mil.files import gather_inputs
     from ..runtime_ref.mil.layers import compare_layers, network_inputs
     from ..runtime_ref.pipeline.stage import INPUTS
@@ -130,6 +132,24 @@ def _network(
     from ..train.weights import SHIPPED, load_weights
 
     inputs = gather_inputs(program.inputs, dict(sources), seed, resize)
+    warn_of_inputs(program, inputs)
     given = network_inputs(program, inputs, [signal.name for signal in INPUTS[stage]])
-    layers, output = trace_layers(load_weights(stage, weights or SHIPPED), stage, given)
+    sizes = ", ".join(f"{name} {list(value.shape)}" for name, value in given.items())
+    other = f"{program.package.path} is no export of {stage}"
+    mend = "name its stage, or compare it with another package"
+    for signal in INPUTS[stage]:
+        shape = given[signal.name].shape
+        if len(shape) != 4 or shape[:2] != (1, signal.channels):
+            raise DofkitError(
+                f"{other}: the network takes {signal.name} [1, {signal.channels}, H, W], not {sizes}; {mend}"
+            )
+    network = load_weights(stage, weights or SHIPPED)
+    try:
+        layers, output = trace_layers(network, stage, given)
+    except (RuntimeError, ValueError, IndexError) as error:  # PyTorch's words for sizes that a network cannot take
+        raise DofkitError(f"{other}: the network cannot take {sizes} ({first_line(error)}); {mend}") from error
+    if len(program.outputs) == 1:
+        (result,) = program.outputs
+        if result.kind not in (FeatureKind.TENSOR, FeatureKind.IMAGE) or result.shape not in ((), output.shape):
+            raise DofkitError(f"{other}: the network gives {list(output.shape)}, the package {result}; {mend}")
     return compare_layers(program, inputs, layers, output, tolerance)

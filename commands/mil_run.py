@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._mil_options import input_option, resize_option
+from ._mil_options import input_option, resize_option, warn_of_inputs
 from ._options import json_option
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(
     """Evaluate the Core ML PACKAGE.
 
     Photos become RGB for inputs of three channels and grey for those of one, with values in [0, 1]; image inputs get
-    pixels. States start at zero. Pictures that are written are cut to [0, 1].
+    pixels. Whole numbers in floating arrays are taken by integer inputs. States start at zero. Pictures that are written are cut to [0, 1].
 
     \b
     Exit codes: 0 done, 1 an operation made infinities or NaN (it is named), 2 bad input.
@@ -61,12 +61,13 @@ def command(
     program = MLProgram.open(package, function, Numerics.IDEAL if ideal else Numerics.TYPED)
     paths = _goals(goals, program)
     inputs = gather_inputs(program.inputs, dict(sources), seed, resize)
+    remarks = warn_of_inputs(program, inputs)
     started = time.perf_counter()
     evaluation = program.run(inputs)
     seconds = time.perf_counter() - started
     files = _write(program, evaluation, paths)
     if as_json:
-        _console.print_json(_mil_facts.run_facts(program, evaluation, seconds, files))
+        _console.print_json(_mil_facts.run_facts(program, evaluation, seconds, files, remarks))
     else:
         _mil_tables.print_run(program, evaluation, seconds, files)
     ctx.exit(1 if evaluation.non_finite else 0)

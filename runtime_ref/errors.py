@@ -11,7 +11,13 @@ from types import ModuleType
 
 
 class DofkitError(Exception):
-    """Bad input or a missing piece that the user can mend; its text is a single helpful line."""
+    """Bad input or a missing piece that the user can mend; its text is a single helpful line.
+
+    What a file says of itself may be quoted in it: signs that break a line or steer a terminal are shown as escapes.
+    """
+
+    def __str__(self) -> str:
+        return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in super().__str__())
 
 
 class MissingExtraError(DofkitError):

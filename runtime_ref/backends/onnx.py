@@ -40,7 +40,12 @@ class OnnxSession:
         self.runtime = f"ONNX Runtime {ort.__version__}" + ("" if optimised else ", unoptimised")
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
-        return self._session.run([self._output], dict(inputs))[0]
+        try:
+            return self._session.run([self._output], dict(inputs))[0]
+        except Exception as error:  # a file that takes other shapes than its manifest says, for example
+            raise DofkitError(
+                f"ONNX Runtime cannot compute {self._model} ({first_line(error)}); export the bundle again"
+            ) from error
 
     def side_by_side(self) -> tuple[OnnxSession, int]:
         """The same model once more, on one core a call: ONNX Runtime lets any number of threads call it."""

@@ -29,7 +29,17 @@ class InterpreterSession:
     def run(self, inputs: Mapping[str, Array]) -> Array:
         """Compute the stage; see `Session.run`."""
         channel_last = {name: np.ascontiguousarray(x.transpose(0, 2, 3, 1)) for name, x in inputs.items()}
-        return self._runner(**channel_last)[self._output].transpose(0, 3, 1, 2)
+        try:
+            return self._runner(**channel_last)[self._output].transpose(0, 3, 1, 2)
+        except (
+            ValueError,
+            RuntimeError,
+            KeyError,
+            TypeError,
+        ) as error:  # a file of other inputs than its manifest says
+            raise DofkitError(
+                f"{self.runtime} cannot compute {self._output} ({first_line(error)}); export the bundle again"
+            ) from error
 
 
 class TFLiteSession(InterpreterSession):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from ..errors import DofkitError
 from .manifest import MANIFEST
 
 _PARTIAL = ".partial-"
+_OLD = "-old"
 
 
 def refuse_foreign(goal: Path) -> None:
@@ -31,13 +33,12 @@ def new_bundle(goal: Path) -> Iterator[Path]:
     """A temporary folder beside the goal that becomes the goal when the block ends without an error.
 
     An interrupted block leaves no goal; a killed process leaves a hidden `.NAME.partial-PID`, which the next export to
-    the same goal removes. An older bundle at the goal is replaced, and only at the very end.
+    the same goal removes. An older bundle at the goal is replaced, and only at the very end; where a process was killed
+    between the two steps of that, the next export puts the older bundle back before it begins.
     """
     refuse_foreign(goal)
     goal = goal.absolute()
-    for stale in goal.parent.glob(f".{goal.name}{_PARTIAL}*"):
-        if not _is_running(stale.name.rpartition("-")[2]):
-            shutil.rmtree(stale, ignore_errors=True)
+    _clear_stale(goal)
     folder = goal.parent / f".{goal.name}{_PARTIAL}{os.getpid()}"
     try:
         folder.mkdir()
@@ -50,12 +51,24 @@ def new_bundle(goal: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _clear_stale(goal: Path) -> None:
+    """Remove what killed processes left; an older bundle that stepped aside for nothing returns."""
+    for stale in sorted(goal.parent.glob(f".{glob.escape(goal.name)}{_PARTIAL}*")):
+        pid = stale.name.rpartition(_PARTIAL)[2].removesuffix(_OLD)
+        if _is_running(pid):
+            continue
+        if stale.name.endswith(_OLD) and not goal.exists():
+            stale.rename(goal)
+        else:
+            shutil.rmtree(stale, ignore_errors=True)
+
+
 def _replace(folder: Path, goal: Path) -> None:
     """Move the finished folder to the goal; an older bundle there steps aside first and is then removed."""
     if not goal.exists():
         folder.rename(goal)
         return
-    old = folder.with_name(folder.name + "-old")
+    old = folder.with_name(folder.name + _OLD)
     goal.rename(old)
     folder.rename(goal)
     shutil.rmtree(old, ignore_errors=True)

@@ -15,7 +15,8 @@ from PIL import Image
 
 from ..errors import DofkitError
 from .arrays import Array
-from .elements import Element
+from .elements import Element, Kind
+from .fitting import checked_integers, remarks, remedy
 from .proto import feature_proto
 
 
@@ -57,11 +58,13 @@ class Feature:
 
     Attributes:
         name: its name.
-        shape: its shape; for images `(1, channels, height, width)`; empty when the model declares none.
+        shape: its shape, the default one where the model takes several; for images `(1, channels, height, width)`;
+            empty when the model declares none.
         element: the type at the model's border; for images the program's values are 0 … 255; for scores the labels'.
         kind: tensor, image, label or scores.
         color: the pixels of an image; None for anything else.
-        low, high: least and greatest size of every axis, where the model takes several (high None: no limit).
+        shapes: the shapes it takes, where the model lists several; empty otherwise.
+        low, high: least and greatest size of every axis, where the model takes a range (high None: no limit).
         optional, default: whether it may be left out, and the value that it has then.
         description: the author's words.
     """
@@ -84,7 +87,21 @@ class Feature:
         if self.kind is FeatureKind.SCORES:
             return f"{self.name}: scores of {self.element} labels"
         kind = f"{self.color.name} image" if self.color else str(self.element)
-        return f"{self.name}: {kind} {list(self.shape)}"
+        return f"{self.name}: {kind} {self.sizes}"
+
+    @property
+    def is_flexible(self) -> bool:
+        """Whether the model takes several shapes."""
+        return bool(self.shapes or self.low)
+
+    @property
+    def sizes(self) -> str:
+        """The shapes that the model takes: "[1, 3, 64, 64]", "[1, 8] or [1, 16]", "[1, 3, 32…256, 32…]"."""
+        if self.shapes:
+            return " or ".join(str(list(shape)) for shape in self.shapes)
+        if self.low:
+            return f"[{', '.join(map(span_words, self.low, self.high))}]"
+        return str(list(self.shape))
 
     def admits(self, shape: tuple[int, ...]) -> bool:
         """Whether the model takes a value of this shape."""
@@ -106,14 +123,24 @@ class Feature:
                 be given as the program's own `[1, channels, H, W]` floats, 0 … 255.
 
         Raises:
-            DofkitError: naming the shape or type that was expected.
+            DofkitError: naming the shape or type that was expected, and how the value is made to fit.
         """
         array = self._planes(value) if self.color is not None else np.asarray(value)
         if not self.admits(array.shape):
-            raise DofkitError(f"input {self} cannot take the shape {list(array.shape)}; resize or reshape it")
+            mend = remedy(array.shape, self.shape, self.admits)
+            raise DofkitError(f"input {self} cannot take the shape {list(array.shape)}; {mend}")
         if array.dtype.kind not in "fiub":
             raise DofkitError(f"input {self} cannot take values of type {array.dtype}; give numbers")
+        if self.color is None and self.element.kind is Kind.INTEGER:
+            return checked_integers(array, self.element, f"input {self}")
         return array
+
+    def remarks(self, value: Any) -> list[str]:
+        """What a user should know of a value for this input, a line each: numbers that are not finite, for example."""
+        if isinstance(value, Image.Image):
+            return []
+        element = self.element if self.color is None else Element.FLOAT32  # pixels may be given as the program's floats
+        return [f"input {self.name}: {words}" for words in remarks(np.asarray(value), element)]
 
     def from_program(self, value: Any) -> Any:
         """A value of the program as an app gets it.
@@ -150,9 +177,16 @@ class Feature:
             return array
         if array.ndim != (3 if self.color.channels == 3 else 2) or (array.ndim == 3 and array.shape[2] != 3):
             wanted = "[H, W, 3]" if self.color.channels == 3 else "[H, W]"
-            raise DofkitError(f"input {self} wants a picture {wanted}, not {list(array.shape)}")
+            turned = array.ndim == 3 and array.shape[0] == self.color.channels == 3
+            mend = "its channels stand first: transpose it with array.transpose(1, 2, 0)" if turned else "give one"
+            raise DofkitError(f"input {self} wants a picture {wanted}, not {list(array.shape)}; {mend}")
         planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return (planes[::-1] if self.color is ColorSpace.BGR else planes)[None]
+
+
+def span_words(low: int, high: int | None) -> str:
+    """A range of sizes: "64", "32…256", or "32…" without a limit."""
+    return str(low) if low == high else f"{low}…{'' if high is None else high}"
 
 
 def read_features(descriptions: Any, where: str) -> tuple[Feature, ...]:

@@ -5,7 +5,9 @@ Photos and maps in, photos and maps out; what an input means to a network is not
 
 from __future__ import annotations
 
+import gzip
 import io
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -16,15 +18,17 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from ..errors import DofkitError
+from ..errors import DofkitError, first_line
 from ..files import read_file, write_file
 from ..imageio import read_disparity, read_photo, write_disparity, write_photo
 from ..pipeline.pyramid import as_float, resize
 from .arrays import Array
 from .elements import Element, Kind
-from .features import ColorSpace, Feature, FeatureKind
+from .features import ColorSpace, Feature, FeatureKind, span_words
+from .fitting import refuse_huge
 
-_ARRAYS = (".npy", ".safetensors")
+_NPY = (".npy", ".npy.gz")
+_SAFETENSORS = ".safetensors"
 _PIXEL_MAX = 255
 
 
@@ -35,7 +39,7 @@ def gather_inputs(
 
     Args:
         features: the program's inputs.
-        sources: input -> a photo, `.npy`, `FILE.safetensors#TENSOR`, or a number that fills it.
+        sources: input -> a photo, `.npy`, `.npy.gz`, `FILE.safetensors#TENSOR`, or a number that fills it.
         seed: what fills the inputs that have no source; they are an error without.
         stretch: whether a photo of another size is resized.
 
@@ -83,11 +87,16 @@ def read_input(feature: Feature, source: str, stretch: bool = False) -> Array:
     if number is not None:
         return _filled(feature, number)
     file, _, key = source.partition("#")
-    if Path(file).suffix.lower() not in _ARRAYS:
+    if source.lower().endswith(_NPY):
+        array = _read_npy(Path(source))
+    elif file.lower().endswith(_SAFETENSORS):
+        array = _read_safetensors(Path(file), key)
+    else:
         return _from_picture(feature, Path(source), stretch)
-    array = _read_npy(Path(source)) if file.lower().endswith(".npy") else _read_safetensors(Path(file), key)
-    if array.dtype.kind not in "fiub" or (not feature.admits(array.shape) and feature.color is None):
-        raise DofkitError(f"{source} holds {array.dtype} {list(array.shape)}, the input is {feature}; reshape it")
+    try:
+        feature.to_program(array)
+    except DofkitError as error:
+        raise DofkitError(f"{source} holds {array.dtype} {list(array.shape)}: {error}") from error
     return array
 
 
@@ -137,12 +146,14 @@ def is_picture(feature: Feature, value: Any) -> bool:
 
 
 def _filled(feature: Feature, number: float) -> Array:
-    values = np.full(feature.shape, number)
     if feature.color is not None:
         if not 0 <= number <= 1:
             raise DofkitError(f"the input {feature} cannot be filled with {number:g}; give 0 (black) to 1 (white)")
-        return _from_unit(feature, values)
-    return values if feature.element.kind is Kind.FLOAT else values.astype(feature.element.storage)
+        return _from_unit(feature, np.full(feature.shape, number))
+    if feature.element.kind is Kind.FLOAT:
+        return np.full(feature.shape, number)
+    feature.to_program(np.full(feature.shape, number))
+    return np.full(feature.shape, int(number), feature.element.storage)
 
 
 def _number(text: str) -> float | None:
@@ -153,11 +164,33 @@ def _number(text: str) -> float | None:
 
 
 def _read_npy(path: Path) -> Array:
+    data = read_file(path)
     try:
-        array = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DofkitError(f"{path}: is no plain .npy array ({error}); save it with numpy.save") from error
-    return array
+        with gzip.open(io.BytesIO(data)) if path.suffix.lower() == ".gz" else io.BytesIO(data) as stream:
+            return _parse_npy(stream, path)
+    except DofkitError:
+        raise
+    except Exception as error:  # numpy's parser of headers and gzip meet damage with errors of many kinds
+        raise DofkitError(f"{path}: is no plain .npy array ({first_line(error)}); save it with numpy.save") from error
+
+
+def _parse_npy(stream: Any, path: Path) -> Array:
+    """An array out of a stream; what its header declares is compared with the bytes that are there."""
+    version = np.lib.format.read_magic(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its format is {version[0]}.{version[1]}, not 1.0 or 2.0")
+    shape, turned, dtype = readers[version](stream)
+    if dtype.hasobject or dtype.itemsize == 0:
+        raise ValueError(f"it holds {dtype}, not numbers")
+    if any(size < 0 for size in shape):
+        raise ValueError(f"its header declares the shape {list(shape)}")
+    refuse_huge(shape, str(path))
+    needed = math.prod(shape) * dtype.itemsize
+    data = stream.read(needed)
+    if len(data) != needed:
+        raise ValueError(f"its header declares {needed} bytes, {len(data)} are there")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if turned else "C")
 
 
 def _read_safetensors(path: Path, key: str) -> Array:
@@ -184,11 +217,21 @@ def _from_picture(feature: Feature, path: Path, stretch: bool) -> Array:
         goal = feature.shape[2], feature.shape[3]
         if not stretch:
             raise DofkitError(
-                f"{path} is {width}×{height}, the input {feature.name} is {goal[1]}×{goal[0]}; scale the picture, or "
-                "have it stretched with --resize"
+                f"{path} is {width}×{height}, the input {feature.name} is {_picture_sizes(feature)}; scale the "
+                "picture, or have it stretched with --resize"
             )
         pixels = resize(pixels, goal)
     return _from_unit(feature, (pixels.transpose(2, 0, 1) if colour else pixels[None])[None])
+
+
+def _picture_sizes(feature: Feature) -> str:
+    """The sizes of pictures that an input takes: "64×48", "64×48 or 96×32", "32…256×32…256"."""
+    if feature.shapes:
+        return " or ".join(f"{width}×{height}" for *_, height, width in feature.shapes)
+    if feature.low:
+        height, width = map(span_words, feature.low[2:], feature.high[2:])
+        return f"{width}×{height}"
+    return f"{feature.shape[3]}×{feature.shape[2]}"
 
 
 def _from_unit(feature: Feature, planes: Array) -> Array:

@@ -14,8 +14,9 @@ from ..errors import DofkitError
 from .arrays import Array
 from .evaluator import FunctionEvaluator, NonFinite, Numerics, Watcher
 from .features import Feature, read_features
+from .fitting import refuse_huge
 from .package import Package
-from .program import OtherType
+from .program import OtherType, TensorType, ValueType
 from .states import State, new_state
 
 
@@ -59,6 +60,7 @@ class MLProgram:
         self.inputs: tuple[Feature, ...] = read_features(description.input, where)
         self.outputs: tuple[Feature, ...] = read_features(description.output, where)
         self.states: tuple[Feature, ...] = read_features(description.state, where)
+        self._refuse_huge()
         self._evaluator = FunctionEvaluator(self.function, package.read_blob, numerics, where)
         self._check_names()
 
@@ -73,7 +75,8 @@ class MLProgram:
 
         Raises:
             MissingExtraError: coremltools, whose protobuf classes are needed, is not installed.
-            DofkitError: the package is damaged, or holds an operation that is not known.
+            DofkitError: the package is damaged, declares a tensor that no memory holds, or holds an operation that is
+                not known.
         """
         return cls(Package(Path(path)), function, numerics)
 
@@ -110,11 +113,19 @@ class MLProgram:
         return Evaluation(outputs, {name: computed[name] for name in outputs}, tuple(non_finite))
 
     def predict(self, inputs: Mapping[str, Any], state: dict[str, State] | None = None) -> dict[str, Any]:
-        """The outputs alone, as Core ML's own `predict` gives them; warns where numbers stop being finite."""
+        """The outputs alone, as Core ML's own `predict` gives them; warns of what is not, or stops being, finite."""
+        for remark in self.remarks(inputs):
+            warnings.warn(f"{self.package.path}: {remark}", NonFiniteWarning, stacklevel=2)
         evaluation = self.run(inputs, state)
         for event in evaluation.non_finite:
             warnings.warn(f"{self.package.path}: {event}", NonFiniteWarning, stacklevel=2)
         return evaluation.outputs
+
+    def remarks(self, inputs: Mapping[str, Any]) -> list[str]:
+        """What a user should know of values that `run` takes, a line each; see `Feature.remarks`."""
+        return [
+            line for feature in self.inputs if feature.name in inputs for line in feature.remarks(inputs[feature.name])
+        ]
 
     def new_state(self) -> dict[str, State]:
         """Fresh states, all zeros (a program's states start so)."""
@@ -139,6 +150,18 @@ class MLProgram:
             return self._evaluator.constant(name)
         except KeyError:
             raise DofkitError(f"{self.package.path} has no constant {name!r}; `dofkit mil show` lists them") from None
+
+    def _refuse_huge(self) -> None:
+        """No tensor that the package declares is larger than what can be evaluated; see `fitting.refuse_huge`."""
+        where = self.package.path
+        for feature in (*self.inputs, *self.outputs, *self.states):
+            refuse_huge(feature.shape, f"{where}: {feature.name}")
+        declared: list[tuple[str, ValueType]] = list(self.function.inputs)
+        declared += (output for operation in self.function.block.walk() for output in operation.outputs)
+        for name, kind in declared:
+            tensor = kind.wrapped if isinstance(kind, OtherType) else kind
+            if isinstance(tensor, TensorType) and tensor.shape is not None:
+                refuse_huge(tuple(size or 1 for size in tensor.shape), f"{where}: {name}")
 
     def _check_names(self) -> None:
         """What the description promises is what the program has."""

@@ -32,6 +32,11 @@ Values = list[Any]
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
 
+
+class UnfitValuesError(ValueError):
+    """An operation is given values that it has no result for: the program may be sound, what it was fed is not."""
+
+
 # CoreML5 is iOS 15's operation set, CoreML9 is iOS 26's.
 OLDEST, NEWEST = 5, 9
 _FILES = (

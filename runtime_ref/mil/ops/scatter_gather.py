@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..registry import op
+from ..registry import UnfitValuesError, op
 
 
 @op("gather")
 def gather(x: Array, indices: Array, axis: int = 0) -> Array:
     """y[p…, i…, q…] = x[p…, indices[i…], q…], the index standing on an axis of x."""
+    _check_within(indices, x.shape[axis])
     return np.take(x, indices, axis)
 
 
 @op("gather", since=6)
 def gather_batched(x: Array, indices: Array, axis: int = 0, batch_dims: int = 0) -> Array:
     """As before, for each place along the first `batch_dims` axes, which x and the indices share."""
+    _check_within(indices, x.shape[axis])
     if batch_dims == 0:
         return np.take(x, indices, axis)
     axis %= x.ndim
@@ -43,6 +45,7 @@ def gather_validated(
 @op("gather_along_axis")
 def gather_along_axis(x: Array, indices: Array, axis: int = 0) -> Array:
     """y[p…, i, q…] = x[p…, indices[p…, i, q…], q…], where i stands on the axis."""
+    _check_within(indices, x.shape[axis])
     return np.take_along_axis(x, indices.astype(np.intp), axis)
 
 
@@ -62,6 +65,7 @@ def gather_nd(x: Array, indices: Array) -> Array:
 @op("gather_nd", since=6)
 def gather_nd_batched(x: Array, indices: Array, batch_dims: int = 0) -> Array:
     """As before, for each place along the first `batch_dims` axes, which x and the indices share."""
+    _check_within(indices, x.shape[batch_dims : batch_dims + indices.shape[-1]])
     return x[(*_batch_places(indices[..., 0], batch_dims), *np.moveaxis(indices, -1, 0))]
 
 
@@ -76,6 +80,7 @@ def gather_nd_validated(x: Array, indices: Array, batch_dims: int = 0, validate_
 def scatter(data: Array, indices: Array, updates: Array, axis: int = 0, mode: str = "add") -> Array:
     """`data` with updates[p…, i, q…] combined into the place [p…, indices[i], q…], one after the other."""
     axis %= data.ndim
+    _check_within(indices, data.shape[axis])
     out = data.copy()
     moved = np.moveaxis(updates, range(axis, axis + indices.ndim), range(indices.ndim))
     _combine(np.moveaxis(out, axis, 0), (indices,), moved, mode)
@@ -94,6 +99,7 @@ def scatter_validated(
 @op("scatter_along_axis")
 def scatter_along_axis(data: Array, indices: Array, updates: Array, axis: int = 0, mode: str = "add") -> Array:
     """`data` with updates[p…, i, q…] combined into the place [p…, indices[p…, i, q…], q…], one after the other."""
+    _check_within(indices, data.shape[axis])
     out = data.copy()
     places: list[Array] = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
     places[axis] = indices
@@ -113,6 +119,7 @@ def scatter_along_axis_validated(
 @op("scatter_nd")
 def scatter_nd(data: Array, indices: Array, updates: Array, mode: str = "add") -> Array:
     """`data` with updates[i…] combined into the place [indices[i…, 0], indices[i…, 1], …], one after the other."""
+    _check_within(indices, data.shape[: indices.shape[-1]])
     out = data.copy()
     _combine(out, tuple(np.moveaxis(indices, -1, 0)), updates, mode)
     return out
@@ -132,9 +139,18 @@ def _batch_places(indices: Array, batch_dims: int) -> list[Array]:
     return list(np.ogrid[tuple(slice(size) for size in indices.shape)])[:batch_dims]
 
 
+def _check_within(indices: Array, sizes: int | tuple[int, ...]) -> None:
+    """Every index is in −size … size − 1: of one axis, or of as many axes as the last axis of `indices` is long."""
+    beyond = (indices >= np.asarray(sizes)) | (indices < -np.asarray(sizes))
+    if beyond.any():
+        place = tuple(np.argwhere(beyond)[0])
+        size = sizes if isinstance(sizes, int) else sizes[place[-1]]
+        raise UnfitValuesError(f"the index {indices[place]} is beyond an axis of {size}")
+
+
 def _validate(indices: Array, wanted: bool) -> None:
     if wanted and (indices < 0).any():
-        raise IndexError(f"the index {indices.min()} is negative")
+        raise UnfitValuesError(f"the index {indices.min()} is negative")
 
 
 _COMBINE: dict[str, Any] = {

@@ -190,3 +190,22 @@ def test_the_remains_of_a_killed_export_are_cleared(tmp_path: Path) -> None:
     with new_bundle(goal) as folder:
         (folder / MANIFEST).write_text("new")
     assert not remains.exists()
+
+
+def test_a_bundle_that_a_killed_export_had_moved_aside_returns(tmp_path: Path) -> None:
+    goal, aside = tmp_path / "x[1].dofbundle", tmp_path / ".x[1].dofbundle.partial-999999999-old"
+    for folder in (aside, tmp_path / ".x[1].dofbundle.partial-999999999"):
+        folder.mkdir()
+        (folder / MANIFEST).write_text(folder.name)
+    with pytest.raises(KeyboardInterrupt), new_bundle(goal):
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == [goal.name]
+    assert (goal / MANIFEST).read_text() == aside.name
+
+
+def test_what_a_running_export_has_moved_aside_is_left_alone(tmp_path: Path) -> None:
+    aside = tmp_path / f".x.dofbundle.partial-{os.getppid()}-old"
+    aside.mkdir()
+    with new_bundle(tmp_path / "x.dofbundle") as folder:
+        (folder / MANIFEST).write_text("new")
+    assert aside.exists()

@@ -53,7 +53,8 @@ def test_a_program_differs_from_itself_nowhere(opened) -> None:
     found = _diff(program, program)
     assert found.agree
     assert [item.a.type for item in found.operations] == ["conv", "relu", "conv", "sigmoid"]
-    assert all(item.difference.max_abs == 0 for item in (*found.operations, *found.outputs))
+    # Both are computed side by side, and BLAS need not sum in one order twice; sums have 36 products.
+    assert all(item.difference.relative < 72 * 2.0**-23 for item in (*found.operations, *found.outputs))
     assert not found.parameters
     assert not found.only_a + found.only_b
 

@@ -80,6 +80,19 @@ def test_bands_of_rows_join_without_a_seam(monkeypatch) -> None:
     np.testing.assert_allclose(narrow, expected, atol=1e-5)
 
 
+@pytest.mark.oracle("conv", "the same sum in another order")
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
+def test_the_order_of_a_sum_moves_a_result_by_float32_rounding_at_most(kernel) -> None:
+    """All that is promised across processes, threads and machines, whose BLAS choose the order."""
+    x, weight = _random(1, 24, 12, 10), _random(6, 24, *kernel)
+    turned = kernels.conv(x[:, ::-1], weight[:, ::-1], pad_type="same")
+    # Each of two float32 sums of n products is within n·2^-24·Σ|w·x| of the exact one (Higham 2002, Eq. 3.5).
+    bound = (
+        2 * weight[0].size * 2.0**-24 * kernels.conv(abs(x).astype(float), abs(weight).astype(float), pad_type="same")
+    )
+    assert (abs(kernels.conv(x, weight, pad_type="same") - turned) <= bound).all()
+
+
 @pytest.mark.oracle("conv", "torch.nn.functional.conv2d in float64")
 def test_fp16_convolution_is_the_exact_one_rounded_once(evaluate) -> None:
     x, weight = _random(1, 16, 12, 12), _random(8, 16, 3, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,3 +173,65 @@ def cut(picture: NDArray[Any], top: int, left: int, tile: int, halo: int) -> NDA
     rows = [int(clamp(top - halo + r, 0, height - 1)) for r in range(tile)]
     columns = [int(clamp(left - halo + r, 0, width - 1)) for r in range(tile)]
     return picture[rows][:, columns]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Tiles of a stage, as the manifest's plan gives them."""
+
+    tile: int
+    halo: int
+
+    @property
+    def core(self) -> int:
+        return self.tile - 2 * self.halo
+
+
+Blur = Callable[[Array, Array], Array]
+Upsampling = Callable[[Array, Array, Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Steps 8 to 12 with two networks; their pictures are `[h, w, 3]`, their maps `[h, w]`."""
+
+    blur: Blur
+    upsampling: Upsampling
+    blur_cut: Cut
+    upsampling_cut: Cut
+    copy_below: float
+
+    def render(self, photo: NDArray[np.uint8], disparity: Array, focus: float, aperture: float) -> Array:
+        levels = started(Levels.of(*photo.shape[:2]), disparity, focus, aperture)
+        images = image_levels(photo, levels)
+
+        def c(k: int, blur: bool) -> Array:
+            return defocus(disparity_of_level(disparity, levels, k, blur), levels, k, focus, aperture)
+
+        result = self._blurred(images[0], c(0, blur=True))
+        for k in range(1, levels.n + 1):
+            result = self._upsampled(images[k], images[k - 1], result, c(k - 1, blur=False), levels.size(k))
+        return result[: levels.height, : levels.width]
+
+    def _blurred(self, image: Array, c: Array) -> Array:
+        result, (tile, halo) = np.empty((*c.shape, 3)), (self.blur_cut.tile, self.blur_cut.halo)
+        for top, height in corners(c.shape[0], self.blur_cut.core):
+            for left, width in corners(c.shape[1], self.blur_cut.core):
+                sharp, radius = cut(image, top, left, tile, halo), cut(c, top, left, tile, halo)
+                copied = np.abs(radius).max() < self.copy_below
+                output = sharp if copied else self.blur(sharp, network_defocus(radius))
+                core = output[halo : halo + height, halo : halo + width]
+                result[top : top + height, left : left + width] = core.clip(0, 1)
+        return result
+
+    def _upsampled(self, high: Array, low: Array, blurred: Array, c: Array, size: tuple[int, int]) -> Array:
+        result, (tile, halo) = np.empty((*size, 3)), (self.upsampling_cut.tile, self.upsampling_cut.halo)
+        for top, height in corners(c.shape[0], self.upsampling_cut.core):
+            for left, width in corners(c.shape[1], self.upsampling_cut.core):
+                sharp, radius = cut(high, 2 * top, 2 * left, 2 * tile, 2 * halo), cut(c, top, left, tile, halo)
+                copied = np.abs(radius).max() < self.copy_below
+                below, soft = cut(low, top, left, tile, halo), cut(blurred, top, left, tile, halo)
+                output = sharp if copied else self.upsampling(sharp, below, soft, network_defocus(radius))
+                core = output[2 * halo : 2 * (halo + height), 2 * halo : 2 * (halo + width)]
+                result[2 * top : 2 * (top + height), 2 * left : 2 * (left + width)] = core.clip(0, 1)
+        return result

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from dofkit.runtime_ref.bundle import Bundle
+from dofkit.runtime_ref.parity.cases import golden_cases
 from dofkit.runtime_ref.pipeline import optics, portrait, pyramid
+from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.pipeline.tiling import TilePlan
 
 from . import by_the_page as page
@@ -152,3 +158,104 @@ def test_the_depth_networks_input_follows_the_page(height: int, width: int, side
     photo = np.random.default_rng(3).integers(0, 256, (height, width, 3)).astype(np.uint8)
     ours = portrait.from_network(portrait.depth_input(photo, side))
     np.testing.assert_allclose(ours, page.depth_input(photo, side), atol=1e-5)
+
+
+class StandIn:
+    """A network of `[h, w, …]` pictures as a session of the pipeline."""
+
+    runtime = "stand-in"
+
+    def __init__(self, names: tuple[str, ...], network: Callable[..., np.ndarray]) -> None:
+        self._names = names
+        self._network = network
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        pictures = [np.squeeze(portrait.from_network(inputs[name])) for name in self._names]
+        return portrait.to_network(self._network(*pictures).astype(np.float32))
+
+
+def stand_in_blur(image: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """It sees three pixels to each side, and leaves [0, 1]."""
+    spread = (image + np.roll(image, 3, axis=0) + np.roll(image, -2, axis=1)) / 3
+    return spread * (1.3 - c[..., None]) - 0.1
+
+
+def stand_in_upsampling(high: np.ndarray, low: np.ndarray, blurred: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """It sees one low-resolution pixel to a side."""
+
+    def twice(picture: np.ndarray) -> np.ndarray:
+        return picture.repeat(2, axis=0).repeat(2, axis=1)
+
+    detail = high - twice(np.roll(low, 1, axis=1))
+    return twice(blurred) + detail * (1.1 - np.abs(twice(c)))[..., None]
+
+
+@pytest.mark.parametrize(
+    ("size", "map_size", "aperture", "n"),
+    [
+        ((45, 431), (30, 200), 1.0, 1),
+        ((21, 901), (16, 501), 1.0, 2),
+        ((30, 643), (20, 90), 0.2, 1),
+        ((33, 60), (9, 9), 1.0, 0),
+    ],
+)
+def test_a_rendering_follows_the_page(
+    size: tuple[int, int], map_size: tuple[int, int], aperture: float, n: int
+) -> None:
+    rng = np.random.default_rng(5)
+    photo = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
+    disparity = np.linspace(0, 1, map_size[1], dtype=np.float32)[None].repeat(map_size[0], axis=0)
+    disparity[:, : map_size[1] // 3] = 0.2  # as far as the focus: tiles that are copied
+    disparity[map_size[0] // 2, map_size[1] // 2 :] = 1.0
+    sessions = {
+        Stage.LENS_BLUR: StandIn(("image", "defocus"), stand_in_blur),
+        Stage.GUIDED_UPSAMPLING: StandIn(
+            ("image_high", "image_low", "blurred_low", "defocus_low"), stand_in_upsampling
+        ),
+    }
+    blur, upsampling = TileSpec(tile=24, halo=4, align=2), TileSpec(tile=20, halo=2, align=1)
+    plan = PipelinePlan(depth_size=128, lens_blur=blur, guided_upsampling=upsampling)
+    lens = portrait.Lens(focus=0.2, aperture=aperture)
+    assert portrait.levels_for(size, disparity, lens).levels == n
+    ours = portrait.PortraitPipeline(sessions, plan).render(photo, disparity, lens, np.float32)
+    theirs = page.Renderer(
+        stand_in_blur, stand_in_upsampling, page.Cut(24, 4), page.Cut(20, 2), plan.copy_below
+    ).render(photo, disparity.astype(np.float64), 0.2, aperture)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    copied = (np.abs(ours - photo / np.float32(255)).max(axis=2) < 1e-6).mean()
+    assert 0.05 < copied < 0.9
+
+
+def recorded_tile(picture: np.ndarray, tensor: np.ndarray, spec: TileSpec, scale: int = 1) -> tuple[int, int]:
+    """Where in a picture a golden tensor `[1, C, T, T]` was cut: the corner of its core, at the plan's own size."""
+    assert spec.tile is not None
+    core, expected = spec.tile - 2 * spec.halo, np.squeeze(portrait.from_network(tensor))
+    for top, _ in page.corners(picture.shape[0] // scale, core):
+        for left, _ in page.corners(picture.shape[1] // scale, core):
+            found = page.cut(picture, scale * top, scale * left, scale * spec.tile, scale * spec.halo)
+            if np.allclose(found, expected, atol=1e-5):
+                return top, left
+    raise AssertionError("no tile of the picture is the golden tensor")
+
+
+@pytest.mark.e2e
+def test_the_golden_vectors_hold_what_the_page_says(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    plan = bundle.manifest.plan
+    case = next(case for case in golden_cases(bundle) if case.kind == "photo")
+    arrays = case.arrays()
+    photo, disparity = arrays.photo, arrays.output(Stage.DEPTH)[0, 0].astype(np.float64)
+    image = portrait.from_network(arrays.inputs(Stage.DEPTH)["image"])
+    np.testing.assert_allclose(image, page.depth_input(photo, plan.depth_size), atol=1e-5)
+    assert case.lens.focus == pytest.approx(page.focus_by_itself(disparity), abs=6e-5)
+    assert case.lens.aperture == 1
+    levels = page.started(page.Levels.of(*photo.shape[:2]), disparity, case.lens.focus, 1.0)
+    images = page.image_levels(photo, levels)
+    c = page.defocus(page.disparity_of_level(disparity, levels, 0, blur=True), levels, 0, case.lens.focus, 1.0)
+    inputs = arrays.inputs(Stage.LENS_BLUR)
+    place = recorded_tile(page.network_defocus(c), inputs["defocus"], plan.lens_blur)
+    assert recorded_tile(images[0], inputs["image"], plan.lens_blur) == place
+    inputs = arrays.inputs(Stage.GUIDED_UPSAMPLING)
+    assert levels.n == 1
+    place = recorded_tile(images[0], inputs["image_low"], plan.guided_upsampling)
+    assert recorded_tile(images[1], inputs["image_high"], plan.guided_upsampling, scale=2) == place

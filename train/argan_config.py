@@ -29,7 +29,7 @@ class PriorSettings(_Part):
     """The centre focus prior: in focus within a circle in the middle, ever farther behind outside.
 
     It says which side is behind, which blur alone leaves open. Held for long it keeps the depth round; let go early
-    (weight 3, 0.06 after 30 % of 2,000 steps) depth was found less well, see the model card.
+    (weight 3, 0.06 after 30 % of 2,000 steps) depth was found less well, see docs/journal.md.
 
     Attributes:
         weight: of the mean squared distance from it, both as shares of the largest defocus; 0 is no prior.
@@ -87,7 +87,7 @@ class ArganConfig(_Part):
         viewpoint: how the scene is seen from other sides.
         augment: differentiable augmentation of what the discriminator sees, for small sets.
         penalty: γ of R1, on pictures in [0, 1]. With 1 the discriminator stays near chance; with 0.2 and each map
-            normalised, samples had twice as much depth of their own after 2,000 steps, see the model card.
+            normalised, samples had twice as much depth of their own after 2,000 steps, see docs/journal.md.
         penalty_every: steps between two penalties, whose weight grows by as much.
         generator_rate, discriminator_rate: learning rates of Adam.
         batch: pictures a step.

@@ -2,12 +2,16 @@
 
 from .disparity import read_disparity, write_disparity
 from .embedded_depth import embedded_disparity
-from .photo import Photo, check_goal, read_photo, write_photo
+from .formats import Keep, check_goal, format_of, goal_beside
+from .photo import Photo, read_photo, write_photo
 
 __all__ = [
+    "Keep",
     "Photo",
     "check_goal",
     "embedded_disparity",
+    "format_of",
+    "goal_beside",
     "read_disparity",
     "read_photo",
     "write_disparity",

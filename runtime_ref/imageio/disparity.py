@@ -13,7 +13,7 @@ from ..errors import DofkitError
 from ..files import write_file
 from .colour_modes import sixteen_bit_grey
 from .exif import orientation_of, oriented
-from .photo import load_image
+from .opening import load_image
 
 # Grey maps that phone apps store as colour JPEGs differ by up to 9 between channels; false colours differ by 100.
 _CHROMA_ROUNDING = 16

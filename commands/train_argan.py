@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._options import FiniteFloat
 from ._training import FOLDER, RunOptions, photos_option, run_options
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--deep",
-    type=click.FloatRange(0, 1),
+    type=FiniteFloat(0, 1),
     default=0.3,
     show_default=True,
     help="Share of drawn photos in which all is sharp.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._options import HintedChoice
 from ._training import FOLDER, RunOptions, run_options
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--encoder",
-    type=click.Choice(["mobile", "resnet50"]),
+    type=HintedChoice(["mobile", "resnet50"]),
     default="mobile",
     show_default=True,
     help="mobile: about 1 M parameters, ours. resnet50: as in the DeepLens paper.",

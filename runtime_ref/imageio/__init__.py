@@ -1,15 +1,20 @@
 """Photos and disparity maps in files, as phones write and read them. Pixels in, pixels out; nothing is rendered."""
 
+from .brought import BroughtDisparity, DisparityKind, disparity_for, flatness_of
 from .disparity import read_disparity, write_disparity
 from .embedded_depth import embedded_disparity
 from .formats import Keep, check_goal, format_of, goal_beside
 from .photo import Photo, read_photo, write_photo
 
 __all__ = [
+    "BroughtDisparity",
+    "DisparityKind",
     "Keep",
     "Photo",
     "check_goal",
+    "disparity_for",
     "embedded_disparity",
+    "flatness_of",
     "format_of",
     "goal_beside",
     "read_disparity",

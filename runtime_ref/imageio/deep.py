@@ -101,7 +101,7 @@ def _grey_alpha(image: Image.Image) -> NDArray[np.uint16]:
     _set_raw_mode(image, "RGBA")
     values = np.asarray(image).astype(np.uint16)
     grey, alpha = (values[..., 2 * k] << 8 | values[..., 2 * k + 1] for k in (0, 1))
-    return np.stack([grey, grey, grey, alpha], axis=2)
+    return np.stack([grey, grey, grey, alpha], axis=2).astype(np.uint16, copy=False)
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -37,9 +37,18 @@ class _ResultConsole(Console):
         return None
 
     def _fitting(self, each: Any) -> list[Any]:
-        if not isinstance(each, Table) or Measurement.get(self, self.options, each).minimum <= self.width:
+        if not isinstance(each, Table) or self._least_width(each) <= self.width:
             return [each]
         return [Text.from_markup(str(each.title), style="bold")] * bool(each.title) + list(_records(each))
+
+    def _least_width(self, table: Table) -> int:
+        """The width below which a table's cells are cut: whole lines where they may not wrap, else the longest word."""
+        roomy = self.options.update(width=1 << 16)
+        total = 1
+        for column in table.columns:
+            measures = [Measurement.get(self, roomy, cell) for cell in (column.header, *column.cells)]
+            total += 3 + max(each.maximum if column.no_wrap else each.minimum for each in measures)
+        return total
 
 
 def _records(table: Table) -> Iterator[Table]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from ._options import HintedChoice
+from ._options import FiniteFloat, HintedChoice
 from ._training import FOLDER, RunOptions, masks_option, photos_option, run_options
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ LOWEST = 16
     show_default=True,
     help="Upsamplings from the lowest level to the full size; 0 with --only lens_blur.",
 )
-@click.option("--lr", "rate", default=2e-3, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--lr", "rate", type=FiniteFloat(0, min_open=True), default=2e-3, show_default=True, help="Peak learning rate."
+)
 @click.option(
     "--reuse",
     type=click.IntRange(1),

@@ -49,25 +49,27 @@ def check_folder(path: Path) -> None:
         raise DofkitError(f"{path}: cannot be written, {goal.parent} is not writable; choose another folder")
 
 
-def check_goals(goals: Mapping[str, Path | None], inputs: Iterable[Path | None], overwrite: bool = False) -> None:
+def check_goals(goals: Mapping[str, Path | None], inputs: Iterable[Path | None], overwrite: bool | None = None) -> None:
     """Refuse goals of one command that would destroy each other, or what is read.
 
     Args:
         goals: option (`--out`) to the file that it writes; None where it is not given.
         inputs: the files that are read.
-        overwrite: whether the inputs may be written over.
+        overwrite: whether the inputs may be written over; None where the command has no option for it.
 
     Raises:
         DofkitError: two goals are one file, or one is an input.
     """
+    inputs = [source for source in inputs if source is not None]
     given = [(option, path) for option, path in goals.items() if path is not None]
     for index, (option, path) in enumerate(given):
         for other, earlier in given[:index]:
             if same_file(path, earlier):
                 raise DofkitError(f"{path}: is what both {other} and {option} would write; name two files")
-        source = next((source for source in inputs if source is not None and same_file(path, source)), None)
+        source = next((source for source in inputs if same_file(path, source)), None)
         if source is not None and not overwrite:
-            raise DofkitError(f"{path}: is read by this command and {option} would replace it; name another file")
+            remedy = "name another file" + ("" if overwrite is None else ", or say --overwrite")
+            raise DofkitError(f"{path}: is read by this command and {option} would replace it; {remedy}")
 
 
 def same_file(first: Path, second: Path) -> bool:

@@ -28,7 +28,7 @@ _FLAT = 1 / 255  # what differs by less than this is one value in an 8-bit map
 _MOST_MILLIMETRES, _LEAST_MILLIMETRES = 20_000, 200
 _EIGHT_BITS = 257  # 8-bit values made 16 bits are multiples of it
 # Ends of the range of depths that becomes 0 and 1: depth cameras have stray values beyond what is there.
-_ENDS = (0.5, 99.5)
+_ENDS = (0.1, 99.9)
 
 
 class DisparityKind(str, Enum):

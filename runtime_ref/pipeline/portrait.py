@@ -123,16 +123,17 @@ class Focused:
 
 
 class PortraitPipeline:
-    """Renders photos with a set of sessions and the plan that belongs to them.
-
-    Attributes:
-        plan: sizes, halos and thresholds that belong to the sessions.
-    """
+    """Renders photos with a set of sessions and the plan that belongs to them."""
 
     def __init__(self, sessions: Mapping[Stage, Session], plan: PipelinePlan) -> None:
         self._sessions = sessions
-        self.plan = plan
+        self._plan = plan
         self._side_by_side: dict[Stage, tuple[Session, int]] = {}
+
+    @property
+    def plan(self) -> PipelinePlan:
+        """Sizes, halos and thresholds that belong to the sessions."""
+        return self._plan
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -148,7 +149,7 @@ class PortraitPipeline:
         Returns:
             `[depth_size, depth_size]` in [0, 1], 1 = nearest; it lies over the whole photo.
         """
-        image = depth_input(pixels, self.plan.depth_size)
+        image = depth_input(pixels, self._plan.depth_size)
         return self._sessions[Stage.DEPTH].run({"image": image})[0, 0]
 
     def focused(
@@ -166,7 +167,7 @@ class PortraitPipeline:
         """
         check_disparity(disparity)
         lens = Lens(focus.over(disparity), aperture)
-        held = focus.half_range if focus.half_range is not None else self.plan.focus_range if predicted else 0.0
+        held = focus.half_range if focus.half_range is not None else self._plan.focus_range if predicted else 0.0
         return Focused(lens, DefocusLevels.of(shape, widen_focus(disparity, lens.focus, held), lens))
 
     def portrait(
@@ -228,13 +229,13 @@ class PortraitPipeline:
         images = build_levels(pixels, pyramid)
         report = _counted(progress, self._tile_count(pyramid))
         result = _canvas(pixels, pyramid, 0, dtype)
-        plan = self.plan.lens_blur.over(defocused.blurred.shape)
+        plan = self._plan.lens_blur.over(defocused.blurred.shape)
         work = self._blurring(plan, images[0], defocused.blurred, result, report)
         self._each(Stage.LENS_BLUR, plan, defocused.blurred, work)
         for level, radius in enumerate(defocused.upsampled, start=1):
             low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
             result = _canvas(pixels, pyramid, level, dtype)
-            plan = self.plan.guided_upsampling.over(radius.shape)
+            plan = self._plan.guided_upsampling.over(radius.shape)
             work = self._upsampling(plan, images[0], low, blurred, radius, result, report)
             self._each(Stage.GUIDED_UPSAMPLING, plan, radius, work)
             del work  # it holds the level below
@@ -268,12 +269,12 @@ class PortraitPipeline:
         return self._side_by_side[stage]
 
     def _tile_count(self, pyramid: Pyramid) -> int:
-        plans = [self.plan.lens_blur.over(pyramid.size(0))]
-        plans += [self.plan.guided_upsampling.over(pyramid.size(level)) for level in range(pyramid.levels)]
+        plans = [self._plan.lens_blur.over(pyramid.size(0))]
+        plans += [self._plan.guided_upsampling.over(pyramid.size(level)) for level in range(pyramid.levels)]
         return sum(plan.count for plan in plans)
 
     def _is_sharp(self, radius: NDArray[Any]) -> bool:
-        return float(np.abs(radius).max()) < self.plan.copy_below
+        return float(np.abs(radius).max()) < self._plan.copy_below
 
     def _blurring(
         self, plan: TilePlan, image: NDArray[Any], radius: Array, result: NDArray[Any], report: Callable[[], None]

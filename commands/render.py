@@ -187,14 +187,26 @@ def _stored_disparity(
     image: Path, photo: Photo, file: Path | None, kind: str | None, stretch: bool, predict: bool
 ) -> tuple[NDArray[np.float32] | None, str, list[str]]:
     """The disparity that comes with the photo (None where the depth network is to be asked), where it is from, and
-    what is to be said of it."""
-    from ..runtime_ref.imageio import DisparityKind, disparity_for, embedded_disparity
+    what is to be said of it.
 
+    A map smaller than the photo is brought nearer to its size, with edges where the photo has them.
+    """
+    from ..runtime_ref.imageio import (
+        DisparityKind,
+        disparity_for,
+        eight_bits,
+        embedded_disparity,
+        upsampled_disparity,
+    )
+
+    notes: list[str] = []
     if file is not None:
         brought = disparity_for(photo, file, DisparityKind(kind) if kind else None, stretch)
-        return brought.values, "file", [f"{file} {note}" for note in brought.notes]
-    embedded = None if predict else embedded_disparity(image)
-    return embedded, "predicted" if embedded is None else "embedded", []
+        stored, source, notes = brought.values, "file", [f"{file} {note}" for note in brought.notes]
+    else:
+        stored = None if predict else embedded_disparity(image)
+        source = "predicted" if stored is None else "embedded"
+    return None if stored is None else upsampled_disparity(stored, eight_bits(photo.pixels)), source, notes
 
 
 def _focused(

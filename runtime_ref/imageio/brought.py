@@ -15,10 +15,11 @@ from PIL import Image
 
 from ..errors import DofkitError
 from .colour_modes import sixteen_bit_grey
+from .depth_upsampling import filled_disparity
 from .disparity import DECLARED, grey_values
 from .exif import orientation_of, oriented
 from .opening import load_image
-from .photo import Photo
+from .photo import Photo, eight_bits
 
 Map = NDArray[np.float32]
 
@@ -76,7 +77,7 @@ def disparity_for(
     if not stretch:
         values, turned = _laid_over(values, photo, path)
         notes += turned
-    return BroughtDisparity(values, tuple(notes))
+    return BroughtDisparity(filled_disparity(values, eight_bits(photo.pixels)), tuple(notes))
 
 
 def flatness_of(disparity: NDArray[np.floating]) -> str | None:
@@ -117,7 +118,7 @@ def _refuse_what_is_no_disparity(values: NDArray[np.uint16], path: Path) -> None
 
 
 def _from_millimetres(depth: NDArray[np.uint16], path: Path) -> tuple[Map, list[str]]:
-    """Inverse depth, from 0 at the farthest to 1 at the nearest of what is known."""
+    """Inverse depth, from 0 at the farthest to 1 at the nearest of what is known; NaN elsewhere."""
     known = depth > 0
     if not known.any():
         raise DofkitError(f"{path}: holds no depth (all 0, which means unknown); give another map")
@@ -128,24 +129,7 @@ def _from_millimetres(depth: NDArray[np.uint16], path: Path) -> tuple[Map, list[
     missing = 1 - float(known.mean())
     if not missing:
         return values, []
-    values = np.where(np.isnan(values).all(axis=1, keepdims=True), np.nan, _filled(values))
-    return _filled(values.T).T.copy(), [
-        f"has no depth at {missing:.0%} of its pixels, filled in from farther ones beside"
-    ]
-
-
-def _filled(values: Map) -> Map:
-    """Unknown values (NaN) of each row become the farther of the next known ones to both sides: what a depth camera
-    does not see lies mostly behind an edge."""
-    before = _carried(values)
-    after = _carried(values[:, ::-1])[:, ::-1]
-    return np.where(np.isnan(values), np.fmin(before, after), values)
-
-
-def _carried(values: Map) -> Map:
-    """Each row with its unknown values replaced by the last known one before them."""
-    columns = np.where(np.isnan(values), 0, np.arange(values.shape[1]))
-    return np.take_along_axis(values, np.maximum.accumulate(columns, axis=1), axis=1)
+    return values, [f"has no depth at {missing:.0%} of its pixels, filled in from what is beside and looks alike"]
 
 
 def _laid_over(values: Map, photo: Photo, path: Path) -> tuple[Map, list[str]]:

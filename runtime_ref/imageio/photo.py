@@ -120,6 +120,16 @@ def write_photo(path: str | Path, pixels: Pixels, like: Photo | None = None, qua
     return (*notes, *more)
 
 
+def eight_bits(pixels: Pixels) -> NDArray[np.uint8]:
+    """Pixels of 8 or 16 bits a channel, in 8."""
+    if pixels.dtype == np.uint8:
+        return pixels.view(np.uint8)
+    result = np.empty(pixels.shape, np.uint8)
+    for row, values in zip(result, pixels, strict=True):  # a photo of 48 megapixels has no room for a float copy
+        row[...] = np.rint(values / np.float32(257))
+    return result
+
+
 def _channels(
     image: Image.Image, data: bytes, path: Path, keep: Keep
 ) -> tuple[Pixels, Pixels | None, bytes | None, list[str]]:
@@ -172,19 +182,15 @@ def _fitting_pixels(form: Format, pixels: Pixels, alpha: Pixels | None) -> tuple
     """The pixels with alpha as their fourth channel, as far as the format holds them, and what it does not."""
     notes = []
     if pixels.dtype == np.uint16 and not form.keep.sixteen_bits:
-        pixels = _eight_bits(pixels)
+        pixels = eight_bits(pixels)
         notes.append(f"{form.name} holds 8 of the photo's 16 bits a channel; a .png holds them all")
     if alpha is None:
         return pixels, notes
     if not form.keep.alpha:
         return pixels, [*notes, f"{form.name} has no transparency; a .png, .webp or .heic keeps it"]
     if alpha.dtype != pixels.dtype:
-        alpha = _eight_bits(alpha) if pixels.dtype == np.uint8 else alpha.astype(np.uint16) * 257
+        alpha = eight_bits(alpha) if pixels.dtype == np.uint8 else alpha.astype(np.uint16) * 257
     return np.dstack([pixels, alpha]), notes
-
-
-def _eight_bits(values: Pixels) -> NDArray[np.uint8]:
-    return np.rint(values / np.float32(257)).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import click
 
 from . import __version__
 from .commands._lazy import LazyGroup
+from .commands._terminal import any_encoding, signals_as_exits
 from .runtime_ref.errors import DofkitError
 
 # name -> (module below dofkit.commands, the line that `dofkit --help` shows); kept here so that --help imports nothing.
@@ -31,14 +32,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class ErrorsInOneLine(LazyGroup):
     """The top group: an error that the user can mend becomes one line and exit code 2 (`--debug`: the traceback)."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with any_encoding():
+            return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except DofkitError as error:
-            if ctx.params["debug"]:
-                raise
-            click.echo(f"dofkit: error: {error}", err=True)
-            sys.exit(2)
+        with signals_as_exits():
+            try:
+                return super().invoke(ctx)
+            except DofkitError as error:
+                if ctx.params["debug"]:
+                    raise
+                print(f"dofkit: error: {error}", file=sys.stderr)
+                sys.exit(2)
 
 
 @click.group(cls=ErrorsInOneLine, lines=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,7 +11,7 @@ from ..export.coreml.options import CoreMLOptions, DeploymentTarget, Metadata
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.target import Target
 from ._groups import GroupedOption, given_in_group
-from ._options import EnumChoice
+from ._options import EnumChoice, FiniteFloat
 
 GROUP = "Core ML only"
 
@@ -37,7 +37,7 @@ _OPTIONS = (
     ),
     _option(
         "--fp32-budget",
-        type=click.FloatRange(min=1),
+        type=FiniteFloat(min=1),
         metavar="DB",
         help="In fp16 models, keep the fewest operations in fp32 that reach this PSNR against PyTorch.",
     ),

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ._hints import did_you_mean
+
 
 class LazyGroup(click.Group):
     """A group of commands that are not imported to list them.
@@ -26,6 +28,14 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lines:
             return None
         return importlib.import_module(f".{self._lines[cmd_name][0]}", __package__).command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; a command that is none is told with those that it may be."""
+        if args and args[0] not in self._lines and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}.{did_you_mean(args[0], self._lines)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from ..runtime_ref.target import Precision, Target
+from ._hints import did_you_mean
 
 Kind = TypeVar("Kind", bound=Enum)
+_MANIFEST = "manifest.json"
 
 
-class EnumChoice(click.Choice):
+class HintedChoice(click.Choice):
+    """A choice that says which of its values somebody may have meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.message += did_you_mean(str(value), map(str, self.choices))
+            raise
+
+
+class EnumChoice(HintedChoice):
     """A choice of an enum's values that returns its members."""
 
     def __init__(self, kind: type[Kind]) -> None:
@@ -24,7 +40,31 @@ class EnumChoice(click.Choice):
         return value if isinstance(value, self._kind) else self._kind(super().convert(value, param, ctx))
 
 
+class FiniteFloat(click.FloatRange):
+    """A number in a range. `nan` and `inf`, which every comparison lets through, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+class BundlePath(click.Path):
+    """The folder of a bundle; whoever names the manifest in it means the folder."""
+
+    name = "bundle"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        return path.parent if path.name == _MANIFEST and path.is_file() else path
+
+
 TARGET = EnumChoice(Target)
 PRECISION = EnumChoice(Precision)
+BUNDLE = BundlePath()
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import json_option
+from ._options import HintedChoice, json_option
 
 if TYPE_CHECKING:
     from ..train.trainer import Precision, RunSettings
@@ -36,7 +36,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--precision",
-        type=click.Choice(["32-true", "bf16-mixed", "16-mixed"]),
+        type=HintedChoice(["32-true", "bf16-mixed", "16-mixed"]),
         default="32-true",
         show_default=True,
         help="bf16-mixed is the one to take on a recent GPU.",

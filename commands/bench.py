@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._options import PRECISION, TARGET, json_option
+from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, json_option
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @click.option("--target", "targets", type=TARGET, multiple=True, help="Measure only this target.")
 @click.option("--precision", "precisions", type=PRECISION, multiple=True, help="Measure only this precision.")
 @click.option("--pytorch", is_flag=True, help="Also measure PyTorch fp32 (the shipped weights, or --weights).")
@@ -21,7 +21,7 @@ from ._options import PRECISION, TARGET, json_option
     "--runs", type=click.IntRange(min=5), default=30, show_default=True, help="Steady runs of a stage and of the photo."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
+    "--seconds", type=FiniteFloat(min=0, min_open=True), default=10.0, show_default=True,
     help="Stop the steady runs after this time (but not before 5 runs).",
 )  # fmt: skip
 @click.option(

@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ._groups import GroupedCommand, GroupedOption
-from ._options import PRECISION, TARGET
+from ._options import BUNDLE, PRECISION, TARGET
 
 if TYPE_CHECKING:
     from ..runtime_ref.bundle import Bundle
@@ -22,7 +22,7 @@ STDOUT = "-"
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @click.option("--target", "targets", type=TARGET, multiple=True, help="Check only this target.  [default: all]")
 @click.option("--precision", "precisions", type=PRECISION, multiple=True, help="Check only this precision.")
 @click.option(

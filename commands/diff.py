@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.target import Target
-from ._options import json_option
+from ._options import BUNDLE, FiniteFloat, json_option
 
 if TYPE_CHECKING:
     from ..devices.host import BenchFigures
@@ -35,13 +35,13 @@ class Percentage(click.ParamType):
 
 
 @click.command()
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("old", type=BUNDLE)
+@click.argument("new", type=BUNDLE)
 @click.option(
     "--max-size-growth", type=Percentage(), default="5%", show_default=True, help="By how much a file may grow."
 )
 @click.option(
-    "--max-psnr-drop", type=click.FloatRange(0), default=1.0, show_default=True, metavar="DB",
+    "--max-psnr-drop", type=FiniteFloat(0), default=1.0, show_default=True, metavar="DB",
     help="By how many dB a comparison's PSNR may drop.",
 )  # fmt: skip
 @click.option(

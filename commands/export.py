@@ -11,7 +11,7 @@ from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ._coreml_options import coreml_options, read_options, refuse_without_coreml
 from ._groups import GroupedCommand
-from ._options import PRECISION, EnumChoice, json_option
+from ._options import PRECISION, EnumChoice, HintedChoice, json_option
 
 if TYPE_CHECKING:
     from ..export.precision import Support
@@ -49,7 +49,7 @@ def _mark(support: Support) -> str:
 @click.option(
     "--target",
     "targets",
-    type=click.Choice([*(target.value for target in Target), ALL]),
+    type=HintedChoice([*(target.value for target in Target), ALL]),
     multiple=True,
     required=True,
     help="What to write; give it several times for several targets.",

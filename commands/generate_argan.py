@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ._options import json_option
+from ._options import FiniteFloat, json_option
 from ._training import FOLDER
 
 
@@ -21,7 +21,7 @@ from ._training import FOLDER
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Photo n depends on it and n alone.")
 @click.option(
     "--aperture",
-    type=click.FloatRange(0, 1),
+    type=FiniteFloat(0, 1),
     help="Of every photo, 0 is all in focus, 1 fully open.  [default: drawn for each as in the generator's training]",
 )
 @json_option

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from ._options import json_option
+from ._options import HintedChoice, json_option
 from ._training import FOLDER, masks_option, photos_option
 
 
@@ -27,7 +27,7 @@ from ._training import FOLDER, masks_option, photos_option
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option(
     "--truth",
-    type=click.Choice(["aperture", "layered"]),
+    type=HintedChoice(["aperture", "layered"]),
     default="aperture",
     show_default=True,
     help="aperture: rays from points of the lens, exact occlusion. layered: as in training, some five times faster.",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ._options import json_option
+from ._options import BUNDLE, json_option
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @json_option
 def command(bundle: Path, as_json: bool) -> None:
     """Show a BUNDLE's models, sizes, tile plan, golden cases and tools, after verifying every file's hash."""

@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.pipeline.stage import Stage
 from ._mil_options import input_option, resize_option, warn_of_inputs
-from ._options import EnumChoice, json_option
+from ._options import EnumChoice, FiniteFloat, json_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.mil import MLProgram
@@ -38,7 +38,7 @@ Sources = tuple[tuple[str, str], ...]
 )  # fmt: skip
 @resize_option
 @click.option(
-    "--tolerance", type=click.FloatRange(0),
+    "--tolerance", type=FiniteFloat(0),
     help="Results part beyond this times max|a|.  [default: 2e-2 where one computes in fp16, else 1e-4]",
 )  # fmt: skip
 @click.option("--all", "show_all", is_flag=True, help="Show every operation and every parameter that differs.")

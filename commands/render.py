@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._options import PRECISION, TARGET, json_option
+from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, json_option
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..runtime_ref.backends import Session
-    from ..runtime_ref.pipeline.plan import PipelinePlan
-    from ..runtime_ref.pipeline.stage import Stage
+    from ..runtime_ref.imageio import Photo
+    from ..runtime_ref.pipeline.focus import Focus
+    from ..runtime_ref.pipeline.portrait import Focused, PortraitPipeline
+
+# `DisparityKind`, which is not imported for --help.
+_KINDS = ("disparity", "inverted", "depth-mm")
 
 
 class Point(click.ParamType):
@@ -42,7 +44,7 @@ class Point(click.ParamType):
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--bundle", type=click.Path(path_type=Path), help="Compute with an exported bundle.")
+@click.option("--bundle", type=BUNDLE, help="Compute with an exported bundle.")
 @click.option("--target", type=TARGET, help="Which of the bundle's files.  [default: onnx, else tflite]")
 @click.option("--precision", type=PRECISION, help="Which of the bundle's precisions.  [default: its first]")
 @click.option(
@@ -54,38 +56,51 @@ class Point(click.ParamType):
     "--disparity", "disparity_file", type=click.Path(path_type=Path),
     help="8- or 16-bit PNG, white is nearest.  [default: the photo's embedded depth, else the depth network]",
 )  # fmt: skip
+@click.option(
+    "--disparity-kind", type=HintedChoice(_KINDS),
+    help="What --disparity holds: disparity, white is nearest; inverted, black is nearest; depth-mm, 16-bit depth in "
+    "millimetres, 0 unknown.  [default: disparity]",
+)  # fmt: skip
+@click.option("--stretch-disparity", is_flag=True, help="--disparity covers the whole photo, whatever its sides.")
 @click.option("--predict", is_flag=True, help="Use the depth network even if the photo has embedded depth.")
 @click.option("--focus", "point", type=Point(), help="Point in focus, fractions of width and height, e.g. 0.5,0.4.")
-@click.option("--focus-disparity", type=click.FloatRange(0, 1), help="Disparity in focus; 1 is nearest.")
+@click.option("--focus-disparity", type=FiniteFloat(0, 1), help="Disparity in focus; 1 is nearest.")
 @click.option(
-    "--focus-range", type=click.FloatRange(0, 1),
+    "--focus-range", type=FiniteFloat(0, 1),
     help="Disparities this close to the focus stay sharp.  [default: 0.25 if the depth network predicts them, else 0]",
 )  # fmt: skip
+@click.option("--aperture", type=FiniteFloat(0, 1), default=0.5, show_default=True, help="0 blurs nothing, 1 the most.")
 @click.option(
-    "--aperture", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="0 blurs nothing, 1 the most."
+    "--out", type=click.Path(path_type=Path), help="JPEG, PNG, HEIC or WebP.  [default: IMAGE_portrait, beside IMAGE]"
 )
-@click.option("--out", type=click.Path(path_type=Path), help="JPEG, PNG, HEIC or WebP.  [default: IMAGE_portrait]")
+@click.option("--overwrite", is_flag=True, help="Allow --out to replace IMAGE or another file that is read.")
 @click.option("--save-disparity", type=click.Path(path_type=Path), help="Write the disparity as a 16-bit PNG.")
 @json_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     image: Path,
     bundle: Path | None,
     target: Target | None,
     precision: Precision | None,
     weights: Path | None,
     disparity_file: Path | None,
+    disparity_kind: str | None,
+    stretch_disparity: bool,
     predict: bool,
     point: tuple[float, float] | None,
     focus_disparity: float | None,
     focus_range: float | None,
     aperture: float,
     out: Path | None,
+    overwrite: bool,
     save_disparity: Path | None,
     as_json: bool,
 ) -> None:
     """Render IMAGE with a shallow depth of field.
 
     Without a focus the nearer part of the picture's middle is in focus. EXIF orientation is honoured and metadata kept.
+    What a file cannot hold is said.
 
     \b
     Examples:
@@ -93,104 +108,121 @@ def command(
         dofkit render photo.jpg --focus 0.5,0.4 --aperture 0.8 --save-disparity disparity.png
         dofkit render photo.jpg --bundle portrait.dofbundle --target tflite
     """
-    from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.imageio import (
-        check_goal,
-        read_photo,
-        write_disparity,
-        write_photo,
-    )
-    from ..runtime_ref.pipeline.optics import auto_focus, focus_at, widen_focus
-    from ..runtime_ref.pipeline.portrait import DefocusLevels, Lens, PortraitPipeline
+    from ..api import open_pipeline
+    from ..runtime_ref.files import check_goals
+    from ..runtime_ref.imageio import check_goal, format_of, goal_beside, read_photo, write_photo
+    from ..runtime_ref.pipeline.focus import Focus
     from . import _console
 
-    if bundle is not None and weights is not None:
-        raise DofkitError("--bundle and --weights exclude each other; give one of them")
-    if point is not None and focus_disparity is not None:
-        raise DofkitError("--focus and --focus-disparity exclude each other; give one of them")
+    _refuse_what_would_be_ignored(ctx.params)
+    focus = Focus(point, focus_disparity, focus_range)
     started = time.perf_counter()
-    photo = read_photo(image)
-    goal = out or Path(f"{image.stem}_portrait{image.suffix}")
-    check_goal(goal, *photo.pixels.shape[:2])
-    if save_disparity is not None:
-        check_goal(save_disparity, *photo.pixels.shape[:2])
-    disparity, source = _stored_disparity(image, disparity_file, predict)
-    sessions, plan = _sessions(bundle, target, precision, weights)
-    pipeline = PortraitPipeline(sessions, plan)
-    if disparity is None:
-        disparity, source = pipeline.disparity(photo.pixels), "predicted"
-    if save_disparity is not None:
-        write_disparity(save_disparity, disparity)
-    focus = focus_disparity
-    if focus is None:
-        focus = focus_at(disparity, *point) if point is not None else auto_focus(disparity)
-    if focus_range is None:
-        focus_range = plan.focus_range if source == "predicted" else 0.0
-    held = widen_focus(disparity, focus, focus_range)
-    defocused = DefocusLevels.of(photo.pixels.shape, held, Lens(focus, aperture))
-    del disparity, held  # a map of 48 megapixels takes 200 MB
+    goal = out or goal_beside(image)
+    check_goals({"--out": goal, "--save-disparity": save_disparity}, [image, disparity_file], overwrite)
+    photo = read_photo(image, format_of(goal).keep)
+    for path in filter(None, (goal, save_disparity)):
+        check_goal(path, *photo.pixels.shape[:2])
+    brought, source, notes = _stored_disparity(image, photo, disparity_file, disparity_kind, stretch_disparity, predict)
+    pipeline = open_pipeline(bundle, target=target, precision=precision, weights=weights)
+    focused, flat = _focused(pipeline, photo, brought, focus, aperture, save_disparity)
+    del brought  # a map of 48 megapixels takes 200 MB
     with _console.progress() as display:
         bar = display.add_task("render", total=None)
         pixels = pipeline.render_defocused(
             photo.pixels,
-            defocused,
+            focused.levels,
+            photo.pixels.dtype.type,
             progress=lambda done, total: display.update(bar, completed=done, total=total),
         )
-    write_photo(goal, pixels, photo)
+    lost = write_photo(goal, pixels, photo)
+    said = [f"{image} {note}" for note in photo.notes] + notes
+    said += [f"the disparity ({source}) {flat}"] if flat else []
+    said += [f"{goal}: {note}" for note in lost]
     facts = {
         "out": str(goal),
         "width": photo.pixels.shape[1],
         "height": photo.pixels.shape[0],
         "disparity": source,
-        "focus": round(focus, 4),
+        "focus": round(focused.lens.focus, 4),
         "aperture": aperture,
-        "runtime": ", ".join(dict.fromkeys(session.runtime for session in sessions.values())),
+        "runtime": ", ".join(pipeline.runtimes),
         "seconds": round(time.perf_counter() - started, 2),
+        "notes": said,
     }
+    _console.print_notes(said)
     if as_json:
         _console.print_json(facts)
     else:
         _console.stdout().print(
-            f"wrote {goal}: {facts['width']}×{facts['height']}, disparity {source}, focus {focus:.3f}, aperture "
-            f"{aperture:g}, {facts['runtime']}, {facts['seconds']} s",
-            markup=False,
-        )
+            f"wrote {goal}: {facts['width']}×{facts['height']}, disparity {source}, focus {facts['focus']:.3f}, "
+            f"aperture {aperture:g}, {facts['runtime']}, {facts['seconds']} s",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
 
 
-def _stored_disparity(image: Path, file: Path | None, predict: bool) -> tuple[NDArray[np.float32] | None, str]:
-    """The disparity that comes with the photo, None where the depth network is to be asked, and where it is from."""
-    from ..runtime_ref.imageio import embedded_disparity, read_disparity
-
-    if file is not None:
-        return read_disparity(file), "file"
-    return (None if predict else embedded_disparity(image)), "embedded"
-
-
-def _sessions(
-    bundle: Path | None, target: Target | None, precision: Precision | None, weights: Path | None
-) -> tuple[Mapping[Stage, Session], PipelinePlan]:
-    """What computes the stages: a bundle's files, or PyTorch."""
-    if bundle is None:
-        from ..runtime_ref.errors import require
-
-        require("torch", "train", "rendering without --bundle")
-        from ..train.session import default_plan, load_networks, torch_sessions
-        from ..train.weights import SHIPPED
-
-        return torch_sessions(load_networks(weights or SHIPPED)), default_plan()
-
-    from ..runtime_ref.backends import open_session
-    from ..runtime_ref.bundle import Bundle
+def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
+    """Refuse options that exclude each other, and those that say nothing without another."""
     from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.pipeline.stage import Stage
 
-    opened = Bundle.open(bundle)
-    runnable = [t for t in (Target.ONNX, Target.TFLITE) if opened.models(t)]
-    chosen = target or (runnable[0] if runnable else Target.COREML)
-    models = {model.stage: model for model in reversed(opened.models(chosen, precision))}
-    missing = [stage.value for stage in Stage if stage not in models]
-    if missing:
-        kind = f"{chosen.title} {precision or ''}".strip()
-        raise DofkitError(f"{bundle} has no {kind} model for {', '.join(missing)}; export the bundle with all stages")
-    sessions = {stage: open_session(opened, models[stage]) for stage in Stage}
-    return sessions, opened.manifest.plan
+    exclusive = (
+        ("--bundle", "bundle", "--weights", "weights"),
+        ("--focus", "point", "--focus-disparity", "focus_disparity"),
+        ("--predict", "predict", "--disparity", "disparity_file"),
+    )
+    for option, name, other, other_name in exclusive:
+        if given[name] not in (None, False) and given[other_name] is not None:
+            raise DofkitError(f"{option} and {other} exclude each other; give one of them")
+    dependent = (
+        ("--target", "target", "--bundle", "bundle"),
+        ("--precision", "precision", "--bundle", "bundle"),
+        ("--disparity-kind", "disparity_kind", "--disparity", "disparity_file"),
+        ("--stretch-disparity", "stretch_disparity", "--disparity", "disparity_file"),
+    )
+    for option, name, needed, needed_name in dependent:
+        if given[name] not in (None, False) and given[needed_name] is None:
+            raise DofkitError(f"{option} says nothing without {needed}; give {needed}, or leave {option} out")
+
+
+def _stored_disparity(
+    image: Path, photo: Photo, file: Path | None, kind: str | None, stretch: bool, predict: bool
+) -> tuple[NDArray[np.float32] | None, str, list[str]]:
+    """The disparity that comes with the photo (None where the depth network is to be asked), where it is from, and
+    what is to be said of it.
+
+    A map smaller than the photo is brought nearer to its size, with edges where the photo has them.
+    """
+    from ..runtime_ref.imageio import (
+        DisparityKind,
+        disparity_for,
+        eight_bits,
+        embedded_disparity,
+        upsampled_disparity,
+    )
+
+    notes: list[str] = []
+    if file is not None:
+        brought = disparity_for(photo, file, DisparityKind(kind) if kind else None, stretch)
+        stored, source, notes = brought.values, "file", [f"{file} {note}" for note in brought.notes]
+    else:
+        stored = None if predict else embedded_disparity(image)
+        source = "predicted" if stored is None else "embedded"
+    return None if stored is None else upsampled_disparity(stored, eight_bits(photo.pixels)), source, notes
+
+
+def _focused(
+    pipeline: PortraitPipeline,
+    photo: Photo,
+    brought: NDArray[np.float32] | None,
+    focus: Focus,
+    aperture: float,
+    save_disparity: Path | None,
+) -> tuple[Focused, str | None]:
+    """The photo's defocus, and what is to be said of a disparity that is flat."""
+    from ..runtime_ref.imageio import flatness_of, write_disparity
+    from ..runtime_ref.pipeline.pyramid import over_photo
+
+    disparity = pipeline.disparity(photo.pixels) if brought is None else brought
+    if save_disparity is not None:
+        write_disparity(save_disparity, over_photo(disparity, photo.pixels.shape) if brought is None else disparity)
+    focused = pipeline.focused(photo.pixels.shape, disparity, focus, aperture, predicted=brought is None)
+    return focused, flatness_of(disparity)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Target
-from ._options import TARGET, json_option
+from ._options import BUNDLE, TARGET, json_option
 
 if TYPE_CHECKING:
     from ..export.sensitivity import Sensitivity
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @click.option("--target", type=TARGET, help="Whose files to quantise.  [default: the bundle's only one]")
 @click.option(
     "--budget",

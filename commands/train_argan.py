@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ._options import FiniteFloat
 from ._training import FOLDER, RunOptions, photos_option, run_options
 
 
@@ -33,7 +34,7 @@ from ._training import FOLDER, RunOptions, photos_option, run_options
 )
 @click.option(
     "--deep",
-    type=click.FloatRange(0, 1),
+    type=FiniteFloat(0, 1),
     default=0.3,
     show_default=True,
     help="Share of drawn photos in which all is sharp.",

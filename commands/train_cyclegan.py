@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._options import FiniteFloat
 from ._training import FOLDER, RunOptions, run_options
 
 if TYPE_CHECKING:
@@ -24,10 +25,23 @@ if TYPE_CHECKING:
 @click.option("--width", type=click.IntRange(4), default=24, show_default=True, help="Channels at full size.")
 @click.option("--blocks", type=click.IntRange(0), default=4, show_default=True, help="Residual blocks at a quarter.")
 @click.option("--batch", default=4, show_default=True, help="Pictures of each set a step.")
-@click.option("--lr", "rate", default=2e-4, show_default=True, help="Learning rate; it falls in the second half.")
-@click.option("--cycle", default=10.0, show_default=True, help="Weight of coming back to the same picture.")
 @click.option(
-    "--identity", default=5.0, show_default=True, help="Weight of leaving a picture of the goal's set as it is."
+    "--lr",
+    "rate",
+    type=FiniteFloat(0, min_open=True),
+    default=2e-4,
+    show_default=True,
+    help="Learning rate; it falls in the second half.",
+)
+@click.option(
+    "--cycle", type=FiniteFloat(0), default=10.0, show_default=True, help="Weight of coming back to the same picture."
+)
+@click.option(
+    "--identity",
+    type=FiniteFloat(0),
+    default=5.0,
+    show_default=True,
+    help="Weight of leaving a picture of the goal's set as it is.",
 )
 @click.option(
     "--drawn", type=click.IntRange(1), default=2000, show_default=True, help="Photos of each set, without folders."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._options import FiniteFloat, HintedChoice
 from ._training import FOLDER, RunOptions, run_options
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--encoder",
-    type=click.Choice(["mobile", "resnet50"]),
+    type=HintedChoice(["mobile", "resnet50"]),
     default="mobile",
     show_default=True,
     help="mobile: about 1 M parameters, ours. resnet50: as in the DeepLens paper.",
@@ -52,7 +53,14 @@ if TYPE_CHECKING:
 )
 @click.option("--batch", default=16, show_default=True, help="Samples a step and device.")
 @click.option("--size", default=256, show_default=True, help="Side of the training input; a multiple of 128.")
-@click.option("--lr", "learning_rate", default=2e-3, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--lr",
+    "learning_rate",
+    type=FiniteFloat(0, min_open=True),
+    default=2e-3,
+    show_default=True,
+    help="Peak learning rate.",
+)
 @run_options
 def command(
     out: Path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._options import FiniteFloat, HintedChoice
 from ._training import FOLDER, RunOptions, masks_option, photos_option, run_options
 
 if TYPE_CHECKING:
@@ -29,27 +30,27 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--loss",
-    type=click.Choice(["normalised", "plain", "psnr"]),
+    type=HintedChoice(["normalised", "plain", "psnr"]),
     default="normalised",
     show_default=True,
     help="normalised: L1 and gradients over how much the lens changes the picture; psnr: for the last steps.",
 )
 @click.option(
     "--truth",
-    type=click.Choice(["layered", "aperture"]),
+    type=HintedChoice(["layered", "aperture"]),
     help="Each layer blurred by itself, or 128 rays a pixel: exact where layers overlap, about ten times slower.  "
     "[default: layered]",
 )
 @click.option(
     "--network",
-    type=click.Choice(["lens", "direct"]),
+    type=HintedChoice(["lens", "direct"]),
     default="lens",
     show_default=True,
     help="lens: ours; direct: a U-Net without any optics in its place, the baseline of `dofkit evaluate render`.",
 )
 @click.option(
     "--only",
-    type=click.Choice(["lens_blur", "guided_upsampling"]),
+    type=HintedChoice(["lens_blur", "guided_upsampling"]),
     help="Train this network alone; the other stays as it is in --weights, or as it is before anything is learned.",
 )
 @click.option(
@@ -66,7 +67,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Upsamplings from the lowest level to the full size; 0 with --only lens_blur.",
 )
-@click.option("--lr", "rate", default=2e-3, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--lr", "rate", type=FiniteFloat(0, min_open=True), default=2e-3, show_default=True, help="Peak learning rate."
+)
 @click.option(
     "--reuse",
     type=click.IntRange(1),

@@ -1,7 +1,8 @@
-"""How much memory a process used at most."""
+"""How much memory a process used at most, and how much the machine has."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -22,3 +23,11 @@ def peak_memory() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others kilobytes
+
+
+def physical_memory() -> int:
+    """Memory of the machine in bytes; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows, or a name that is not known
+        return 0

@@ -15,16 +15,18 @@ _SPACE = slice(16, 20)
 _SPACE_OF_MODE = {"L": b"GRAY", "CMYK": b"CMYK"}
 
 
-def rgb_pixels(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], bytes | None]:
+def rgb_pixels(image: Image.Image, name: str, over_white: bool = True) -> tuple[NDArray[np.uint8], bytes | None]:
     """The pixels as 8-bit RGB, and the profile they are to be read with.
 
     RGB pictures keep their values and their profile: Display P3 stays Display P3. CMYK and grey pictures with a
-    profile of their own are converted to sRGB. Alpha is composited over white, as a page would show it. 16-bit grey is
-    rounded to 8 bits; of 16-bit RGB, Pillow keeps the high byte.
+    profile of their own are converted to sRGB. 16-bit grey is rounded to 8 bits; of 16-bit RGB, Pillow keeps the high
+    byte.
 
     Args:
         image: a loaded picture.
         name: what an error calls it.
+        over_white: whether what is transparent is laid over white, as a page would show it; else its alpha is dropped,
+            see `alpha_of`.
 
     Returns:
         uint8 `[H, W, 3]`, and the RGB ICC profile, or None for sRGB.
@@ -40,7 +42,7 @@ def rgb_pixels(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], bytes 
     if image.mode == "F":
         raise DofkitError(f"{name}: holds floating-point pixels; convert it to 8 or 16 bits a channel")
     if _has_alpha(image):
-        rgb = _over_white(image)
+        rgb = _over_white(image) if over_white else image.convert("RGBA").convert("RGB")
     elif profile and space == _SPACE_OF_MODE.get(image.mode):
         rgb = _managed(image, profile)
     else:
@@ -58,6 +60,14 @@ def sixteen_bit_grey(image: Image.Image, name: str) -> NDArray[np.uint16]:
     if values.min() < 0 or values.max() > 65535:
         raise DofkitError(f"{name}: holds values outside 0 to 65535; convert it to 16 bits a channel")
     return values.astype(np.uint16, copy=False)
+
+
+def alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Opacity, `[H, W]` with 255 = opaque, of a loaded picture that is transparent somewhere; else None."""
+    if not _has_alpha(image) or image.mode.startswith(("I", "F")):
+        return None
+    alpha = np.array(image.convert("RGBA").getchannel("A"))
+    return alpha if alpha.min() < 255 else None
 
 
 def _has_alpha(image: Image.Image) -> bool:

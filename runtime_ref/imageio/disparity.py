@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..errors import DofkitError
 from ..files import write_file
 from .colour_modes import sixteen_bit_grey
 from .exif import orientation_of, oriented
-from .photo import load_image
+from .opening import load_image
 
+# The text chunk by which our own maps say that they hold disparity.
+DECLARED = "dofkit disparity"
 # Grey maps that phone apps store as colour JPEGs differ by up to 9 between channels; false colours differ by 100.
 _CHROMA_ROUNDING = 16
 
@@ -54,8 +57,9 @@ def write_disparity(path: str | Path, disparity: NDArray[np.floating]) -> None:
         raise DofkitError(f"{path}: disparity maps are written as 16-bit PNG; end the name with .png")
     if not (disparity.min() >= 0 and disparity.max() <= 1):  # NaN fails both comparisons
         raise DofkitError(f"{path}: the disparity holds NaN or values outside 0 to 1; normalise it before writing")
-    buffer = io.BytesIO()
-    Image.fromarray(_sixteen_bits(disparity)).save(buffer, "PNG")
+    buffer, said = io.BytesIO(), PngInfo()
+    said.add_text(DECLARED, "1 is nearest")
+    Image.fromarray(_sixteen_bits(disparity)).save(buffer, "PNG", pnginfo=said)
     write_file(path, buffer.getvalue())
 
 

@@ -22,12 +22,11 @@ from ..files import read_file
 from . import jpeg
 from .disparity import grey_values
 from .exif import orientation_of, oriented
-from .photo import decode
-from .xmp import xmp_property
+from .opening import decode
+from .xmp import NOTE, xmp_property
 
 _APPLE = "http://ns.apple.com/pixeldatainfo/1.0/"
 _GDEPTH = "http://ns.google.com/photos/1.0/depthmap/"
-_NOTE = "http://ns.adobe.com/xmp/note/"
 
 Map = NDArray[np.float32]
 
@@ -79,7 +78,7 @@ def _apple_disparity(picture: bytes, xmp: bytes) -> Map | None:
 def _google_disparity(photo: jpeg.JpegPicture) -> Map | None:
     """The map in a GDepth property, whose value 0 is near and 1 is far (Google, Depthmap Metadata, "Encoding")."""
     packets = [photo.xmp] if photo.xmp else []
-    extension = photo.extended_xmp(xmp_property(photo.xmp, _NOTE, "HasExtendedXMP") or "") if photo.xmp else None
+    extension = photo.extended_xmp(xmp_property(photo.xmp, NOTE, "HasExtendedXMP") or "") if photo.xmp else None
     packets += [extension] if extension else []
     properties = {
         name: next(filter(None, (xmp_property(packet, _GDEPTH, name) for packet in packets)), None)

@@ -11,10 +11,12 @@ import struct
 from dataclasses import dataclass, field
 
 START = b"\xff\xd8\xff"
+END = b"\xff\xd9"
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENSION_HEADER = struct.Struct(">32sII")  # GUID, length of the whole, offset of this part
+_EXTENSION_PART = 65400  # bytes of one segment, which ends at 65535 with all its headers
 # In entropy-coded data 0xFF is followed by 0x00 or a restart marker; all else is the next segment.
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
@@ -53,6 +55,21 @@ class JpegPicture:
             self.xmp = self.xmp or content[len(_XMP) :]
         elif content.startswith(_EXTENDED_XMP) and len(content) >= len(_EXTENDED_XMP) + _EXTENSION_HEADER.size:
             self._extension.append(content[len(_EXTENDED_XMP) :])
+
+
+def extended_xmp_segments(guid: str, extension: bytes) -> bytes:
+    """The APP1 segments that hold the part of an XMP packet that does not fit into one (XMP part 3, 1.1.3.1).
+
+    Args:
+        guid: 32 hexadecimal digits, MD5 of the extension; the main packet names it.
+        extension: XMP of any length, UTF-8.
+    """
+    segments = bytearray()
+    for offset in range(0, len(extension), _EXTENSION_PART):
+        header = _EXTENSION_HEADER.pack(guid.encode(), len(extension), offset)
+        content = _EXTENDED_XMP + header + extension[offset : offset + _EXTENSION_PART]
+        segments += bytes((0xFF, _APP1)) + struct.pack(">H", 2 + len(content)) + content
+    return bytes(segments)
 
 
 def jpeg_pictures(data: bytes) -> list[JpegPicture]:

@@ -6,6 +6,7 @@ photo exists, and a disparity map as large as the photo can be let go before the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .optics import defocus, network_defocus
+from ..errors import DofkitError
+from .focus import Focus, check_disparity
+from .optics import defocus, network_defocus, widen_focus
 from .plan import PipelinePlan
 from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, first_level, resample, white_of
 from .session import Session, SharedSession
@@ -24,6 +27,7 @@ from .tiling import Tile, TilePlan
 
 Array = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
+PixelType = type[np.uint8] | type[np.uint16] | type[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,17 @@ class Lens:
     Attributes:
         focus: disparity in focus, [0, 1].
         aperture: α = r*/r_max, [0, 1].
+
+    Raises:
+        DofkitError: a value that is no finite number.
     """
 
     focus: float
     aperture: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.focus) and math.isfinite(self.aperture)):
+            raise DofkitError(f"focus {self.focus} and aperture {self.aperture} are to be finite numbers from 0 to 1")
 
 
 def to_network(picture: NDArray[Any]) -> Array:
@@ -88,7 +99,12 @@ class DefocusLevels:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], disparity: Array, lens: Lens) -> DefocusLevels:
-        """Of a photo `[H, W, …]` with a disparity `[h, w]` of any resolution over the whole of it, 1 = nearest."""
+        """Of a photo `[H, W, …]` with a disparity `[h, w]` of any resolution over the whole of it, 1 = nearest.
+
+        Raises:
+            DofkitError: the disparity holds NaN or infinite values.
+        """
+        check_disparity(disparity)
         pyramid = levels_for(shape, disparity, lens)
 
         def at(level: int, filled: bool = False) -> Array:
@@ -96,6 +112,14 @@ class DefocusLevels:
             return defocus(sampled, lens.focus, lens.aperture, pyramid.long_side(level))
 
         return cls(pyramid, at(0, filled=True), tuple(at(level) for level in range(pyramid.levels)))
+
+
+@dataclass(frozen=True, eq=False)
+class Focused:
+    """A photo's defocus, with the lens that was chosen for it; the disparity is needed no more."""
+
+    lens: Lens
+    levels: DefocusLevels
 
 
 class PortraitPipeline:
@@ -106,11 +130,21 @@ class PortraitPipeline:
         self._plan = plan
         self._side_by_side: dict[Stage, tuple[Session, int]] = {}
 
+    @property
+    def plan(self) -> PipelinePlan:
+        """Sizes, halos and thresholds that belong to the sessions."""
+        return self._plan
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Name and version of what computes the stages, each once."""
+        return tuple(dict.fromkeys(session.runtime for session in self._sessions.values()))
+
     def disparity(self, pixels: NDArray[Any]) -> Array:
         """Disparity of a photo, at the depth network's own resolution.
 
         Args:
-            pixels: `[H, W, 3]`, uint8 or float32 in [0, 1].
+            pixels: `[H, W, 3]`, uint8, uint16 or float32 in [0, 1].
 
         Returns:
             `[depth_size, depth_size]` in [0, 1], 1 = nearest; it lies over the whole photo.
@@ -118,21 +152,64 @@ class PortraitPipeline:
         image = depth_input(pixels, self._plan.depth_size)
         return self._sessions[Stage.DEPTH].run({"image": image})[0, 0]
 
+    def focused(
+        self, shape: tuple[int, ...], disparity: Array, focus: Focus, aperture: float, predicted: bool = False
+    ) -> Focused:
+        """Put a lens in front of a photo `[H, W, …]`, for `render_defocused`.
+
+        Args:
+            shape: the photo's.
+            disparity: `[h, w]` in [0, 1], 1 = nearest, of any resolution, over the whole photo.
+            focus: what is to be sharp.
+            aperture: α, [0, 1].
+            predicted: whether the disparity is a network's, which wavers inside of one subject: then the plan's range
+                around the focus is held sharp, unless `focus` names another.
+        """
+        check_disparity(disparity)
+        lens = Lens(focus.over(disparity), aperture)
+        held = focus.half_range if focus.half_range is not None else self._plan.focus_range if predicted else 0.0
+        return Focused(lens, DefocusLevels.of(shape, widen_focus(disparity, lens.focus, held), lens))
+
+    def portrait(
+        self,
+        pixels: NDArray[Any],
+        disparity: Array | None = None,
+        focus: Focus | None = None,
+        aperture: float = 0.5,
+        progress: Progress | None = None,
+    ) -> NDArray[Any]:
+        """A photo with a shallow depth of field, as `dofkit render` makes it.
+
+        Args:
+            pixels: `[H, W, 3]`, uint8, uint16 or float32 in [0, 1].
+            disparity: `[h, w]` in [0, 1], 1 = nearest, over the whole photo. Default: the depth network is asked.
+            focus: what is to be sharp. Default: the subject in the picture's middle.
+            aperture: α; 0 blurs nothing, 1 the most.
+            progress: called with (tiles done, tiles in all).
+
+        Returns:
+            `[H, W, 3]`, of the type of `pixels`.
+        """
+        predicted = disparity is None
+        known = self.disparity(pixels) if disparity is None else disparity
+        focused = self.focused(pixels.shape, known, focus or Focus(), aperture, predicted)
+        return self.render_defocused(pixels, focused.levels, pixels.dtype.type, progress)
+
     def render(
         self,
         pixels: NDArray[Any],
         disparity: Array,
         lens: Lens,
-        dtype: type[np.uint8] | type[np.float32] = np.uint8,
+        dtype: PixelType = np.uint8,
         progress: Progress | None = None,
     ) -> NDArray[Any]:
         """Render a photo with a shallow depth of field.
 
         Args:
-            pixels: `[H, W, 3]`, uint8 or float32 in [0, 1].
+            pixels: `[H, W, 3]`, uint8, uint16 or float32 in [0, 1].
             disparity: `[h, w]` in [0, 1], 1 = nearest, of any resolution, over the whole photo.
             lens: focus and aperture.
-            dtype: of the result; uint8 (rounded) keeps memory small, float32 is exact.
+            dtype: of the result; uint8 and uint16 are rounded and keep memory small, float32 is exact.
             progress: called with (tiles done, tiles in all).
 
         Returns:
@@ -144,7 +221,7 @@ class PortraitPipeline:
         self,
         pixels: NDArray[Any],
         defocused: DefocusLevels,
-        dtype: type[np.uint8] | type[np.float32] = np.uint8,
+        dtype: PixelType = np.uint8,
         progress: Progress | None = None,
     ) -> NDArray[Any]:
         """What `render` does once defocus is known; whoever has let the disparity go by then needs the less memory."""
@@ -249,16 +326,14 @@ class PortraitPipeline:
         return upsample
 
 
-def _canvas(
-    pixels: NDArray[Any], pyramid: Pyramid, level: int, dtype: type[np.uint8] | type[np.float32]
-) -> NDArray[Any]:
+def _canvas(pixels: NDArray[Any], pyramid: Pyramid, level: int, dtype: PixelType) -> NDArray[Any]:
     """Where a level's result goes: the photo's size and `dtype` at the top, padded below, and 16 bits for 8.
 
     Floats below would take 73 megabytes more at 48 megapixels, for a thousandth of an 8-bit step.
     """
     if level == pyramid.levels:
         return np.empty(pixels.shape, dtype)
-    return np.empty((*pyramid.size(level), 3), np.uint16 if dtype == np.uint8 else dtype)
+    return np.empty((*pyramid.size(level), 3), np.float32 if dtype == np.float32 else np.uint16)
 
 
 def _place(result: NDArray[Any], tile: Tile, core: Array) -> None:

@@ -203,6 +203,17 @@ def resize(values: Array, size: tuple[int, int]) -> Array:
     return resample(values, size, (values.shape[0] / size[0], values.shape[1] / size[1]))
 
 
+def over_photo(disparity: Array, shape: tuple[int, ...]) -> Array:
+    """A map whose sides have another ratio than the photo `[H, W, …]` that it covers, with the photo's.
+
+    The side that is short for it is made longer, so that nothing is lost, but no longer than the photo's.
+    """
+    sides, photo = disparity.shape, shape[:2]
+    scale = max(side / full for side, full in zip(sides, photo, strict=True))
+    height, width = (max(1, min(full, round(full * scale))) for full in photo)
+    return resize(disparity, (height, width)).clip(0, 1)
+
+
 def disparity_at_level(disparity: Array, pyramid: Pyramid, level: int, filled: bool = False) -> Array:
     """Disparity over the whole unpadded photo, sampled at the pixels of a (padded) level.
 

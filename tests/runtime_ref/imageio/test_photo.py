@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.imageio import Photo, read_photo, write_photo
+from dofkit.runtime_ref.imageio import Keep, Photo, read_photo, write_photo
 from dofkit.runtime_ref.imageio.exif import oriented
+from dofkit.runtime_ref.imageio.xmp import xmp_property
 
 ORIENTATION, EXIF_IFD, WIDTH, HEIGHT, MAKE = 0x0112, 0x8769, 0xA002, 0xA003, 0x010F
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -122,13 +123,81 @@ def test_quality_trades_size_for_likeness(tmp_path: Path, suffix: str) -> None:
     assert (tmp_path / f"20{suffix}").stat().st_size < (tmp_path / f"95{suffix}").stat().st_size
 
 
-def test_metadata_too_long_for_a_jpeg_is_left_out(tmp_path: Path) -> None:
-    long = XMP.replace(b"<r:RDF", b"<!--" + b"x" * 70000 + b"--><r:RDF")
+def test_an_xmp_packet_too_long_for_a_jpeg_segment_goes_on_in_further_ones(tmp_path: Path) -> None:
+    words = b'<r:Description xmlns:d="urn:d" d:word="kept"/>'
+    long = XMP.replace(b'#"/>', b'#"><!--' + b"x" * 190_000 + b"-->" + words + b"</r:RDF>")
     photo = Photo(scene(), None, None, long, tmp_path / "in.png")
-    write_photo(tmp_path / "out.jpg", photo.pixels, like=photo)
+    assert write_photo(tmp_path / "out.jpg", photo.pixels, like=photo) == ()
     write_photo(tmp_path / "out.png", photo.pixels, like=photo)
-    assert read_photo(tmp_path / "out.jpg").xmp is None
+    again = read_photo(tmp_path / "out.jpg")
+    assert again.notes == ()
+    assert again.xmp is not None
+    assert xmp_property(again.xmp, "urn:d", "word") == "kept"
     assert read_photo(tmp_path / "out.png").xmp == long
+
+
+def block_with(values: dict[int, bytes], maker_note: bytes) -> bytes:
+    exif = Image.Exif()
+    exif[MAKE] = "Maker"
+    exif.get_ifd(EXIF_IFD).update({0x927C: maker_note, 0x9003: "2026:11:28 12:00:00", **values})
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 15.5)})
+    return exif.tobytes()
+
+
+def test_of_exif_too_long_for_a_jpeg_the_maker_note_goes_and_is_named(tmp_path: Path) -> None:
+    photo = Photo(scene(), block_with({}, bytes(range(256)) * 740), None, None, tmp_path / "in.heic")
+    [note] = write_photo(tmp_path / "out.jpg", photo.pixels, like=photo)
+    assert note == "JPEG holds 66 kB of EXIF, the photo has 190 kB: left out the maker note (189 kB)"
+    assert write_photo(tmp_path / "out.png", photo.pixels, like=photo) == ()
+    with Image.open(tmp_path / "out.jpg") as image:
+        exif = image.getexif()
+        assert exif[MAKE] == "Maker"
+        assert exif.get_ifd(EXIF_IFD)[0x9003] == "2026:11:28 12:00:00"
+        assert 0x927C not in exif.get_ifd(EXIF_IFD)
+        assert tuple(map(float, exif.get_ifd(0x8825)[2])) == (52.0, 30.0, 15.5)
+
+
+def test_of_exif_still_too_long_the_largest_values_go_until_it_fits(tmp_path: Path) -> None:
+    values = {0x9286: b"ASCII\0\0\0" + b"u" * 80_000, 0xEA1C: bytes(2000)}
+    photo = Photo(scene(), block_with(values, bytes(9000)), None, None, tmp_path / "in.heic")
+    [note] = write_photo(tmp_path / "out.jpg", photo.pixels, like=photo)
+    assert note.endswith("left out the maker note (9 kB), the user comment (80 kB)")
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert len(image.getexif().get_ifd(EXIF_IFD)[0xEA1C]) == 2000
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".heic"])
+def test_transparency_is_kept_where_the_format_has_it(tmp_path: Path, suffix: str) -> None:
+    alpha = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (32, 1))
+    Image.fromarray(np.dstack([scene(), alpha])).save(tmp_path / "in.png")
+    photo = read_photo(tmp_path / "in.png", Keep(alpha=True))
+    np.testing.assert_array_equal(photo.pixels, scene())
+    assert photo.notes == ()
+    assert write_photo(tmp_path / f"out{suffix}", photo.pixels, like=photo, quality=100) == ()
+    again = read_photo(tmp_path / f"out{suffix}", Keep(alpha=True))
+    assert again.alpha is not None
+    assert difference(again.alpha, alpha) < 1
+    assert difference(again.pixels, scene()) < 8
+
+
+def test_transparency_that_becomes_white_is_said(tmp_path: Path) -> None:
+    Image.fromarray(np.dstack([scene(), np.full((32, 48), 100, np.uint8)])).save(tmp_path / "in.png")
+    photo = read_photo(tmp_path / "in.png")
+    assert photo.alpha is None
+    assert photo.notes == ("is transparent in places, which become white; a .png, .webp or .heic keeps them",)
+
+
+def test_opaque_alpha_is_no_transparency(tmp_path: Path) -> None:
+    Image.fromarray(scene()).convert("RGBA").save(tmp_path / "in.png")
+    photo = read_photo(tmp_path / "in.png", Keep(alpha=True))
+    assert (photo.alpha, photo.notes) == (None, ())
+
+
+@pytest.mark.parametrize("frames", ["gif", "webp", "tiff"])
+def test_of_several_frames_one_is_read_and_that_is_said(tmp_path: Path, frames: str) -> None:
+    first, *others = (Image.fromarray(np.roll(scene(), 9 * k, axis=1)) for k in range(3))
+    first.save(tmp_path / f"in.{frames}", save_all=True, append_images=others)
+    assert "holds 3 pictures, rendered is one of them" in read_photo(tmp_path / f"in.{frames}").notes
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 20000), (20000, 3)])
@@ -165,7 +234,7 @@ def test_photo_cut_short_is_refused_in_one_line(tmp_path: Path, suffix: str) -> 
     [
         (b"", r"is empty \(0 bytes\)"),
         (b"Dear diary, no photo today.", "is not a photo; name a JPEG"),
-        (png_that_claims(60000, 60000), "too many pixels.*scale it down"),
+        (png_that_claims(60000, 60000), "60000×60000 pixels.*scale the photo down"),
         (b"\xff\xd8\xff", "damaged"),
     ],
 )
@@ -227,7 +296,7 @@ def test_failure_while_writing_leaves_the_old_file_and_nothing_else(
 
 @pytest.mark.parametrize("pixels", [scene().astype(np.float32), scene()[..., 0], scene()[:0]])
 def test_pixels_that_are_not_8_bit_rgb_are_a_programming_error(tmp_path: Path, pixels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\]"):
+    with pytest.raises(ValueError, match=r"uint16 \[H, W, 3\]"):
         write_photo(tmp_path / "out.png", pixels)
 
 

@@ -1,0 +1,102 @@
+"""The functions that `dofkit`'s face offers to Python programs: what the commands do, without the command line.
+
+Everything heavy is imported when a function is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .runtime_ref.errors import DofkitError, require
+from .runtime_ref.target import Precision, Target
+
+if TYPE_CHECKING:
+    from .runtime_ref.bundle import Bundle
+    from .runtime_ref.bundle.manifest import ModelEntry
+    from .runtime_ref.pipeline.portrait import PortraitPipeline
+    from .runtime_ref.pipeline.stage import Stage
+
+
+def open_pipeline(
+    bundle: str | Path | None = None,
+    *,
+    target: Target | str | None = None,
+    precision: Precision | str | None = None,
+    weights: str | Path | None = None,
+) -> PortraitPipeline:
+    """The portrait pipeline over an exported bundle, or over PyTorch.
+
+    Args:
+        bundle: folder of a bundle; its manifest and files are verified. Default: PyTorch computes.
+        target: which of the bundle's files, `coreml`, `tflite` or `onnx`. Default: ONNX, else TFLite, else Core ML.
+        precision: which of the bundle's precisions. Default: the first of the target.
+        weights: folder of weights for PyTorch. Default: those that ship with dofkit.
+
+    Raises:
+        DofkitError: options that exclude each other, a bundle that is damaged or lacks what is asked for, or a runtime
+            that is not installed.
+    """
+    if bundle is None:
+        for name, value in (("target", target), ("precision", precision)):
+            if value is not None:
+                raise DofkitError(f"{name} {value} chooses a file of a bundle; give the bundle, too, or leave it out")
+        return _over_pytorch(None if weights is None else Path(weights))
+    if weights is not None:
+        raise DofkitError("a bundle and weights exclude each other; give one of them")
+    return _over_bundle(
+        Path(bundle), None if target is None else Target(target), None if precision is None else Precision(precision)
+    )
+
+
+def _over_pytorch(weights: Path | None) -> PortraitPipeline:
+    require("torch", "train", "rendering without a bundle")
+    from .runtime_ref.pipeline.portrait import PortraitPipeline
+    from .train.session import default_plan, load_networks, torch_sessions
+    from .train.weights import SHIPPED
+
+    return PortraitPipeline(torch_sessions(load_networks(weights or SHIPPED)), default_plan())
+
+
+def _over_bundle(folder: Path, target: Target | None, precision: Precision | None) -> PortraitPipeline:
+    from .runtime_ref.backends import open_session
+    from .runtime_ref.bundle import Bundle
+    from .runtime_ref.pipeline.portrait import PortraitPipeline
+
+    opened = Bundle.open(folder)
+    models = _models(opened, target, precision)
+    return PortraitPipeline(
+        {stage: open_session(opened, model) for stage, model in models.items()}, opened.manifest.plan
+    )
+
+
+def _models(bundle: Bundle, target: Target | None, precision: Precision | None) -> Mapping[Stage, ModelEntry]:
+    """One model for each stage.
+
+    Raises:
+        DofkitError: the bundle has none for a stage; the line says what it has.
+    """
+    from .runtime_ref.pipeline.stage import Stage
+
+    order = (Target.ONNX, Target.TFLITE, Target.COREML) if target is None else (target,)
+    found: dict[Stage, ModelEntry] = {}
+    for chosen in order:
+        found = {model.stage: model for model in reversed(bundle.models(chosen, precision))}
+        if len(found) == len(Stage):
+            return found
+    wanted = " ".join(filter(None, (target.title if target else "", str(precision or "")))) or "complete set of"
+    missing = ", ".join(stage.value for stage in Stage if stage not in found)
+    raise DofkitError(f"{bundle.root}: has no {wanted} models for {missing}; it has {_contents(bundle)}")
+
+
+def _contents(bundle: Bundle) -> str:
+    """What a bundle has, as one writes it on the command line."""
+    from .runtime_ref.pipeline.stage import Stage
+
+    words = []
+    for target, precision in bundle.variants():
+        stages = {model.stage for model in bundle.models(target, precision)}
+        which = "" if len(stages) == len(Stage) else f" ({', '.join(sorted(stage.value for stage in stages))} only)"
+        words.append(f"--target {target} --precision {precision}{which}")
+    return "; ".join(words) or "no models"

@@ -137,6 +137,7 @@ def command(
     from ..train.data.render_samples import SceneStore, TrainingWindows, WholeScenes, by_levels
     from ..train.data.scenes import SceneSettings, truth_of
     from ..train.data.sources import find_sources
+    from ..train.rendering.baselines.direct import WITH_DIRECT
     from ..train.systems.render import RenderSystem
     from ..train.trainer import endless_loader, fit, is_main_process
     from ..train.weights import save_weights
@@ -163,7 +164,7 @@ def command(
     if not is_main_process():
         return
     files = [
-        save_weights(system.blur, Stage.LENS_BLUR, out),
+        save_weights(system.blur, Stage.LENS_BLUR, out, architectures=WITH_DIRECT),
         save_weights(system.upsampling, Stage.GUIDED_UPSAMPLING, out),
     ]
     _report(files, figures, held_out, run.as_json)

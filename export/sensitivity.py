@@ -29,7 +29,8 @@ from ..train.session import torch_sessions
 from .calibration import Calibration
 from .folded import folded_layers
 from .golden import reduced
-from .quantisers import Quantiser, base_precision, quantiser
+from .precision import base_precision
+from .quantisers import Quantiser, quantiser
 from .recipe import Measured, Recipe
 from .search import Errors, decibels, fewest, most_sensitive_first
 from .stages import StageGraph, stage_graphs

@@ -103,12 +103,12 @@ def command(
     """
     import tempfile
 
+    from ..export.reference_cases import cases_against, reference_at_hand
     from ..runtime_ref.bundle import Bundle
     from ..runtime_ref.files import check_folder
     from ..runtime_ref.parity.check import CheckOptions, Verdict, run_parity
     from ..runtime_ref.parity.tolerance_file import read_tolerances
     from . import _console
-    from ._against import cases_against, reference_at_hand
 
     files = [path for path in (junit_to, markdown_to, html_to) if path is not None]
     if json_to not in (None, STDOUT):

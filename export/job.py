@@ -50,7 +50,7 @@ class Job:
     recipe: Recipe | None
     coreml: CoreMLOptions
     report: Callable[[str], None]
-    labels: Labels = Labels()
+    labels: Labels = field(default_factory=Labels)
     terms: Mapping[Stage, Terms] = field(default_factory=dict)
 
     def kept_float(self, stage: Stage, precision: Precision) -> frozenset[str]:

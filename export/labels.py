@@ -1,4 +1,4 @@
-"""What exported files say of themselves, the same in every target: whose they are, what they hold, what numbers mean."""
+"""What exported files say of themselves, the same in every target: whose they are, and what their numbers mean."""
 
 from __future__ import annotations
 

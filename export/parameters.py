@@ -74,7 +74,9 @@ def _entry(layer: OtherLayer, by_size: dict[int, list[StoredConstant]]) -> Layer
         stored="+".join(sorted({match.stored for match in matches.values()} - {""})),
         difference=max((match.difference for match in matches.values()), default=0.0),
         problem="; ".join(f"{name} {match.problem}" for name, match in matches.items() if match.problem),
-        uncompared=f"the file stores no tensor like the {' and '.join(missing)} of this {layer.kind}" if missing else "",
+        uncompared=f"the file stores no tensor like the {' and '.join(missing)} of this {layer.kind}"
+        if missing
+        else "",
     )
 
 

@@ -97,7 +97,7 @@ class ExportRequest:
     recipes: tuple[Path, ...] = ()
     force: bool = False
     coreml: CoreMLOptions = field(default_factory=CoreMLOptions)
-    labels: Labels = Labels()
+    labels: Labels = field(default_factory=Labels)
     architectures: Architectures = ARCHITECTURES
 
     def weights_of(self, stage: Stage) -> Path:
@@ -209,9 +209,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
     if Target.COREML in request.targets:
         refuse_impossible(request.coreml, request.precisions)
     _ensure_packages(request.targets)
-    contracts = {
-        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage
-    }
+    contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
     plan = plan_of(contracts, request.tile, request.depth_size)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_size)

@@ -111,7 +111,7 @@ def half_step(values: Array) -> Array:
 
 
 def compare_weights(expected: Sequence[FoldedLayer], stored: Sequence[StoredConvolution]) -> tuple[LayerEntry, ...]:
-    """Compare a file's convolutions with the network's, within the rounding of their storage; see `compare_in_order`."""
+    """Compare convolutions within the rounding of their storage; see `compare_in_order`."""
     return compare_in_order(expected, stored, within_rounding)
 
 
@@ -156,9 +156,7 @@ def aligned(expected: Sequence[FoldedLayer], stored: Sequence[StoredConvolution 
     return chosen
 
 
-def _compare(
-    layer: FoldedLayer, found: Found | None, judge: Callable[[FoldedLayer, Found], Judged]
-) -> LayerEntry:
+def _compare(layer: FoldedLayer, found: Found | None, judge: Callable[[FoldedLayer, Found], Judged]) -> LayerEntry:
     parameters = layer.weight.size + layer.bias.size
     if found is None:
         problem = "the file lacks this convolution"

@@ -19,9 +19,7 @@ from .tracing import trace_layers
 class PyTorchReference:
     """The networks that a bundle was exported from; see `runtime_ref.diagnosis.explain.Reference`."""
 
-    def __init__(
-        self, networks: Mapping[Stage, torch.nn.Module], architectures: Architectures = ARCHITECTURES
-    ) -> None:
+    def __init__(self, networks: Mapping[Stage, torch.nn.Module], architectures: Architectures = ARCHITECTURES) -> None:
         self._networks, self._architectures = networks, architectures
 
     def session(self, stage: Stage) -> TorchSession:

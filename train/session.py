@@ -90,16 +90,21 @@ def plan_of(
         raise DofkitError(f"--depth-size {size_text(depth_size)}: {problem}")
     rendering = {stage: contracts[stage] for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
     try:
-        tiles = {stage.value: tile_spec(contract, tile) for stage, contract in rendering.items()}
+        tiles = {stage: tile_spec(contract, tile) for stage, contract in rendering.items()}
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise DofkitError(f"--tile {tile}: {reason}") from error
     for stage, contract in rendering.items():
-        side = tiles[stage.value].tile
+        side = tiles[stage].tile
         assert side is not None
         if problem := contract.size.problem(side, side):
             raise DofkitError(f"--tile {side}: {stage}: {problem}")
-    return PipelinePlan(depth_height=height, depth_width=width, **tiles)
+    return PipelinePlan(
+        depth_height=height,
+        depth_width=width,
+        lens_blur=tiles[Stage.LENS_BLUR],
+        guided_upsampling=tiles[Stage.GUIDED_UPSAMPLING],
+    )
 
 
 def tile_spec(network: Tiled, tile: int | None = None) -> TileSpec:

@@ -57,4 +57,3 @@ def _range(low: float, high: float, feature: Any) -> str:
 
 def _is_rgb(feature: Any) -> bool:
     return feature.type.imageType.colorSpace == feature.type.imageType.RGB
-

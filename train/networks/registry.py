@@ -79,7 +79,9 @@ class Architectures:
             raise DofkitError(f"no architecture is called {architecture!r}; there are {', '.join(self._entries)}")
         return self._entries[architecture]
 
-    def of_file(self, stage: Stage, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Architecture:
+    def of_file(
+        self, stage: Stage, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    ) -> Architecture:
         """The one of a weights file that names none, as files did until 0.1.
 
         Raises:

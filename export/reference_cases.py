@@ -1,4 +1,7 @@
-"""What `dofkit check` compares with: golden vectors, PyTorch, or another bundle, on the bundle's pictures or yours."""
+"""What a check compares with: golden vectors, PyTorch, or another bundle, on the bundle's pictures or yours.
+
+Nothing that needs PyTorch is imported before it is asked for: a check against golden vectors runs without it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..runtime_ref.parity.diagnosis.explain import Reference
+    from ..train.networks.registry import Architectures
 
 # Where the weights ship; `train.weights` knows it too, but imports PyTorch.
 _SHIPPED = Path(__file__).parent.parent / "train" / "weights"
@@ -76,8 +80,8 @@ def pictures_of(bundle: Bundle, images: Path | None) -> Iterator[Picture]:
     if images is None:
         yield from (picture for picture in _own_pictures(bundle) if picture.kind == "photo")
         return
-    from ..export.calibration import find_photos
-    from ..export.golden import user_picture
+    from .calibration import find_photos
+    from .golden import user_picture
 
     yield from (user_picture(path) for path in find_photos(images))
 
@@ -114,7 +118,9 @@ def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:
     return min(complete, key=lambda variant: (order.index(variant[1]), targets.index(variant[0])))
 
 
-def matching_networks(bundle: Bundle, weights: Path | None) -> dict[Stage, torch.nn.Module]:
+def matching_networks(
+    bundle: Bundle, weights: Path | None, architectures: Architectures | None = None
+) -> dict[Stage, torch.nn.Module]:
     """The PyTorch networks that a bundle was exported from.
 
     Raises:
@@ -124,11 +130,12 @@ def matching_networks(bundle: Bundle, weights: Path | None) -> dict[Stage, torch
     from ..runtime_ref.errors import require
 
     require("torch", "train", "comparing with PyTorch")
+    from ..train.networks.registry import ARCHITECTURES
     from ..train.session import load_networks
     from ..train.weights import SHIPPED, weights_file
 
     folder = weights or SHIPPED
-    networks = load_networks(folder)
+    networks = load_networks(folder, architectures=architectures or ARCHITECTURES)
     for stage, entry in bundle.manifest.networks.items():
         if file_sha256(weights_file(stage, folder)) != entry.weights_sha256:
             whose = str(weights) if weights else "those that ship with dofkit"

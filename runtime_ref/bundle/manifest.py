@@ -129,7 +129,8 @@ class ModelEntry(_Frozen):
         if not left:
             return ""
         names = ", ".join(layer.name for layer in left[:3]) + (" …" if len(left) > 3 else "")
-        return f"the stored weights of {len(left)} layers were not compared ({names}): {left[0].uncompared}"
+        count = "1 layer" if len(left) == 1 else f"{len(left)} layers"
+        return f"stored weights not compared in {count} ({names}): {left[0].uncompared}"
 
 
 class NetworkEntry(_Frozen):

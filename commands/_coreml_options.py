@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..export.coreml.options import CoreMLOptions, DeploymentTarget, Metadata
+from ..export.coreml.options import CoreMLOptions, DeploymentTarget
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.target import Target
 from ._groups import GroupedOption, given_in_group
@@ -56,9 +56,6 @@ _OPTIONS = (
         metavar="PIXELS",
         help="With --single-package: further tile sizes, as functions lens_blur_PIXELS and guided_upsampling_PIXELS.",
     ),
-    _option("--author", default="", help="Metadata that Xcode shows."),
-    _option("--licence", help="The same.  [default: MIT for the shipped weights]"),
-    _option("--model-version", default="", help="The same."),
 )
 
 
@@ -89,9 +86,6 @@ def read_options(
     image_outputs: bool,
     single_package: bool,
     tiles: tuple[int, ...],
-    author: str,
-    licence: str,
-    model_version: str,
 ) -> CoreMLOptions:
     """The options as the exporter takes them."""
     return CoreMLOptions(
@@ -102,5 +96,4 @@ def read_options(
         image_outputs=image_outputs,
         single_package=single_package,
         tiles=tuple(dict.fromkeys(tiles)),
-        metadata=Metadata(author, licence, model_version),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,30 @@ from ._options import PRECISION, EnumChoice, HintedChoice, json_option
 
 if TYPE_CHECKING:
     from ..export.precision import Support
-    from ..export.recipe import Recipe
     from ..runtime_ref.bundle import ModelEntry
-    from ..runtime_ref.pipeline.plan import PipelinePlan
 
 ALL = "all"
+
+
+class _Size(click.ParamType):
+    """Height and width in pixels, "384" or "288x384"."""
+
+    name = "size"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """See the class."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", value.strip(), re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is no size; give pixels, 384 for a square or 288x384 for height x width", param, ctx)
+        height = int(match[1])
+        return height, int(match[2] or height)
+
+
+SIZE = _Size()
 
 
 def _show_precisions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -72,7 +92,12 @@ def _mark(support: Support) -> str:
     type=click.IntRange(min=1),
     help="Input size of a tile in pixels, its halo included.  [default: 168 for lens_blur, 140 for guided_upsampling]",
 )
-@click.option("--depth-size", type=click.IntRange(min=128), help="Input size of the depth network.  [default: 384]")
+@click.option(
+    "--depth-size",
+    type=SIZE,
+    metavar="N|HxW",
+    help="Input size of the depth network, height × width in pixels; one number for a square.  [default: 384]",
+)
 @click.option(
     "--weights", type=click.Path(path_type=Path, file_okay=False), help="Folder of weights.  [default: those shipped]"
 )
@@ -114,6 +139,16 @@ def _mark(support: Support) -> str:
     show_default=True,
     help="The bundle's folder. An older bundle there is replaced when the new one is complete.",
 )
+@click.option("--author", default="", help="Written into every file.  [default: the weights' own]")
+@click.option(
+    "--licence",
+    "--license",
+    "licence",
+    default="",
+    help="Of the weights, written into every file.  [default: what the weights file says; else nothing]",
+)
+@click.option("--model-version", default="", help="A version of your own, written into every file.")
+@click.option("--description", default="", help="A line for people, written into every file.")
 @json_option
 @coreml_options
 @click.pass_context
@@ -123,16 +158,18 @@ def command(
     precisions: tuple[Precision, ...],
     stages: tuple[Stage, ...],
     tile: int | None,
-    depth_size: int | None,
+    depth_size: tuple[int, int] | None,
     weights: Path | None,
     photos: tuple[Path, ...],
     calibration: Path | None,
     recipes: tuple[Path, ...],
     force: bool,
     out: Path,
+    author: str,
+    licence: str,
+    model_version: str,
+    description: str,
     as_json: bool,
-    licence: str | None,
-    tiles: tuple[int, ...],
     **coreml: Any,
 ) -> None:
     """Export the networks as one bundle: models, manifest, golden vectors, parity report.
@@ -156,30 +193,26 @@ def command(
     refuse_without_coreml(ctx, chosen)
 
     require("torch", "train", "exporting")
-    from ..export.calibration import find_photos
+    from ..export.labels import Labels
     from ..export.pipeline import ExportRequest, export_bundle
     from ..runtime_ref.parity.check import Verdict
     from ..train.session import DEPTH_SIZE
     from ..train.weights import SHIPPED
 
-    plan = _plan(tile, depth_size or DEPTH_SIZE)
-    for size in tiles:
-        _plan(size, depth_size or DEPTH_SIZE)  # a size that cannot be is refused before the work
-    other_tiles = tuple(size for size in tiles if {size} != {plan.lens_blur.tile, plan.guided_upsampling.tile})
-    if licence is None:
-        licence = "MIT" if weights is None else ""
     request = ExportRequest(
         out=out,
         targets=chosen,
         precisions=tuple(dict.fromkeys(precisions)),
         stages=tuple(stage for stage in Stage if stage in stages) or tuple(Stage),
-        plan=plan,
+        tile=tile,
+        depth_size=depth_size or DEPTH_SIZE,
         weights=weights or SHIPPED,
         photos=photos,
-        calibration=find_photos(calibration) if calibration else None,
-        recipes=_recipes(chosen, precisions, recipes, weights or SHIPPED, stages),
+        calibration=calibration,
+        recipes=recipes,
         force=force,
-        coreml=read_options(**coreml, tiles=other_tiles, licence=licence),
+        coreml=read_options(**coreml),
+        labels=Labels(author, licence, model_version, description),
     )
     with _console.progress() as display:
         bar = display.add_task("load networks", total=None)
@@ -189,7 +222,7 @@ def command(
     if as_json:
         _console.print_json(
             {
-                "bundle": str(result.bundle),
+                "bundle": str(result.bundle.root),
                 "seconds": result.seconds,
                 "parity": result.parity.as_json(),
                 "calibration": result.coverage.as_json() if result.coverage else None,
@@ -199,7 +232,7 @@ def command(
     else:
         size = sum(entry.bytes for entry in result.manifest.files.values()) / 1e6
         _console.stdout().print(
-            f"wrote {result.bundle}: {len(result.manifest.models)} models, {size:.1f} MB, {result.seconds:.0f} s",
+            f"wrote {result.bundle.root}: {len(result.manifest.models)} models, {size:.1f} MB, {result.seconds:.0f} s",
             markup=False,
         )
         if result.coverage is not None:
@@ -210,49 +243,6 @@ def command(
                 _console.stdout().print(line, markup=False)
         _console.print_parity(result.parity)
     ctx.exit(1 if result.parity.verdict is Verdict.FAIL else 0)
-
-
-def _plan(tile: int | None, depth_size: int) -> PipelinePlan:
-    """The plan of given sizes.
-
-    Raises:
-        DofkitError: they do not fit the networks.
-    """
-    from pydantic import ValidationError
-
-    from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.validation import first_reason
-    from ..train.session import default_plan
-
-    try:
-        return default_plan(tile, depth_size)
-    except ValidationError as error:
-        given = f"--tile {tile}, " if tile else ""
-        raise DofkitError(f"{given}--depth-size {depth_size}: {first_reason(error)}") from error
-
-
-def _recipes(
-    targets: tuple[Target, ...],
-    precisions: tuple[Precision, ...],
-    given: tuple[Path, ...],
-    weights: Path,
-    stages: tuple[Stage, ...],
-) -> dict[Target, Recipe]:
-    """The recipes of mixed models.
-
-    Raises:
-        DofkitError: one is given that nothing would heed, or one is lacking.
-    """
-    from ..export.recipe import recipes_for
-    from ..runtime_ref.bundle import file_sha256
-    from ..runtime_ref.errors import DofkitError
-    from ..train.weights import weights_file
-
-    if Precision.MIXED not in precisions:
-        if given:
-            raise DofkitError(f"--recipe {given[0]} says what a mixed model leaves in floats; add --precision mixed")
-        return {}
-    return recipes_for(targets, given, {stage: file_sha256(weights_file(stage, weights)) for stage in stages or Stage})
 
 
 def _storage(model: ModelEntry) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def command(bundle: Path, as_json: bool) -> None:
     plan = manifest.plan
     console.print(
         f"tiles: lens blur {plan.lens_blur.tile} px (halo {plan.lens_blur.halo}), guided upsampling "
-        f"{plan.guided_upsampling.tile} px (halo {plan.guided_upsampling.halo}); depth {plan.depth_size} px; "
-        f"copied below {plan.copy_below} px of defocus",
+        f"{plan.guided_upsampling.tile} px (halo {plan.guided_upsampling.halo}); depth {plan.depth_height}×"
+        f"{plan.depth_width} px; copied below {plan.copy_below} px of defocus",
         markup=False,
     )
     for case in manifest.golden:

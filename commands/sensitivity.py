@@ -12,7 +12,6 @@ from ._options import BUNDLE, TARGET, json_option
 
 if TYPE_CHECKING:
     from ..export.sensitivity import Sensitivity
-    from ..runtime_ref.bundle import Bundle
 
 
 @click.command()
@@ -76,9 +75,6 @@ def command(
         dofkit sensitivity float.dofbundle --budget PSNR=40 --images photos --plot sensitivity.png
         dofkit export --target tflite --precision mixed --recipe recipe.json
     """
-    import tempfile
-
-    from ..runtime_ref.bundle import Bundle
     from ..runtime_ref.errors import DofkitError, require
     from ..runtime_ref.files import check_folder
 
@@ -89,26 +85,15 @@ def command(
         if plot.suffix.lower() not in (".png", ".svg", ".pdf"):
             raise DofkitError(f"--plot {plot}: give a name that ends in .png, .svg or .pdf")
     require("torch", "train", "measuring sensitivity")
-    from ..export.calibration import Calibration, CalibrationSet, find_photos
-    from ..export.reference_cases import matching_networks, pictures_of
-    from ..export.sensitivity import Budget, measure_sensitivity
+    from ..export.sensitivity import Budget
+    from ..export.sensitivity_run import SensitivityRequest, find_sensitivity
     from . import _console
 
-    goal = Budget.parse(budget)
-    opened = Bundle.open(bundle)
-    networks = matching_networks(opened, weights)
-    photos = CalibrationSet.of(find_photos(calibration)) if calibration else CalibrationSet.shipped()
-    with _console.progress() as display, tempfile.TemporaryDirectory() as scratch:
+    request = SensitivityRequest(bundle, Budget.parse(budget), target, images, calibration, weights)
+    with _console.progress() as display:
         bar = display.add_task("open", total=None)
-        found = measure_sensitivity(
-            opened,
-            target or _only_target(opened),
-            goal,
-            networks,
-            pictures_of(opened, images),
-            Calibration(photos, networks),
-            Path(scratch),
-            lambda what, done, total: display.update(bar, description=what, completed=done, total=total),
+        found = find_sensitivity(
+            request, lambda what, done, total: display.update(bar, description=what, completed=done, total=total)
         )
     found.recipe.write(out)
     if plot is not None:
@@ -119,20 +104,6 @@ def command(
         _console.print_json(found.as_json())
     else:
         _print(found, out)
-
-
-def _only_target(bundle: Bundle) -> Target:
-    """The target of a bundle that has one.
-
-    Raises:
-        DofkitError: it has several.
-    """
-    from ..runtime_ref.errors import DofkitError
-
-    targets = list(dict.fromkeys(target for target, _ in bundle.variants()))
-    if len(targets) > 1:
-        raise DofkitError(f"{bundle.root} is for {', '.join(map(str, targets))}; say which with --target")
-    return targets[0]
 
 
 def _print(found: Sensitivity, out: Path) -> None:

@@ -160,7 +160,7 @@ class Calibration:
         self._networks = networks
         self._cache = cache or cache_folder() / "ranges"
         self._watch = watch
-        self._disparities: dict[tuple[int, int], Array] = {}  # (photo, depth size): at most 38 MB of 384² maps
+        self._disparities: dict[tuple[int, tuple[int, int]], Array] = {}  # (photo, depth size): at most 38 MB of 384²
         self._lights: dict[int, Light] = {}
         self._stages: dict[Stage, StageCoverage] = {}
 
@@ -221,7 +221,7 @@ class Calibration:
         """Computes the disparity of a photo, once for all stages and lenses."""
 
         def disparity(pixels: NDArray[Any]) -> Array:
-            key = (index, plan.depth_size)
+            key = (index, plan.depth_shape)
             if key not in self._disparities:
                 self._disparities[key] = PortraitPipeline(sessions, plan).disparity(pixels)
             return self._disparities[key]

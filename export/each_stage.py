@@ -10,11 +10,12 @@ from pathlib import Path
 from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.target import Precision
-from .folded import FoldedLayer, folded_layers
+from .folded import FoldedLayer, NetworkWeights, network_weights
 from .job import Job
+from .labels import Stamp
 from .ranges import Ranges
 from .stages import StageGraph
-from .stored import StoredConvolution, compare_weights
+from .stored import StoredConvolution, StoredWeights, compare_weights
 
 Derive = Callable[[StageGraph, Path, Path, Precision, "Ranges | None", Collection[str]], None]
 
@@ -27,16 +28,18 @@ class Files:
         deployment: the least runtime that reads them.
         convert: writes a stage in float32.
         derive: (stage, float32 file, goal, precision, ranges, kept) writes it in another precision; `kept` are names
-            of `convolutions(float32 file)` that stay in floats.
-        convolutions: all of a file, in the order in which they are computed.
+            of the float32 file's convolutions that stay in floats.
+        stored: how a file's weights are read and judged.
         operators: a file's operations and how often each stands in it.
+        stamp: writes into a finished file what it says of itself.
     """
 
     deployment: str
     convert: Callable[[StageGraph, Path], None]
     derive: Derive
-    convolutions: Callable[[Path], list[StoredConvolution]]
+    stored: StoredWeights[StoredConvolution]
     operators: Callable[[Path], dict[str, int]]
+    stamp: Callable[[Path, Stamp], None]
 
 
 def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:
@@ -45,21 +48,21 @@ def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:
     Raises:
         DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
     """
-    layers = {stage: folded_layers(graph.network, graph.example()) for stage, graph in job.graphs.items()}
-    for stage, calls in layers.items():
+    weights = {stage: network_weights(graph.network, graph.example()) for stage, graph in job.graphs.items()}
+    for stage, found in weights.items():
         for precision in job.precisions:
-            refuse_unknown(job.kept_float(stage, precision), calls)
+            refuse_unknown(job.kept_float(stage, precision), found.convolutions)
     # Beside the goal, so that a finished file only changes its name.
     with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
         return [
             entry
             for stage, graph in job.graphs.items()
-            for entry in _export_stage(job, files, graph, layers[stage], Path(scratch))
+            for entry in _export_stage(job, files, graph, weights[stage], Path(scratch))
         ]
 
 
 def _export_stage(
-    job: Job, files: Files, graph: StageGraph, layers: Sequence[FoldedLayer], scratch: Path
+    job: Job, files: Files, graph: StageGraph, weights: NetworkWeights, scratch: Path
 ) -> Iterator[ModelEntry]:
     """One stage in every precision."""
     stage, target = graph.stage, job.target
@@ -75,8 +78,10 @@ def _export_stage(
         if precision is Precision.FP32:
             goal.write_bytes(float32.read_bytes())
         else:
-            kept = names_in_file(names, layers, files.convolutions(float32)) if names else frozenset()
+            calls = files.stored.convolutions(float32) if names else ()
+            kept = names_in_file(names, weights.convolutions, calls) if names else frozenset()
             files.derive(graph, float32, goal, precision, ranges, kept)
+        files.stamp(goal, job.stamp({"main": graph}, precision, job.plan))
         yield ModelEntry(
             stage=stage,
             target=target,
@@ -87,7 +92,7 @@ def _export_stage(
             operators=files.operators(goal),
             deployment=files.deployment,
             kept_float=tuple(sorted(names)),
-            layers=compare_weights(layers, files.convolutions(goal)),
+            layers=files.stored.compare(weights, goal),
         )
 
 

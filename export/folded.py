@@ -1,7 +1,9 @@
-"""The weights that an exported file must hold: every convolution, in the order of its calls, BatchNorm folded in."""
+"""The weights that an exported file must hold: every convolution, in the order of its calls, BatchNorm folded in; and
+what other layers compute with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from ..runtime_ref.errors import DofkitError
+# Converters fold BatchNorm in float32 in an order of their own; relative to a layer's largest value. ONNX files had
+# bit for bit the values of `folded_layers`; four roundings are granted.
+FOLDING = 2.0**-22
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +32,36 @@ class FoldedLayer:
     bias: NDArray[Any]
 
 
-def folded_layers(network: nn.Module, example: tuple[torch.Tensor, ...]) -> list[FoldedLayer]:
-    """Every convolution that a network computes, in the order of the calls (a shared one several times).
+@dataclass(frozen=True, eq=False)
+class OtherLayer:
+    """A layer that is no convolution, or one whose weights are not used as a convolution's.
 
-    Raises:
-        DofkitError: the network computes with weights of another kind of layer.
+    Attributes:
+        name: the module's path in the network.
+        kind: of the module: "Linear", "LayerNorm" …
+        parameters: those that the network computed with, by their names in the module, float32.
     """
+
+    name: str
+    kind: str
+    parameters: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkWeights:
+    """All that a network computes with."""
+
+    convolutions: list[FoldedLayer]
+    others: list[OtherLayer]
+
+
+def folded_layers(network: nn.Module, example: tuple[torch.Tensor, ...]) -> list[FoldedLayer]:
+    """Every convolution that a network computes, in the order of the calls (a shared one several times)."""
+    return network_weights(network, example).convolutions
+
+
+def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> NetworkWeights:
+    """Run a network once and note the weights that take part."""
     calls: list[tuple[str, nn.Conv2d, torch.Tensor]] = []
     norms: dict[int, nn.BatchNorm2d] = {}
     names = {module: name for name, module in network.named_modules()}
@@ -42,17 +71,52 @@ def folded_layers(network: nn.Module, example: tuple[torch.Tensor, ...]) -> list
             calls.append((names[module], module, output))
         elif isinstance(module, nn.BatchNorm2d):
             norms[id(inputs[0])] = module
-        elif next(module.parameters(recurse=False), None) is not None:
-            raise DofkitError(f"{names[module]} is a {type(module).__name__}, whose stored weights cannot be compared")
 
     handles = [module.register_forward_hook(note) for module in network.modules()]
+    used = _UsedParameters()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), used:
             network(*example)
     finally:
         for handle in handles:
             handle.remove()
-    return [_folded(name, module, norms.get(id(output))) for name, module, output in calls]
+    folded = {norms[id(output)] for _, _, output in calls if id(output) in norms}
+    known = {id(parameter) for module in (*(call[1] for call in calls), *folded) for parameter in module.parameters()}
+    return NetworkWeights(
+        [_folded(name, module, norms.get(id(output))) for name, module, output in calls],
+        list(_others(network, used.seen - known)),
+    )
+
+
+class _UsedParameters(TorchFunctionMode):
+    """Within it, `seen` collects the identities of all parameters that a function is called with.
+
+    Not forward hooks: attention computes with the weights of a layer inside it that is never called itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        for value in (*args, *(kwargs or {}).values()):
+            for each in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(each, nn.Parameter):
+                    self.seen.add(id(each))
+        return func(*args, **(kwargs or {}))
+
+
+def _others(network: nn.Module, used: set[int]) -> Iterator[OtherLayer]:
+    """The layers whose own parameters are among those used."""
+    for name, module in network.named_modules():
+        parameters = {
+            key: parameter.detach().float().numpy()
+            for key, parameter in module.named_parameters(recurse=False)
+            if id(parameter) in used
+        }
+        if parameters:
+            yield OtherLayer(name, type(module).__name__, parameters)
 
 
 def _folded(name: str, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None) -> FoldedLayer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ from ..runtime_ref.bundle.golden import GoldenArrays
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.weights.terms import Terms
 from .coreml.options import CoreMLOptions
+from .labels import Labels, Stamp, stamp
 from .recipe import Recipe
 from .stages import StageGraph
 
@@ -33,6 +35,8 @@ class Job:
         calibration: real inputs of the stages, for precisions that need the ranges of activations.
         recipe: which layers mixed models leave in floats.
         coreml: options of one target.
+        labels: what the user wants files to say of themselves.
+        terms: stage -> what is known of its weights.
         report: called with a line before each piece of work.
     """
 
@@ -46,6 +50,8 @@ class Job:
     recipe: Recipe | None
     coreml: CoreMLOptions
     report: Callable[[str], None]
+    labels: Labels = field(default_factory=Labels)
+    terms: Mapping[Stage, Terms] = field(default_factory=dict)
 
     def kept_float(self, stage: Stage, precision: Precision) -> frozenset[str]:
         """The layers of a stage that a model leaves in floats, by their paths in the PyTorch network."""
@@ -56,6 +62,12 @@ class Job:
             return exact
         assert self.recipe is not None, "refused before: mixed needs a recipe"
         return exact | self.recipe.kept(stage)
+
+    def stamp(self, functions: Mapping[str, StageGraph], precision: Precision, plan: PipelinePlan) -> Stamp:
+        """What a file with these functions says of itself."""
+        stages = dict.fromkeys(graph.stage for graph in functions.values())
+        terms = [self.terms[stage] for stage in stages if stage in self.terms]
+        return stamp(functions, terms, self.labels, precision, plan)
 
     def inside(self, name: str) -> str:
         """Where a model of this name goes, relative to the bundle; its folder exists then."""

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,24 +29,26 @@ from ..runtime_ref.bundle import (
     new_bundle,
     refuse_foreign,
 )
-from ..runtime_ref.errors import ensure_installed
+from ..runtime_ref.errors import DofkitError, ensure_installed
 from ..runtime_ref.parity.cases import ArraysByName, Case, compute_case
 from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
-from ..train.session import load_networks, torch_sessions
-from ..train.weights import weights_file
-from .calibration import Calibration, CalibrationSet
+from ..train.session import DEPTH_SIZE, load_networks, plan_of, torch_sessions
+from ..train.weights import SHIPPED, Terms, contract_of_weights, has_weights, terms_of_weights, weights_file
+from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
 from .coverage import Coverage
 from .golden import golden_pictures
 from .job import Job
+from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
-from .recipe import Recipe
+from .recipe import Recipe, recipes_for
 from .stages import stage_graphs
 
 # Packages whose versions decide the bytes of a bundle.
@@ -68,52 +71,79 @@ class ExportRequest:
     """What to export.
 
     Attributes:
-        out: the bundle's folder.
+        out: the bundle's folder; an older bundle there is replaced when the new one is complete.
         targets, precisions, stages: what to write; every combination is written.
-        plan: tile sizes and halos.
-        weights: folder with the stages' safetensors files.
+        tile: side of the rendering stages' low-resolution tiles in pixels, halo included; None takes each one's own.
+        depth_size: height and width of the depth network's input.
+        weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
         photos: real photos for the golden vectors; empty takes a public-domain one.
-        calibration: photos to measure ranges of activations on; None takes those that ship with scikit-image.
-        recipes: which layers mixed models leave in floats, for each target.
+        calibration: folder of photos to measure ranges of activations on; None takes those of scikit-image.
+        recipes: files that say which layers mixed models leave in floats; a target without one takes the shipped one.
         force: also write precisions that were measured to be useless for a target.
         coreml: how Core ML packages are written.
+        labels: what files say of themselves.
+        architectures: those that weights may be of.
     """
 
     out: Path
     targets: tuple[Target, ...]
-    precisions: tuple[Precision, ...]
-    stages: tuple[Stage, ...]
-    plan: PipelinePlan
-    weights: Path
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    stages: tuple[Stage, ...] = tuple(Stage)
+    tile: int | None = None
+    depth_size: tuple[int, int] = DEPTH_SIZE
+    weights: Path = SHIPPED
     photos: tuple[Path, ...] = ()
-    calibration: tuple[Path, ...] | None = None
-    recipes: Mapping[Target, Recipe] = field(default_factory=dict)
+    calibration: Path | None = None
+    recipes: tuple[Path, ...] = ()
     force: bool = False
     coreml: CoreMLOptions = field(default_factory=CoreMLOptions)
+    labels: Labels = field(default_factory=Labels)
+    architectures: Architectures = ARCHITECTURES
 
-    @property
-    def steps(self) -> int:
-        """How many steps `export_bundle` reports."""
-        whole = len(self.stages) == len(Stage)
-        scopes = len(self.stages) + whole
-        conversions = len(self.targets) * len(self.stages)
-        if Target.COREML in self.targets:
-            conversions += len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in self.stages)
-        comparisons = len(self.targets) * len(self.precisions) * scopes
-        if Target.COREML in self.targets and whole:
-            comparisons += len(self.precisions) * len(self.coreml.tiles)
-        return conversions + comparisons + max(1, len(self.photos)) + 1
+    def weights_of(self, stage: Stage) -> Path:
+        """The folder that a stage's weights are taken from."""
+        return self.weights if stage in self.stages or has_weights(stage, self.weights) else SHIPPED
 
 
 @dataclass(frozen=True)
 class ExportResult:
     """What an export wrote and proved; the coverage of its calibration, where a precision needed one."""
 
-    bundle: Path
-    manifest: Manifest
+    bundle: Bundle
     parity: ParityReport
     coverage: Coverage | None
     seconds: float
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's."""
+        return self.bundle.manifest
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A request that was found to be possible, and what follows from it."""
+
+    request: ExportRequest
+    plan: PipelinePlan
+    coreml: CoreMLOptions
+    recipes: Mapping[Target, Recipe]
+    calibration: CalibrationSet
+    terms: Mapping[Stage, Terms]
+
+    @property
+    def steps(self) -> int:
+        """How many steps the watcher is told of."""
+        request = self.request
+        whole = len(request.stages) == len(Stage)
+        scopes = len(request.stages) + whole
+        conversions = len(request.targets) * len(request.stages)
+        if Target.COREML in request.targets:
+            conversions += len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
+        comparisons = len(request.targets) * len(request.precisions) * scopes
+        if Target.COREML in request.targets and whole:
+            comparisons += len(request.precisions) * len(self.coreml.tiles)
+        return conversions + comparisons + max(1, len(request.photos)) + 1
 
 
 def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> ExportResult:
@@ -123,28 +153,28 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
         request: what to export.
         watch: called with (what happens now, steps done, steps in all).
 
+    Returns:
+        The bundle, opened, and what the comparison of every file in it with PyTorch showed.
+
     Raises:
-        DofkitError: on weights that do not load, a missing extra, a goal that cannot be written.
+        DofkitError: on weights that do not load, a missing extra, a goal that cannot be written, sizes that the
+            networks do not take, a recipe for other weights, a licence that the weights contradict.
     """
     started = time.perf_counter()
-    report = _Steps(watch, request.steps)
-    # 1. Refuse early what would fail late: the goal and the packages that every export needs.
-    refuse_foreign(request.out)
-    refuse_useless(request.targets, request.precisions, request.force)
-    if Target.COREML in request.targets:
-        refuse_impossible(request.coreml, request.precisions)
-    _ensure_packages(request.targets)
+    # 1. Refuse early what would fail late: the goal, the packages that are needed, sizes, recipes and licences.
+    prepared = _prepare(request)
+    report = _Steps(watch, prepared.steps)
     # 2. Networks.
-    networks = load_networks(request.weights, request.stages)
+    networks = load_networks(request.weights, request.stages, request.architectures)
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
-        cases = _write_golden(folder, request, networks, report)
-        calibration = _calibration(request, networks, report)
+        cases = _write_golden(folder, prepared, networks, report)
+        calibration = _calibration(prepared, networks, report)
         # 4. Convert: every stage for every target, in every precision.
         models = [
             model
             for target in request.targets
-            for model in _exporter(target)(_job(target, folder, request, networks, cases, calibration, report))
+            for model in _exporter(target)(_job(target, folder, prepared, networks, cases, calibration, report))
         ]
         coverage = calibration.coverage if any(p.needs_ranges for p in request.precisions) else None
         if coverage is not None:
@@ -152,28 +182,83 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
         manifest = Manifest(
             name=request.out.name.removesuffix(SUFFIX),
             conventions=CONVENTIONS,
-            plan=request.plan,
-            networks={stage: _describe(stage, networks[stage], request.weights) for stage in request.stages},
+            plan=prepared.plan,
+            networks={stage: _describe(stage, networks[stage], prepared) for stage in request.stages},
             models=tuple(models),
             golden=tuple(_golden_entry(case, folder) for case in cases),
             tools=_tool_versions(),
             files={},
         )
         # 5. Parity of the files as they lie on disk.
-        bundle = Bundle(folder, manifest)
-        with tempfile.TemporaryDirectory() as renderings:
-            options = CheckOptions(reference=lambda: PyTorchReference(networks), renderings=Path(renderings))
-            parity = run_parity(
-                bundle, options=options, watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}")
-            )
-            # 6. What people read.
-            (folder / "parity.json").write_text(json.dumps(parity.as_json(), indent=2, sort_keys=True) + "\n")
-            write_report(folder / "report.html", manifest, parity, ArraysByName(cases))
+        parity = _prove(Bundle(folder, manifest), networks, request, cases, report)
         write_readme(folder / "README.md", manifest)
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
         (folder / MANIFEST).write_bytes(manifest.encoded())
-    return ExportResult(request.out, manifest, parity, coverage, time.perf_counter() - started)
+    return ExportResult(Bundle(request.out, manifest), parity, coverage, time.perf_counter() - started)
+
+
+def _prepare(request: ExportRequest) -> _Prepared:
+    """Everything that can be refused before the work.
+
+    Raises:
+        DofkitError: see `export_bundle`.
+    """
+    refuse_foreign(request.out)
+    refuse_useless(request.targets, request.precisions, request.force)
+    if Target.COREML in request.targets:
+        refuse_impossible(request.coreml, request.precisions)
+    _ensure_packages(request.targets)
+    contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
+    plan = plan_of(contracts, request.tile, request.depth_size)
+    for size in request.coreml.tiles:
+        plan_of(contracts, size, request.depth_size)
+    own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
+    tiles = tuple(size for size in request.coreml.tiles if {size} != own)
+    terms = {stage: terms_of_weights(stage, request.weights_of(stage)) for stage in request.stages}
+    refuse_contradiction(request.labels, terms.values())
+    chosen = CalibrationSet.shipped()
+    if request.calibration is not None:
+        chosen = CalibrationSet.of(find_photos(request.calibration))
+    coreml = dataclasses.replace(request.coreml, tiles=tiles)
+    return _Prepared(request, plan, coreml, _recipes(request), chosen, terms)
+
+
+def _recipes(request: ExportRequest) -> Mapping[Target, Recipe]:
+    """The recipes of mixed models.
+
+    Raises:
+        DofkitError: one is given that nothing would heed, or one is lacking.
+    """
+    if Precision.MIXED not in request.precisions:
+        if request.recipes:
+            raise DofkitError(
+                f"--recipe {request.recipes[0]} says what a mixed model leaves in floats; add --precision mixed"
+            )
+        return {}
+    digests = {stage: file_sha256(weights_file(stage, request.weights)) for stage in request.stages}
+    return recipes_for(request.targets, request.recipes, digests)
+
+
+def _prove(
+    bundle: Bundle,
+    networks: Mapping[Stage, torch.nn.Module],
+    request: ExportRequest,
+    cases: list[Case],
+    report: _Steps,
+) -> ParityReport:
+    """Compare every file with PyTorch, and write what people read of it."""
+    reference = partial(PyTorchReference, networks, request.architectures)
+    with tempfile.TemporaryDirectory() as renderings:
+        parity = run_parity(
+            bundle,
+            options=CheckOptions(reference=reference, renderings=Path(renderings)),
+            watch=lambda target, p, scope: report(f"parity {target.title} {p} {scope}"),
+        )
+        # 6. What people read.
+        (bundle.root / "parity.json").write_text(json.dumps(parity.as_json(), indent=2, sort_keys=True) + "\n")
+        write_report(bundle.root / "report.html", bundle.manifest, parity, ArraysByName(cases))
+    return parity
 
 
 class _Steps:
@@ -223,45 +308,48 @@ def _exporter(target: Target) -> Callable[[Job], list[ModelEntry]]:
 def _job(
     target: Target,
     folder: Path,
-    request: ExportRequest,
+    prepared: _Prepared,
     networks: Mapping[Stage, torch.nn.Module],
     cases: list[Case],
     calibration: Calibration,
     report: _Steps,
 ) -> Job:
+    request, plan = prepared.request, prepared.plan
+    exported = {stage: networks[stage] for stage in request.stages}
     return Job(
         target=target,
         folder=folder,
-        plan=request.plan,
-        graphs=stage_graphs({stage: networks[stage] for stage in request.stages}, request.plan, target),
+        plan=plan,
+        graphs=stage_graphs(exported, plan, target, request.architectures),
         precisions=request.precisions,
         golden=tuple(case.arrays() for case in cases),
         calibration=calibration,
-        recipe=request.recipes.get(target),
-        coreml=request.coreml,
+        recipe=prepared.recipes.get(target),
+        coreml=prepared.coreml,
         report=report,
+        labels=request.labels,
+        terms=prepared.terms,
     )
 
 
-def _calibration(request: ExportRequest, networks: Mapping[Stage, torch.nn.Module], report: _Steps) -> Calibration:
+def _calibration(prepared: _Prepared, networks: Mapping[Stage, torch.nn.Module], report: _Steps) -> Calibration:
     """Its photos are read when a precision needs them, not before."""
-    photos = CalibrationSet.shipped() if request.calibration is None else CalibrationSet.of(request.calibration)
 
     def watch(stage: Stage, done: int, total: int) -> None:
         report.note(f"calibrate {stage}, picture {done} of {total}")
 
-    return Calibration(photos, networks, watch=watch)
+    return Calibration(prepared.calibration, networks, watch=watch)
 
 
 def _write_golden(
-    folder: Path, request: ExportRequest, networks: Mapping[Stage, torch.nn.Module], report: _Steps
+    folder: Path, prepared: _Prepared, networks: Mapping[Stage, torch.nn.Module], report: _Steps
 ) -> list[Case]:
     (folder / "golden").mkdir()
     sessions = torch_sessions(networks)
     cases = []
-    for number, picture in enumerate(golden_pictures(request.photos)):
+    for number, picture in enumerate(golden_pictures(prepared.request.photos)):
         report(f"golden vectors {picture.name}")
-        cases.append(compute_case(picture, sessions, request.plan, folder / f"golden/{number}.safetensors"))
+        cases.append(compute_case(picture, sessions, prepared.plan, folder / f"golden/{number}.safetensors"))
     return cases
 
 
@@ -276,12 +364,17 @@ def _golden_entry(case: Case, folder: Path) -> GoldenCase:
     )
 
 
-def _describe(stage: Stage, network: torch.nn.Module, weights: Path) -> NetworkEntry:
+def _describe(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> NetworkEntry:
+    contract, terms = prepared.request.architectures.contract_of(network), prepared.terms[stage]
     return NetworkEntry(
+        architecture=contract.architecture,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        halo=getattr(network, "halo", None),
+        halo=contract.halo,
         configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
-        weights_sha256=file_sha256(weights_file(stage, weights)),
+        weights_sha256=file_sha256(weights_file(stage, prepared.request.weights)),
+        licence=prepared.request.labels.licence or terms.licence,
+        author=prepared.request.labels.author or terms.author,
+        provenance=terms.provenance,
     )
 
 

@@ -96,6 +96,16 @@ SUPPORT: dict[Precision, dict[Target, Support]] = {
 }
 
 
+LEAST_WEIGHTS = 512
+"""A layer with fewer weights keeps them in floats: it saves less than a kilobyte and a half, and what restores it
+costs as much. TFLite's quantizer decides that itself."""
+
+
+def base_precision(target: Target) -> Precision:
+    """The precision of the files that w8a8 is made from: what the target computes the rest in."""
+    return Precision.FP16 if target is Target.COREML else Precision.FP32
+
+
 def refuse_useless(targets: tuple[Target, ...], precisions: tuple[Precision, ...], force: bool = False) -> None:
     """Refuse, before any work, a combination that cannot be written, or that nobody should want.
 

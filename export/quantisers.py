@@ -17,11 +17,6 @@ from .stages import StageGraph
 Quantiser = Callable[[Path, Collection[str]], None]
 
 
-def base_precision(target: Target) -> Precision:
-    """The precision of the files that w8a8 is made from: what the target computes the rest in."""
-    return Precision.FP16 if target is Target.COREML else Precision.FP32
-
-
 def quantiser(graph: StageGraph, target: Target, base: Path, calibration: Calibration, plan: PipelinePlan) -> Quantiser:
     """A function that writes a file with some layers in floats and all others in int8.
 

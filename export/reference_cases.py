@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..runtime_ref.parity.diagnosis.explain import Reference
+    from ..train.networks.registry import Architectures
 
 # Where the weights ship; `train.weights` knows it too, but imports PyTorch.
 _SHIPPED = Path(__file__).parent.parent / "train" / "weights"
@@ -117,7 +118,9 @@ def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:
     return min(complete, key=lambda variant: (order.index(variant[1]), targets.index(variant[0])))
 
 
-def matching_networks(bundle: Bundle, weights: Path | None) -> dict[Stage, torch.nn.Module]:
+def matching_networks(
+    bundle: Bundle, weights: Path | None, architectures: Architectures | None = None
+) -> dict[Stage, torch.nn.Module]:
     """The PyTorch networks that a bundle was exported from.
 
     Raises:
@@ -127,11 +130,12 @@ def matching_networks(bundle: Bundle, weights: Path | None) -> dict[Stage, torch
     from ..runtime_ref.errors import require
 
     require("torch", "train", "comparing with PyTorch")
+    from ..train.networks.registry import ARCHITECTURES
     from ..train.session import load_networks
     from ..train.weights import SHIPPED, weights_file
 
     folder = weights or SHIPPED
-    networks = load_networks(folder)
+    networks = load_networks(folder, architectures=architectures or ARCHITECTURES)
     for stage, entry in bundle.manifest.networks.items():
         if file_sha256(weights_file(stage, folder)) != entry.weights_sha256:
             whose = str(weights) if weights else "those that ship with dofkit"

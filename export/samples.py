@@ -80,7 +80,7 @@ def renderings(
         plan: tile sizes.
     """
     if stage is Stage.DEPTH:
-        yield Rendering(None, [{"image": depth_input(view, plan.depth_size)} for view in _views(pixels)])
+        yield Rendering(None, [{"image": depth_input(view, plan.depth_shape)} for view in _views(pixels)])
         return
     measured = disparity(pixels)
     for setting in SPREAD:

@@ -25,11 +25,13 @@ from ..runtime_ref.pipeline.optics import auto_focus
 from ..runtime_ref.pipeline.portrait import Array, Lens, PortraitPipeline
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.session import torch_sessions
 from .calibration import Calibration
 from .folded import folded_layers
 from .golden import reduced
-from .quantisers import Quantiser, base_precision, quantiser
+from .precision import base_precision
+from .quantisers import Quantiser, quantiser
 from .recipe import Measured, Recipe
 from .search import Errors, decibels, fewest, most_sensitive_first
 from .stages import StageGraph, stage_graphs
@@ -118,6 +120,7 @@ class Sensitivity:
 class _Scene:
     """A picture with the reference's rendering."""
 
+    name: str
     pixels: NDArray[np.uint8]
     lens: Lens
     rendered: Array
@@ -132,6 +135,7 @@ def measure_sensitivity(
     calibration: Calibration,
     scratch: Path,
     progress: Progress = lambda *_: None,
+    architectures: Architectures = ARCHITECTURES,
 ) -> Sensitivity:
     """Measure every layer, then choose.
 
@@ -144,11 +148,15 @@ def measure_sensitivity(
         calibration: to measure ranges of activations on.
         scratch: a folder for trial files.
         progress: called with (what, done, total).
+        architectures: those that the networks are of.
 
     Raises:
         DofkitError: the bundle lacks the files; the budget is out of reach.
     """
-    trial = _Trial(bundle, target, networks, pictures, calibration, scratch)
+    graphs = stage_graphs(networks, bundle.manifest.plan, target, architectures)
+    trial = _Trial(
+        bundle, target, graphs, [_scene(picture, networks, bundle) for picture in pictures], calibration, scratch
+    )
     names = trial.names
     total = len(names) + 24
     costs: dict[str, Errors] = {}
@@ -224,8 +232,8 @@ class _Trial:
         self,
         bundle: Bundle,
         target: Target,
-        networks: Mapping[Stage, torch.nn.Module],
-        pictures: Iterable[Picture],
+        graphs: Mapping[Stage, StageGraph],
+        scenes: Sequence[_Scene],
         calibration: Calibration,
         scratch: Path,
     ) -> None:
@@ -237,7 +245,6 @@ class _Trial:
                 f"{bundle.root} lacks {target.title} in {base_precision(target)}; export it with "
                 f"--target {target} --precision {base_precision(target)}"
             )
-        graphs = stage_graphs(networks, self._plan, target)
         self._layers = {stage: _choices(graph) for stage, graph in graphs.items()}
         self._quantisers: dict[Stage, Quantiser] = {
             stage: quantiser(graph, target, bundle.path(base[stage].path), calibration, self._plan)
@@ -248,9 +255,8 @@ class _Trial:
         self._files: dict[tuple[Stage, frozenset[str]], Path] = {}
         self._latest: dict[Stage, tuple[frozenset[str], Session]] = {}
         self._errors: dict[frozenset[str], Errors] = {}
-        scenes = [(picture.name, _scene(picture, networks, bundle)) for picture in pictures]
-        self.pictures = tuple(name for name, _ in scenes)
-        self._scenes = [scene for _, scene in scenes]
+        self.pictures = tuple(scene.name for scene in scenes)
+        self._scenes = scenes
 
     @property
     def names(self) -> list[str]:
@@ -323,7 +329,7 @@ def _scene(picture: Picture, networks: Mapping[Stage, torch.nn.Module], bundle: 
     pipeline = PortraitPipeline(torch_sessions(networks), bundle.manifest.plan)
     disparity = pipeline.disparity(pixels)
     lens = Lens(auto_focus(disparity), 1.0)
-    return _Scene(pixels, lens, pipeline.render(pixels, disparity, lens, np.float32))
+    return _Scene(picture.name, pixels, lens, pipeline.render(pixels, disparity, lens, np.float32))
 
 
 def _bytes(path: Path) -> int:

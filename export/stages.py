@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from ..runtime_ref.bundle import TensorEntry
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
-from ..train.networks.guided_upsampling_by_colour import arranged
+from ..train.networks.registry import ARCHITECTURES, Architectures
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,26 @@ class StageGraph:
 
     Attributes:
         stage: what it computes.
-        network: the PyTorch network, in evaluation mode; arranged for the target, see `arranged`.
-        side: height and width of its low-resolution inputs, in pixels.
+        network: the PyTorch network, in evaluation mode; arranged for the target, see `NetworkContract.arrange`.
+        size: height and width of its low-resolution inputs, in pixels.
+        architecture: its name in the registry.
+        exact: layers that stay in floats when the others are quantised.
     """
 
     stage: Stage
     network: torch.nn.Module
-    side: int
+    size: tuple[int, int]
+    architecture: str = ""
+    exact: frozenset[str] = frozenset()
 
     def shape(self, signal: Signal) -> tuple[int, int, int, int]:
         """A tensor's shape, `(1, C, H, W)`."""
-        return 1, signal.channels, signal.scale * self.side, signal.scale * self.side
+        height, width = self.size
+        return 1, signal.channels, signal.scale * height, signal.scale * width
+
+    def resized(self, tile: int) -> StageGraph:
+        """The same network at the size of another tile."""
+        return dataclasses.replace(self, size=(tile, tile))
 
     @property
     def inputs(self) -> tuple[Signal, ...]:
@@ -41,11 +51,6 @@ class StageGraph:
     def output(self) -> Signal:
         """The graph's only output."""
         return OUTPUTS[self.stage]
-
-    @property
-    def exact(self) -> frozenset[str]:
-        """Layers that stay in floats when the others are quantised: the network says so itself."""
-        return frozenset(getattr(self.network, "exact", ()))
 
     def example(self) -> tuple[torch.Tensor, ...]:
         """Inputs to trace with; the values do not matter, none of the networks branches on them."""
@@ -67,18 +72,28 @@ class StageGraph:
 
 
 def stage_graphs(
-    networks: Mapping[Stage, torch.nn.Module], plan: PipelinePlan, target: Target
+    networks: Mapping[Stage, torch.nn.Module],
+    plan: PipelinePlan,
+    target: Target,
+    architectures: Architectures = ARCHITECTURES,
 ) -> dict[Stage, StageGraph]:
-    """The graphs of all given networks as a target computes them, at the sizes that the plan fixes."""
-    sides = {
-        Stage.DEPTH: plan.depth_size,
-        Stage.LENS_BLUR: plan.lens_blur.tile,
-        Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile,
-    }
+    """The graphs of all given networks as a target computes them, at the sizes that the plan fixes.
+
+    Raises:
+        DofkitError: a network is of no known architecture.
+    """
+    tiles = {Stage.LENS_BLUR: plan.lens_blur.tile, Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile}
     graphs = {}
     for stage, network in networks.items():
-        side = sides[stage]
-        if side is None:
+        tile = tiles.get(stage)
+        if tile is None and stage is not Stage.DEPTH:
             raise ValueError(f"{stage} cannot be exported untiled: an exported graph has one fixed size")
-        graphs[stage] = StageGraph(stage, arranged(network, target), side)
+        contract = architectures.contract_of(network)
+        graphs[stage] = StageGraph(
+            stage,
+            contract.arrange(network, target),
+            plan.depth_shape if tile is None else (tile, tile),
+            contract.architecture,
+            contract.exact_layers(target),
+        )
     return graphs

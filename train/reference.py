@@ -10,7 +10,7 @@ from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.matching import Layer
 from ..runtime_ref.parity.diagnosis.hypotheses import Inputs, Reference
 from ..runtime_ref.pipeline.stage import OUTPUTS, Stage
-from .networks.guided_upsampling_by_colour import arranged
+from .networks.registry import ARCHITECTURES, Architectures
 from .resampling import resampled_variants
 from .session import TorchSession
 from .tracing import trace_layers
@@ -19,8 +19,8 @@ from .tracing import trace_layers
 class PyTorchReference:
     """The networks that a bundle was exported from; see `runtime_ref.diagnosis.explain.Reference`."""
 
-    def __init__(self, networks: Mapping[Stage, torch.nn.Module]) -> None:
-        self._networks = networks
+    def __init__(self, networks: Mapping[Stage, torch.nn.Module], architectures: Architectures = ARCHITECTURES) -> None:
+        self._networks, self._architectures = networks, architectures
 
     def session(self, stage: Stage) -> TorchSession:
         """It computes a stage."""
@@ -28,7 +28,8 @@ class PyTorchReference:
 
     def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
         """The output of every layer of a model's stage as its target computes it, the stage's own the last."""
-        network = arranged(self._networks[model.stage], model.target)
+        network = self._networks[model.stage]
+        network = self._architectures.contract_of(network).arrange(network, model.target)
         layers, output = trace_layers(network, model.stage, inputs)
         return [*layers, Layer(OUTPUTS[model.stage].name, "output", output)]
 

@@ -1,4 +1,4 @@
-"""PyTorch as one more session: the reference that every exported file is compared with."""
+"""PyTorch as one more session: the reference that every exported file is compared with; and the plan of networks."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from ..runtime_ref.pipeline.stage import INPUTS, Stage
-from .networks import GuidedUpsamplingNet, LensBlurNet
+from .networks.contract import NetworkContract
+from .networks.registry import ARCHITECTURES, Architectures
 from .weights import SHIPPED, has_weights, load_weights
 
 Array = NDArray[np.floating[Any]]
 
-DEPTH_SIZE = 384  # a multiple of 128, so that the stride-16 maps divide into the pyramid pooling's 8 bins
+DEPTH_SIZE = (384, 384)
+"""Height and width of the depth network's input where none is asked for."""
 CORE = 128
 """Pixels of a tile without its halo, in both rendering stages: they divide the levels of most photos with little left
 over (the lowest level of a 4:3 photo is 252 to 320 pixels wide), and a tile's maps stay in the cache."""
 
 
 class Tiled(Protocol):
-    """What a rendering network says of its tiles."""
+    """What is known of a rendering network's tiles; a contract is one."""
 
-    halo: int
-    align: int
+    @property
+    def halo(self) -> int | None: ...
+
+    @property
+    def align(self) -> int: ...
 
 
 class TorchSession:
@@ -43,14 +50,16 @@ class TorchSession:
             return self._network(*(torch.from_numpy(inputs[name]) for name in self._names)).numpy()
 
 
-def load_networks(directory: Path = SHIPPED, stages: tuple[Stage, ...] = tuple(Stage)) -> dict[Stage, torch.nn.Module]:
+def load_networks(
+    directory: Path = SHIPPED, stages: tuple[Stage, ...] = tuple(Stage), architectures: Architectures = ARCHITECTURES
+) -> dict[Stage, torch.nn.Module]:
     """All stages' networks: `stages` from a weights folder, the others from there or else as they ship.
 
     Raises:
         DofkitError: see `load_weights`.
     """
     folders = {stage: directory if stage in stages or has_weights(stage, directory) else SHIPPED for stage in Stage}
-    return {stage: load_weights(stage, folder) for stage, folder in folders.items()}
+    return {stage: load_weights(stage, folder, architectures) for stage, folder in folders.items()}
 
 
 def torch_sessions(networks: Mapping[Stage, torch.nn.Module]) -> dict[Stage, TorchSession]:
@@ -58,20 +67,53 @@ def torch_sessions(networks: Mapping[Stage, torch.nn.Module]) -> dict[Stage, Tor
     return {stage: TorchSession(stage, network) for stage, network in networks.items()}
 
 
-def default_plan(tile: int | None = None, depth_size: int = DEPTH_SIZE) -> PipelinePlan:
-    """The plan of the shipped networks: their halos and alignments, with a given tile.
+def default_plan(tile: int | None = None, depth_size: tuple[int, int] = DEPTH_SIZE) -> PipelinePlan:
+    """The plan of the networks that dofkit ships; see `plan_of`."""
+    return plan_of({stage: ARCHITECTURES.of_stage(stage)[0].contract for stage in Stage}, tile, depth_size)
+
+
+def plan_of(
+    contracts: Mapping[Stage, NetworkContract], tile: int | None = None, depth_size: tuple[int, int] = DEPTH_SIZE
+) -> PipelinePlan:
+    """The plan of networks: their own halos and alignments, with a given tile.
 
     Args:
+        contracts: of all stages.
         tile: side of a tile's low-resolution input in pixels, halo included; None takes each stage's own.
-        depth_size: side of the depth network's input, a multiple of 128.
+        depth_size: height and width of the depth network's input in pixels.
+
+    Raises:
+        DofkitError: a network does not take the size.
     """
+    height, width = depth_size
+    if problem := contracts[Stage.DEPTH].size.problem(height, width):
+        raise DofkitError(f"--depth-size {size_text(depth_size)}: {problem}")
+    rendering = {stage: contracts[stage] for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
+    try:
+        tiles = {stage: tile_spec(contract, tile) for stage, contract in rendering.items()}
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise DofkitError(f"--tile {tile}: {reason}") from error
+    for stage, contract in rendering.items():
+        side = tiles[stage].tile
+        assert side is not None
+        if problem := contract.size.problem(side, side):
+            raise DofkitError(f"--tile {side}: {stage}: {problem}")
     return PipelinePlan(
-        depth_size=depth_size,
-        lens_blur=tile_spec(LensBlurNet, tile),
-        guided_upsampling=tile_spec(GuidedUpsamplingNet, tile),
+        depth_height=height,
+        depth_width=width,
+        lens_blur=tiles[Stage.LENS_BLUR],
+        guided_upsampling=tiles[Stage.GUIDED_UPSAMPLING],
     )
 
 
-def tile_spec(network: Tiled | type[Tiled], tile: int | None = None) -> TileSpec:
+def tile_spec(network: Tiled, tile: int | None = None) -> TileSpec:
     """A rendering network's tiles, by default its halo around the default core."""
+    assert network.halo is not None, "a network that needs the whole picture has no tiles"
     return TileSpec(tile=tile or CORE + 2 * network.halo, halo=network.halo, align=network.align)
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """Height and width as `--depth-size` takes them: one number for a square."""
+    height, width = size
+    return str(height) if height == width else f"{height}x{width}"

@@ -11,12 +11,11 @@ from typing import Any
 from typing_extensions import assert_never
 
 from ...runtime_ref.target import Precision
+from ..precision import LEAST_WEIGHTS
 from .palette import palettise
 from .stored import StoredConvolution
 from .tools import coremltools, quietly
 
-# A smaller weight saves less than a kilobyte, and the operation that restores it costs as much.
-LEAST_WEIGHTS = 512
 # int4 takes the largest of these that divides a layer's input channels; without one the layer stays as it is.
 BLOCKS = (32, 16, 8)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,18 +11,19 @@ from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.pipeline.plan import PipelinePlan
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
-from ..folded import FoldedLayer, folded_layers
+from ..folded import NetworkWeights, network_weights
 from ..job import Job
 from ..stages import StageGraph
+from ..stored import StoredWeights
 from .convert import KeepFp32, TracedStage, refuse_unmatched
 from .features import tensor_entry
 from .fp32_budget import reach_budget
 from .metadata import Description
 from .multifunction import join_packages
 from .quantise import convolutions, quantise
-from .stored import StoredProgram
+from .stored import StoredConvolution, StoredProgram
 from .tools import canonicalise
-from .weights import compare_weights
+from .weights import judge
 
 SINGLE = "portrait"  # the single package's name; its default function is the first stage's
 
@@ -42,7 +42,7 @@ class _Unit:
     traced: TracedStage
     tile: int | None
     plan: PipelinePlan
-    layers: list[FoldedLayer]
+    weights: NetworkWeights
 
     @property
     def graph(self) -> StageGraph:
@@ -84,12 +84,11 @@ def export(job: Job) -> list[ModelEntry]:
 
 def _units(job: Job) -> Iterator[_Unit]:
     for stage, graph in job.graphs.items():
-        layers = folded_layers(graph.network, graph.example())
-        yield _Unit(stage.value, TracedStage(graph, job.coreml), None, job.plan, layers)
+        weights = network_weights(graph.network, graph.example())
+        yield _Unit(stage.value, TracedStage(graph, job.coreml), None, job.plan, weights)
         for tile in job.coreml.tiles if stage is not Stage.DEPTH else ():
-            other = dataclasses.replace(graph, side=tile)
-            resized = job.plan.with_tiles(tile)
-            yield _Unit(f"{stage}_{tile}", TracedStage(other, job.coreml), tile, resized, layers)
+            traced = TracedStage(graph.resized(tile), job.coreml)
+            yield _Unit(f"{stage}_{tile}", traced, tile, job.plan.with_tiles(tile), weights)
 
 
 def _choose_fp32(job: Job, unit: _Unit, scratch: Path) -> tuple[str, ...]:
@@ -109,7 +108,7 @@ def _write(job: Job, unit: _Unit, precision: Precision, keep: KeepFp32, scratch:
     if precision.weight_bits is None:
         return _Written(unit, path, keep)
     kept = job.kept_float(unit.graph.stage, precision)
-    numbers = {number for number, layer in enumerate(unit.layers) if layer.name in kept}
+    numbers = {number for number, layer in enumerate(unit.weights.convolutions) if layer.name in kept}
     left = {found.name for number, found in enumerate(convolutions(path)) if number in numbers}
     ranges = None
     if precision.needs_ranges:
@@ -140,7 +139,7 @@ def _join(job: Job, precision: Precision, packages: list[_Written]) -> Iterator[
 
 def _seal(job: Job, precision: Precision, inside: str, functions: dict[str, StageGraph]) -> None:
     """Metadata, then canonical bytes."""
-    canonicalise(job.folder / inside, Description(functions, job.coreml, precision, job.plan))
+    canonicalise(job.folder / inside, Description(functions, job.stamp(functions, precision, job.plan)))
 
 
 def _entry(job: Job, precision: Precision, package: _Written, inside: str, function: str | None) -> ModelEntry:
@@ -160,5 +159,14 @@ def _entry(job: Job, precision: Precision, package: _Written, inside: str, funct
         tile=package.unit.tile,
         kept_fp32=tuple(package.keep.kept),
         kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),
-        layers=compare_weights(package.unit.layers, stored.convolutions()),
+        layers=_stored_weights(function).compare(package.unit.weights, job.folder / inside),
+    )
+
+
+def _stored_weights(function: str | None) -> StoredWeights[StoredConvolution]:
+    """How the weights of a package's function are read and judged."""
+    return StoredWeights(
+        lambda package: StoredProgram(package, function).convolutions(),
+        lambda package: StoredProgram(package, function).constants(),
+        judge,
     )

@@ -1,24 +1,16 @@
 """What a package says of itself: Xcode's fields, a line for every input and output, and machine-readable keys.
 
-Keys: `com.dofkit.version`, `.precision`, `.conventions` and `.plan` (JSON), `.functions` (JSON: which
-stage and tile a function computes), all of them texts, as Core ML's user-defined metadata wants.
+Keys: those of `export.labels`, all of them texts, as Core ML's user-defined metadata wants.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ... import __version__
-from ...runtime_ref.pipeline.plan import PipelinePlan
-from ...runtime_ref.target import Precision
-from ..conventions import CONVENTIONS
+from ..labels import Stamp
 from ..stages import StageGraph
-from .options import CoreMLOptions
-
-PREFIX = "com.dofkit."
 
 
 @dataclass(frozen=True)
@@ -27,12 +19,11 @@ class Description:
 
     Attributes:
         functions: function of the package -> what it computes; a package of one stage has "main".
+        stamp: what the package says.
     """
 
     functions: Mapping[str, StageGraph]
-    options: CoreMLOptions
-    precision: Precision
-    plan: PipelinePlan
+    stamp: Stamp
 
     def __call__(self, spec: Any) -> None:
         """Fill in a `Model` protobuf."""
@@ -45,23 +36,12 @@ class Description:
             self._describe_signals(description, *self.functions.values())
 
     def _describe_model(self, metadata: Any) -> None:
-        wanted = self.options.metadata
-        stages = ", ".join(dict.fromkeys(graph.stage.value for graph in self.functions.values()))
-        metadata.shortDescription = f"Portrait mode, {stages} ({self.precision.title})"
-        for field, text in (("author", wanted.author), ("license", wanted.licence), ("versionString", wanted.version)):
+        said = self.stamp
+        metadata.shortDescription = said.description
+        for field, text in (("author", said.author), ("license", said.licence), ("versionString", said.version)):
             if text:
                 setattr(metadata, field, text)
-        metadata.userDefined.update({PREFIX + key: value for key, value in self._keys().items()})
-
-    def _keys(self) -> dict[str, str]:
-        functions = {name: {"stage": graph.stage.value, "tile": graph.side} for name, graph in self.functions.items()}
-        return {
-            "version": __version__,
-            "precision": self.precision.value,
-            "conventions": _json(CONVENTIONS),
-            "plan": _json(self.plan.model_dump(mode="json")),
-            "functions": _json(functions),
-        }
+        metadata.userDefined.update(said.keys)
 
     def _describe_signals(self, message: Any, graph: StageGraph) -> None:
         meanings = {signal.name: signal for signal in (*graph.inputs, graph.output)}
@@ -77,7 +57,3 @@ def _range(low: float, high: float, feature: Any) -> str:
 
 def _is_rgb(feature: Any) -> bool:
     return feature.type.imageType.colorSpace == feature.type.imageType.RGB
-
-
-def _json(document: Any) -> str:
-    return json.dumps(document, sort_keys=True, ensure_ascii=False)

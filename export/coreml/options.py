@@ -39,15 +39,6 @@ class DeploymentTarget(str, Enum):
 
 
 @dataclass(frozen=True)
-class Metadata:
-    """What Xcode shows of a package; empty texts are left out."""
-
-    author: str = ""
-    licence: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True)
 class CoreMLOptions:
     """How Core ML packages are written.
 
@@ -58,7 +49,6 @@ class CoreMLOptions:
         image_inputs, image_outputs: camera buffers instead of tensors.
         single_package: all stages are functions of one package and share weights.
         tiles: further tile sizes, each a function of the single package.
-        metadata: what Xcode shows.
     """
 
     deployment: DeploymentTarget = DeploymentTarget.IOS17
@@ -68,7 +58,6 @@ class CoreMLOptions:
     image_outputs: bool = False
     single_package: bool = False
     tiles: tuple[int, ...] = ()
-    metadata: Metadata = Metadata()
 
 
 # What iOS 16 lacks, and since when Core ML has it. (Operation sets in coremltools'

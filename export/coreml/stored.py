@@ -14,6 +14,8 @@ from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.mil import Element, Package
 from ...runtime_ref.mil.elements import unpack
 from ...runtime_ref.mil.program import Constant, Operation, TensorType
+from ..parameters import StoredConstant
+from ..stored import half_step
 
 Array = NDArray[Any]
 LINEAR = ("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale")
@@ -107,6 +109,11 @@ class StoredConvolution:
     weight: StoredTensor
     bias: StoredTensor | None
 
+    @property
+    def label(self) -> str:
+        """How its weight is stored: "fp16", "int8", "palette4" …"""
+        return self.weight.label
+
 
 class StoredProgram:
     """A function of a saved package, read for its weights."""
@@ -122,13 +129,25 @@ class StoredProgram:
         """All convolutions, in the order in which the program computes them."""
         return list(self._convolutions())
 
+    def constants(self) -> list[StoredConstant]:
+        """Every tensor of floats that the program stores, compressed or not, wherever it is used."""
+        found = [self._compressed(each) for each in self._constants.values() if each.type.startswith("constexpr")]
+        for operation in self._function.block.walk():
+            if operation.type == "const":
+                bound = {operation.name: operation.attributes["val"]}
+            else:
+                pairs = ((name, one) for name, every in operation.inputs.items() for one in every)
+                bound = {f"{operation.name}.{name}": one for name, one in pairs if isinstance(one, Constant)}
+            found += [self._plain(name, one) for name, one in bound.items() if _is_floats(one)]
+        return [StoredConstant(each.name, each.values(), each.label, _step(each)) for each in found]
+
     def operators(self) -> dict[str, int]:
         """The function's operations and how often each stands in it (constants left out)."""
         return self._function.operators
 
     def _convolutions(self) -> Iterator[StoredConvolution]:
         for operation in self._function.block.walk():
-            if operation.type.startswith("conv"):
+            if operation.type == "conv":  # conv_transpose is one of the other layers
                 weight = self._tensor(operation, "weight")
                 bias = self._tensor(operation, "bias") if "bias" in operation.inputs else None
                 yield StoredConvolution(operation.name, weight, bias)
@@ -179,3 +198,20 @@ class StoredProgram:
             (binding,) = bindings
             bound[name] = binding if isinstance(binding, Constant) else self._constants[binding].attributes["val"]
         return bound
+
+
+def _is_floats(constant: Constant) -> bool:
+    """Whether a constant is a tensor of floats."""
+    declared = constant.type
+    return isinstance(declared, TensorType) and declared.element in (Element.FLOAT16, Element.FLOAT32)
+
+
+def _step(tensor: StoredTensor) -> Array | float:
+    """The greatest rounding that a tensor's storage may have caused to its values."""
+    if tensor.kind == "const":
+        # coremltools lets no number but 0 round to 0 in small tensors: it becomes the least subnormal.
+        return np.maximum(half_step(tensor.values()), 2.0**-24) if tensor.bits == 16 else 0.0
+    if tensor.kind == PALETTE:
+        ordered = np.sort(tensor.palette.astype(np.float64))
+        return float(np.diff(ordered).max(initial=0.0))
+    return tensor.spread_scale().astype(np.float64)

@@ -10,7 +10,7 @@ A single wrong bit of a weight changes no output by more than rounding does, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,36 +18,15 @@ from numpy.typing import NDArray
 
 from ...runtime_ref.bundle import LayerEntry
 from ..folded import FoldedLayer
+from ..stored import Judged, compare_in_order
 from .palette import palettise
 from .stored import PALETTE, StoredConvolution, StoredTensor
 
 Array = NDArray[Any]
 
 
-def compare_weights(expected: list[FoldedLayer], stored: list[StoredConvolution]) -> tuple[LayerEntry, ...]:
-    """Compare a program's convolutions with the network's, one entry a layer (shared layers have one).
-
-    Both stand in the order in which they are computed; a converter that changed it, or left one out, is a problem.
-    """
-    entries: dict[str, LayerEntry] = {}
-    for number, layer in enumerate(expected):
-        found = stored[number] if number < len(stored) else None
-        entry = _compare(layer, found)
-        if layer.name not in entries or entry.problem:
-            entries[layer.name] = entry
-    for extra in stored[len(expected) :]:
-        problem = "the program has this convolution, the network has not"
-        entries[extra.name] = LayerEntry(
-            name=extra.name, parameters=0, stored=extra.weight.label, difference=0.0, problem=problem
-        )
-    return tuple(entries.values())
-
-
-def _compare(layer: FoldedLayer, found: StoredConvolution | None) -> LayerEntry:
-    parameters = layer.weight.size + layer.bias.size
-    if found is None:
-        problem = "the program lacks this convolution"
-        return LayerEntry(name=layer.name, parameters=parameters, stored="", difference=0.0, problem=problem)
+def judge(layer: FoldedLayer, found: StoredConvolution) -> Judged:
+    """Hold a convolution of a program against the network's: every stored number is the one that must stand there."""
     problems, differences = [], [0.0]
     for part, wanted, tensor in (("weight", layer.weight, found.weight), ("bias", layer.bias, found.bias)):
         if tensor is None:
@@ -57,13 +36,12 @@ def _compare(layer: FoldedLayer, found: StoredConvolution | None) -> LayerEntry:
         else:
             problems += (f"{part} {tensor.name!r}: {problem}" for problem in _problems(wanted, tensor))
             differences.append(float(np.abs(tensor.values() - wanted).max()))
-    return LayerEntry(
-        name=layer.name,
-        parameters=parameters,
-        stored=found.weight.label,
-        difference=max(differences),
-        problem="; ".join(problems),
-    )
+    return Judged(max(differences), tuple(problems))
+
+
+def compare_weights(expected: Sequence[FoldedLayer], stored: Sequence[StoredConvolution]) -> tuple[LayerEntry, ...]:
+    """Compare a program's convolutions with the network's; see `compare_in_order`."""
+    return compare_in_order(expected, stored, judge)
 
 
 def _problems(wanted: Array, tensor: StoredTensor) -> Iterator[str]:

@@ -12,14 +12,14 @@ from ..job import Job
 from ..ranges import Ranges
 from ..stages import StageGraph
 from .convert import OPSET, convert, convert_half
-from .file import operators
+from .file import operators, write_stamp
 from .quantise import quantise
-from .stored import convolutions
+from .stored import STORED
 
 
 def export(job: Job) -> list[ModelEntry]:
     """Write a file for every stage in every precision; see `export_each_stage`."""
-    return export_each_stage(job, Files(f"ONNX opset {OPSET}", convert, _derive, convolutions, operators))
+    return export_each_stage(job, Files(f"ONNX opset {OPSET}", convert, _derive, STORED, operators, write_stamp))
 
 
 def _derive(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import __version__
 from ...runtime_ref.errors import DofkitError, require
+from ..labels import Stamp
 
 Array = NDArray[Any]
 
@@ -45,6 +47,18 @@ class OnnxFile:
         helper = require("onnx.numpy_helper", "onnx", "reading an ONNX file")
         return np.asarray(helper.to_array(self._stored[name])) if name in self._stored else None
 
+    def floats(self) -> Iterator[tuple[str, Array]]:
+        """Name and numbers of every stored tensor of floats, in nodes of their own too."""
+        helper = require("onnx.numpy_helper", "onnx", "reading an ONNX file")
+        stored = [(name, tensor) for name, tensor in self._stored.items()]
+        for node in self.nodes:
+            if node.op_type == "Constant":
+                stored += [(node.output[0], each.t) for each in node.attribute if each.name == "value"]
+        for name, tensor in stored:
+            values = np.asarray(helper.to_array(tensor))
+            if values.dtype in (np.float16, np.float32):
+                yield name, values
+
     def producer(self, name: str) -> Any | None:
         """The operation that computes a tensor; None for inputs and stored tensors."""
         return self._producers.get(name)
@@ -74,3 +88,14 @@ def encoded(model: Any) -> bytes:
         part.ClearField("doc_string")
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def write_stamp(path: Path, stamp: Stamp) -> None:
+    """Write into a file what it says of itself: producer, domain, a line for people, and texts by name."""
+    model = OnnxFile(path).model
+    model.producer_name, model.producer_version, model.domain = "dofkit", __version__, "com.dofkit"
+    model.doc_string = stamp.description
+    del model.metadata_props[:]
+    for name, text in sorted(stamp.texts().items()):
+        model.metadata_props.add(key=name, value=text)
+    path.write_bytes(model.SerializeToString(deterministic=True))

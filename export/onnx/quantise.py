@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from ...runtime_ref.errors import DofkitError, require
 from ...runtime_ref.quiet import silence
 from ...runtime_ref.target import Precision
+from ..precision import LEAST_WEIGHTS
 from ..ranges import Ranges
 from .file import OnnxFile, encoded
 from .stored import layer_name
 
 Array = NDArray[Any]
 
-# A smaller weight saves less than a kilobyte and a half; as in Core ML packages.
-LEAST_WEIGHTS = 512
 _LEVELS = 127  # symmetric: −128 is not used
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime_ref.errors import DofkitError
-from ..stored import StoredConvolution, half_step
+from ..parameters import StoredConstant
+from ..stored import StoredConvolution, StoredWeights, half_step, within_rounding
 from .file import OnnxFile
 
 Array = NDArray[Any]
@@ -29,6 +30,15 @@ def convolutions(path: Path) -> list[StoredConvolution]:
     """
     file = OnnxFile(path)
     return [_read(file, node) for node in file.nodes if node.op_type in CONVOLUTIONS]
+
+
+def constants(path: Path) -> list[StoredConstant]:
+    """Every tensor of floats that a file stores; layers that are no convolutions stay in floats in every precision."""
+    found = []
+    for name, values in OnnxFile(path).floats():
+        plain = _plain(values)
+        found.append(StoredConstant(name, plain.values, _STORED.get(plain.stored, plain.stored), plain.step))
+    return found
 
 
 def layer_name(file: OnnxFile, convolution: Any) -> str:
@@ -141,3 +151,6 @@ def _numbers(file: OnnxFile, name: str) -> Array:
     if values is None:
         raise DofkitError(f"{file.path.name} computes the scale {name!r}; export the bundle again")
     return values.astype(np.float64)
+
+
+STORED = StoredWeights(convolutions, constants, within_rounding)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from ...runtime_ref.errors import require
 from ...runtime_ref.quiet import silence
-from ...train.networks import GuidedUpsamplingNet
 from ..stages import StageGraph
+from .editing import name_tensors
 
 
 class _Clamps(TorchFunctionMode):
@@ -44,19 +43,8 @@ class _ChannelLast(torch.nn.Module):
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         with _Clamps():
-            return {self._graph.output.name: self._compute(inputs).permute(0, 2, 3, 1)}
-
-    def _compute(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        if isinstance(self.network, GuidedUpsamplingNet):
-            # Joined while still channel-last; otherwise the converter transposes each of the three inputs.
-            scene = torch.cat([inputs["image_low"], inputs["blurred_low"], inputs["defocus_low"]], dim=3)
-            return self.network.blend(_channel_first(inputs["image_high"]), _channel_first(scene))
-        return self.network(*(_channel_first(inputs[signal.name]) for signal in self._graph.inputs))
-
-
-def _channel_first(picture: torch.Tensor) -> torch.Tensor:
-    """`[N, H, W, C]` → `[N, C, H, W]`."""
-    return picture.permute(0, 3, 1, 2)
+            output = self.network(*(inputs[signal.name].permute(0, 3, 1, 2) for signal in self._graph.inputs))
+            return {self._graph.output.name: output.permute(0, 2, 3, 1)}
 
 
 def convert(graph: StageGraph, path: Path) -> None:
@@ -71,6 +59,7 @@ def convert(graph: StageGraph, path: Path) -> None:
         converter = litert.Converter()
         converter.add_signature(graph.stage.value, _ChannelLast(graph).eval(), sample_kwargs=example)
         converter.convert().export(str(path))
+    name_tensors(path, [signal.name for signal in graph.inputs])
 
 
 def _litert_torch() -> ModuleType:

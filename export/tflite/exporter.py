@@ -12,14 +12,17 @@ from ..job import Job
 from ..ranges import Ranges
 from ..stages import StageGraph
 from .convert import convert
+from .editing import write_stamp
 from .flatbuffer import operators
 from .quantise import quantise
-from .stored import convolutions
+from .stored import STORED
 
 
 def export(job: Job) -> list[ModelEntry]:
     """Write a file for every stage in every precision; see `export_each_stage`."""
-    return export_each_stage(job, Files("LiteRT 1.0 (TFLite schema 3)", convert, _derive, convolutions, operators))
+    return export_each_stage(
+        job, Files("LiteRT 1.0 (TFLite schema 3)", convert, _derive, STORED, operators, write_stamp)
+    )
 
 
 def _derive(

@@ -76,6 +76,16 @@ class TFLiteFile:
             for each in model.subgraphs[0].operators
         )
 
+    @property
+    def tensors(self) -> int:
+        """How many tensors the graph has, stored and computed ones."""
+        return len(self._tensors)
+
+    def constant_size(self, tensor: int) -> int:
+        """Bytes that a tensor stores; 0 for what is computed."""
+        buffer = self._buffers[self._tensors[tensor].buffer]
+        return len(buffer.data) if buffer.data is not None else buffer.size if buffer.offset > 1 else 0
+
     def name(self, tensor: int) -> str:
         """A tensor's name."""
         return self._tensors[tensor].name.decode()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime_ref.errors import DofkitError
-from ..stored import StoredConvolution, half_step
+from ..parameters import StoredConstant
+from ..stored import StoredConvolution, StoredWeights, half_step, within_rounding
 from .flatbuffer import Operation, TFLiteFile
 
 Array = NDArray[Any]
@@ -26,6 +27,19 @@ def convolutions(path: Path) -> list[StoredConvolution]:
     """
     file = TFLiteFile(path)
     return [_read(file, operation) for operation in file.operations if operation.kind in CONVOLUTIONS]
+
+
+def constants(path: Path) -> list[StoredConstant]:
+    """Every tensor of floats, or of integers that stand for floats, that a file stores."""
+    file = TFLiteFile(path)
+    found = []
+    for tensor in range(file.tensors):
+        plain = file.element(tensor) in ("FLOAT32", "FLOAT16")
+        if file.constant_size(tensor) and (plain or file.quantisation(tensor) is not None):
+            values, step = _values(file, tensor)
+            label = _STORED.get(file.element(tensor), file.element(tensor).lower())
+            found.append(StoredConstant(file.name(tensor), values, label, step))
+    return found
 
 
 def layer_name(file: TFLiteFile, convolution: Operation) -> str:
@@ -70,3 +84,6 @@ def _values(file: TFLiteFile, tensor: int) -> tuple[Array, Array | float]:
     along[found.axis] = -1
     scale = found.scale.reshape(along)
     return (stored.astype(np.float64) - found.zero_point.reshape(along)) * scale, scale / 2
+
+
+STORED = StoredWeights(convolutions, constants, within_rounding)

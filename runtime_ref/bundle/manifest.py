@@ -72,6 +72,7 @@ class LayerEntry(_Frozen):
     stored: str = Field(description="how: 'fp32', 'fp16', 'int8', 'int4', 'palette4' …")
     difference: float = Field(description="greatest absolute difference from the folded fp32 weight")
     problem: str = Field(default="", description="empty when every stored value is exactly what it must be")
+    uncompared: str = Field(default="", description="why it was not compared; empty when it was")
 
 
 class ModelEntry(_Frozen):
@@ -81,7 +82,7 @@ class ModelEntry(_Frozen):
     target: Target
     precision: Precision
     path: BundlePath
-    inputs: tuple[TensorEntry, ...]
+    inputs: tuple[TensorEntry, ...] = Field(description="in the order in which the file declares them")
     outputs: tuple[TensorEntry, ...]
     operators: dict[str, int]
     deployment: str = Field(description="the least runtime that loads it, e.g. 'iOS 17'")
@@ -94,7 +95,7 @@ class ModelEntry(_Frozen):
     @property
     def compressed(self) -> tuple[LayerEntry, ...]:
         """The layers whose weights are compressed."""
-        return tuple(layer for layer in self.layers if layer.stored not in ("fp32", "fp16"))
+        return tuple(layer for layer in self.layers if layer.stored not in ("fp32", "fp16", ""))
 
     @property
     def has_buffers(self) -> bool:
@@ -121,14 +122,28 @@ class ModelEntry(_Frozen):
         """One line for each layer whose stored weights are not the network's; empty when all are."""
         return tuple(f"weights of {layer.name}: {layer.problem}" for layer in self.layers if layer.problem)
 
+    @property
+    def uncompared_weights(self) -> str:
+        """Which layers' stored weights nobody compared, in a line; empty when all were."""
+        left = [layer for layer in self.layers if layer.uncompared]
+        if not left:
+            return ""
+        names = ", ".join(layer.name for layer in left[:3]) + (" …" if len(left) > 3 else "")
+        count = "1 layer" if len(left) == 1 else f"{len(left)} layers"
+        return f"stored weights not compared in {count} ({names}): {left[0].uncompared}"
+
 
 class NetworkEntry(_Frozen):
-    """The PyTorch network that a stage was exported from."""
+    """The PyTorch network that a stage was exported from; empty texts say nothing."""
 
+    architecture: str = Field(default="", description="its name in dofkit's registry")
     parameters: int
     halo: int | None = Field(description="pixels of the low-resolution side that an output sees; null: the whole photo")
     configuration: dict[str, str | int | float | bool | tuple[int, ...] | tuple[float, ...]]
     weights_sha256: Sha256
+    licence: str = Field(default="", description="of the weights, and so of every file made from them")
+    author: str = ""
+    provenance: str = Field(default="", description="of what the weights were made")
 
 
 class GoldenCase(_Frozen):
@@ -145,7 +160,7 @@ class GoldenCase(_Frozen):
 class Manifest(_Frozen):
     """Everything about a bundle, in JSON."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     name: str
     conventions: dict[str, str]
     plan: PipelinePlan

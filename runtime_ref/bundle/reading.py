@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -88,9 +89,19 @@ def _read_manifest(root: Path) -> Manifest:
     if not whole:
         raise DofkitError(f"{path} was changed after the export (its digest does not match); export the bundle again")
     try:
-        return Manifest.model_validate_json(data)
+        return Manifest.model_validate_json(canonical(_upgraded(document)))
     except ValidationError as error:
         raise invalid(path, error, "it was written by another version, export again") from error
+
+
+def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of schema 2 in the words of schema 3: the depth network's input was a square then."""
+    plan = document.get("plan")
+    if document.get("schema_version") != 2 or not isinstance(plan, dict) or "depth_size" not in plan:
+        return document
+    others = {name: value for name, value in plan.items() if name != "depth_size"}
+    sides = dict.fromkeys(("depth_height", "depth_width"), plan["depth_size"])
+    return {**document, "schema_version": 3, "plan": {**others, **sides}}
 
 
 def _files(root: Path) -> Iterator[Path]:

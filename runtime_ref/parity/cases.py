@@ -133,7 +133,7 @@ class _Recorder:
 
 def _feed_extremes(recorders: Mapping[Stage, _Recorder], pixels: NDArray[np.uint8], plan: PipelinePlan) -> None:
     """Run every stage on the middle of the picture, with a defocus of −1, 0, +1 and everything between."""
-    recorders[Stage.DEPTH].run({"image": depth_input(pixels, plan.depth_size)})
+    recorders[Stage.DEPTH].run({"image": depth_input(pixels, plan.depth_shape)})
     for stage, tile in ((Stage.LENS_BLUR, plan.lens_blur.tile), (Stage.GUIDED_UPSAMPLING, plan.guided_upsampling.tile)):
         assert tile is not None
         high = _middle(pixels, 2 * tile)

@@ -188,7 +188,9 @@ class _VariantCheck:
             worst["input_effect"] = min(effects.values())
             ignored = [f"the output does not depend on {n}" for n, effect in effects.items() if effect < LEAST_EFFECT]
         if not broken and not ignored:
-            return self._result(scope, Verdict.PASS, worst)
+            doubts = [model.uncompared_weights for model in scope.models.values() if model.uncompared_weights]
+            verdict = Verdict.NOT_RUN if doubts else Verdict.PASS
+            return self._result(scope, verdict, worst, "; ".join(doubts))
         causes = self._causes(scope) if broken else ()
         return self._result(scope, Verdict.FAIL, worst, "; ".join([*ignored, *broken]), causes)
 

@@ -41,7 +41,7 @@ class PipelinePlan(BaseModel):
     """Everything beside the graphs that turns a photo into a portrait.
 
     Attributes:
-        depth_size: side of the square that the photo is resized to for the depth network.
+        depth_height, depth_width: what the photo is resized to, stretched, for the depth network, in pixels.
         lens_blur: tiles at level 0.
         guided_upsampling: tiles of the low-resolution side at every level.
         focus_range: disparities this close to the focus are held in focus when the disparity is predicted.
@@ -50,7 +50,8 @@ class PipelinePlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    depth_size: int = Field(ge=128, multiple_of=128)
+    depth_height: int = Field(ge=1)
+    depth_width: int = Field(ge=1)
     lens_blur: TileSpec
     guided_upsampling: TileSpec
     # A predicted disparity wavers inside one subject; a measured one does not. In 100 held-out portraits 94.3 % of the
@@ -58,6 +59,11 @@ class PipelinePlan(BaseModel):
     focus_range: float = Field(default=0.25, ge=0, le=1)
     # A disc of radius 0.2 pixels lies inside one pixel: blurring by it changes nothing that sampling can show.
     copy_below: float = Field(default=0.2, ge=0)
+
+    @property
+    def depth_shape(self) -> tuple[int, int]:
+        """Height and width of the depth network's input."""
+        return self.depth_height, self.depth_width
 
     def untiled(self) -> PipelinePlan:
         """The same computation on whole pictures, nothing copied: the reference that tiles are tested against."""

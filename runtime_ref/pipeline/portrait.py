@@ -66,14 +66,17 @@ def from_network(output: Array) -> Array:
     return output[0].transpose(1, 2, 0)
 
 
-def depth_input(pixels: NDArray[Any], size: int) -> Array:
-    """The whole photo resized (and stretched) to the depth network's square input, `[1, 3, size, size]`."""
+def depth_input(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
+    """The whole photo resized, and stretched, to the depth network's input of (height, width): `[1, 3, h, w]`."""
     pyramid = Pyramid.of(*pixels.shape[:2])
     images = build_levels(pixels, pyramid)
     # From the lowest level that is large enough: resampling the photo itself would need a float copy of it.
-    level = next((k for k, image in enumerate(images) if min(image.shape[:2]) >= size), pyramid.levels)
-    side = pyramid.factor(level) * size
-    image = resample(as_float(images[level]), (size, size), (pyramid.height / side, pyramid.width / side))
+    height, width = size
+    enough = (k for k, image in enumerate(images) if image.shape[0] >= height and image.shape[1] >= width)
+    level = next(enough, pyramid.levels)
+    factor = pyramid.factor(level)
+    step = pyramid.height / (factor * height), pyramid.width / (factor * width)
+    image = resample(as_float(images[level]), size, step)
     return to_network(image)
 
 
@@ -147,9 +150,9 @@ class PortraitPipeline:
             pixels: `[H, W, 3]`, uint8, uint16 or float32 in [0, 1].
 
         Returns:
-            `[depth_size, depth_size]` in [0, 1], 1 = nearest; it lies over the whole photo.
+            `[depth_height, depth_width]` of the plan, in [0, 1], 1 = nearest; it lies over the whole photo.
         """
-        image = depth_input(pixels, self._plan.depth_size)
+        image = depth_input(pixels, self._plan.depth_shape)
         return self._sessions[Stage.DEPTH].run({"image": image})[0, 0]
 
     def focused(

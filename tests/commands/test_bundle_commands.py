@@ -81,7 +81,7 @@ def test_inspect_shows_models_and_plan(cli: Callable, bundle_path: Path) -> None
     for word in ("guided_upsampling", "Core ML", "iOS 17", "halo", "astronaut", "litert-torch"):
         assert word in text
     manifest = json.loads(cli("inspect", str(bundle_path), "--json").stdout)
-    assert manifest["schema_version"] == 2
+    assert manifest["schema_version"] == 3
 
 
 def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_path: Path, weights: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_help_has_a_section_for_core_ml(cli: Callable) -> None:
     text = cli("export", "--help").stdout
     general, own = text.split("Core ML only:")
     assert "--target" in general
-    for option in ("--deployment-target", "--fp32-budget", "--keep-fp32", "--single-package", "--licence"):
+    for option in ("--deployment-target", "--fp32-budget", "--keep-fp32", "--single-package"):
         assert option in own
         assert option not in general.split("Options:")[1]
 

@@ -29,7 +29,7 @@ def test_the_hard_picture_has_flat_areas_clipped_lights_lines_and_saturated_edge
 
 @pytest.fixture(scope="module")
 def cases(weights, tmp_path_factory):
-    networks, plan = load_networks(weights), default_plan(tile=96, depth_size=128)
+    networks, plan = load_networks(weights), default_plan(tile=96, depth_size=(128, 128))
     sessions, folder = torch_sessions(networks), tmp_path_factory.mktemp("cases")
     computed = [
         compute_case(picture, sessions, plan, folder / f"{number}.safetensors")

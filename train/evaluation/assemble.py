@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ...runtime_ref.bundle import file_sha256
-from ...runtime_ref.errors import DofkitError, first_line
+from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.portrait import PortraitPipeline
 from ...runtime_ref.pipeline.stage import Stage
 from ..rendering.baselines import CLASSICAL, UPSAMPLERS
-from ..rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
+from ..rendering.baselines.direct import DIRECT_ONLY, DirectBlurNet
 from ..rendering.lens import Array
 from ..session import DEPTH_SIZE, Tiled, default_plan, tile_spec, torch_sessions
-from ..weights import SHIPPED, has_weights, load_weights, weights_file
+from ..weights import SHIPPED, has_weights, load_network, load_weights, weights_file
 from .methods import VERSION, Classical, DisparityKind, Group, Method, Networks, OtherUpsampling, Unblurred, digest
 from .scores import Bytes
 
@@ -187,17 +184,8 @@ def load_direct(file: Path) -> DirectBlurNet:
         DofkitError: the file is damaged or of another network.
     """
     try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
-        known = {one.name for one in dataclasses.fields(DirectBlurConfig)}
-        values = json.loads(metadata["config"])
-        if not set(values) <= known:
-            raise ValueError("its configuration is another network's")
-        network = DirectBlurNet(DirectBlurConfig(**values))
-        network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DofkitError(
-            f"{file} holds no direct regression network ({first_line(error)}); give the file of one"
-        ) from error
-    return network.eval()
+        network = load_network(file, Stage.LENS_BLUR, DIRECT_ONLY)
+    except DofkitError as error:
+        raise DofkitError(f"{file} holds no direct regression network ({error}); give the file of one") from error
+    assert isinstance(network, DirectBlurNet)
+    return network

@@ -1,20 +1,32 @@
-"""The three networks. Their interface is fixed by `runtime_ref.stage`; a bounded receptive field is their promise."""
+"""The networks, and what the rest of dofkit knows of them (`contract`, `registry`): it knows none by name.
+
+The stages' interface is fixed by `runtime_ref.pipeline.stage`; a bounded receptive field is the rendering networks'
+promise.
+"""
 
 from ...runtime_ref.pipeline.stage import Stage
+from .contract import Arrangement, Meaning, NetworkContract, Preprocessing, SizeRule
 from .depth import DepthConfig, DepthNet
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
 from .lens_blur import LensBlurConfig, LensBlurNet
+from .registry import ARCHITECTURES, Architecture, Architectures
 
-NETWORKS = {Stage.DEPTH: DepthNet, Stage.LENS_BLUR: LensBlurNet, Stage.GUIDED_UPSAMPLING: GuidedUpsamplingNet}
-CONFIGS = {Stage.DEPTH: DepthConfig, Stage.LENS_BLUR: LensBlurConfig, Stage.GUIDED_UPSAMPLING: GuidedUpsamplingConfig}
+NETWORKS = {stage: ARCHITECTURES.of_stage(stage)[0].network for stage in Stage}
 
 __all__ = [
-    "CONFIGS",
+    "ARCHITECTURES",
     "NETWORKS",
+    "Architecture",
+    "Architectures",
+    "Arrangement",
     "DepthConfig",
     "DepthNet",
     "GuidedUpsamplingConfig",
     "GuidedUpsamplingNet",
     "LensBlurConfig",
     "LensBlurNet",
+    "Meaning",
+    "NetworkContract",
+    "Preprocessing",
+    "SizeRule",
 ]

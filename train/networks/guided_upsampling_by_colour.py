@@ -18,16 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...runtime_ref.target import Target
 from .filters import FixedConvolution
 from .guided_upsampling import BANDS, LUMA, STRETCH, GuidedUpsamplingNet
-
-
-def arranged(network: nn.Module, target: Target) -> nn.Module:
-    """A network as files of a target compute it: itself, but for guided upsampling in ONNX."""
-    if target is Target.ONNX and isinstance(network, GuidedUpsamplingNet):
-        return GuidedUpsamplingByColour(network).train(network.training)
-    return network
 
 
 class GuidedUpsamplingByColour(GuidedUpsamplingNet):

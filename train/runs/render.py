@@ -15,7 +15,7 @@ from ..data.render_samples import GeneratedScenes, SceneStore, TrainingWindows, 
 from ..data.scenes import SceneSettings, TruthName, truth_of
 from ..data.sources import find_sources
 from ..networks import GuidedUpsamplingNet, LensBlurConfig, LensBlurNet
-from ..rendering.baselines.direct import DirectBlurNet
+from ..rendering.baselines.direct import WITH_DIRECT, DirectBlurNet
 from ..systems.render import BlurNet, Loss, RenderSystem
 from ..trainer import RunSettings, endless_loader, fit, is_main_process
 from ..weights import has_weights, load_weights, save_weights
@@ -123,7 +123,7 @@ def train_render(request: RenderRequest, settings: RunSettings) -> RenderRun | N
     figures = fit(system, loader, DataLoader(WholeScenes(judged, request.held_out), batch_size=1), settings)
     if not is_main_process():
         return None
-    blur = save_weights(system.blur, Stage.LENS_BLUR, settings.out)
+    blur = save_weights(system.blur, Stage.LENS_BLUR, settings.out, architectures=WITH_DIRECT)
     return RenderRun((blur, save_weights(system.upsampling, Stage.GUIDED_UPSAMPLING, settings.out)), figures)
 
 

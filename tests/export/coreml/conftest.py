@@ -12,6 +12,7 @@ import torch
 from dofkit.export.coreml.exporter import export
 from dofkit.export.coreml.options import CoreMLOptions
 from dofkit.export.job import Job
+from dofkit.export.labels import Labels
 from dofkit.export.ranges import Ranges, StageInputs, measure_ranges
 from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.backends.tracers import open_tracer
@@ -36,7 +37,8 @@ class FixedCalibration:
         return measure_ranges(open_tracer(stage, target, model, function), [self._sample(stage)])
 
 
-SMALL = default_plan(tile=48, depth_size=128)
+SMALL = default_plan(tile=48, depth_size=(128, 128))
+NO_LABELS = Labels()
 Export = Callable[..., tuple[Path, list[ModelEntry]]]
 
 
@@ -67,7 +69,11 @@ def export_stages(networks: dict[Stage, torch.nn.Module], golden: GoldenArrays, 
     """`export_stages(stage, …, precisions=…, OPTION=…)` → the folder and the manifest's entries."""
 
     def run(
-        *stages: Stage, precisions: tuple[Precision, ...] = (Precision.FP16,), recipe: Any = None, **options: Any
+        *stages: Stage,
+        precisions: tuple[Precision, ...] = (Precision.FP16,),
+        recipe: Any = None,
+        labels: Labels = NO_LABELS,
+        **options: Any,
     ) -> Any:
         folder = tmp_path / f"bundle{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
@@ -83,6 +89,7 @@ def export_stages(networks: dict[Stage, torch.nn.Module], golden: GoldenArrays, 
             recipe=recipe,
             coreml=CoreMLOptions(**options),
             report=lambda _: None,
+            labels=labels,
         )
         return folder, export(job)
 

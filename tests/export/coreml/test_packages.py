@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from dofkit.export.coreml.convert import TracedStage
-from dofkit.export.coreml.options import CoreMLOptions, DeploymentTarget, Metadata
+from dofkit.export.coreml.options import CoreMLOptions, DeploymentTarget
+from dofkit.export.labels import Labels
 from dofkit.export.stages import StageGraph
 from dofkit.runtime_ref.backends.mil import MilSession
 from dofkit.runtime_ref.bundle.golden import GoldenArrays
@@ -104,8 +105,8 @@ def test_a_further_tile_size_computes_what_pytorch_computes(
 
 
 def test_metadata_is_what_was_asked_for(export_stages: Export) -> None:
-    metadata = Metadata(author="A team", licence="MIT", version="1.2")
-    folder, (entry,) = export_stages(UP, metadata=metadata)
+    labels = Labels(author="A team", licence="MIT", version="1.2")
+    folder, (entry,) = export_stages(UP, labels=labels)
     description = MLProgram.open(folder / entry.path).package.spec.description
     found = description.metadata
     assert (found.author, found.license, found.versionString) == ("A team", "MIT", "1.2")
@@ -123,7 +124,7 @@ def test_a_resize_with_antialias_is_refused_in_one_line() -> None:
             return torch.nn.functional.interpolate(image, size=(64, 64), mode="bilinear", antialias=True)
 
     with pytest.raises(DofkitError, match="antialias=True") as refusal:
-        TracedStage(StageGraph(Stage.DEPTH, Antialiased(), 128), CoreMLOptions())
+        TracedStage(StageGraph(Stage.DEPTH, Antialiased(), (128, 128)), CoreMLOptions())
     assert "\n" not in str(refusal.value)
 
 
@@ -135,7 +136,9 @@ def test_a_reciprocal_is_one(reciprocal: Callable[[torch.Tensor], torch.Tensor],
             return 0.01 * reciprocal(image[:, :1] + 0.01)
 
     path = tmp_path / "reciprocal.mlpackage"
-    TracedStage(StageGraph(Stage.DEPTH, Reciprocal(), 16), CoreMLOptions()).convert(Precision.FP32).save(str(path))
+    TracedStage(StageGraph(Stage.DEPTH, Reciprocal(), (16, 16)), CoreMLOptions()).convert(Precision.FP32).save(
+        str(path)
+    )
     image = np.random.default_rng(0).random((1, 3, 16, 16), np.float32) / 10
     expected = 0.01 / (image[:, :1] + 0.01)
     np.testing.assert_allclose(MilSession(Stage.DEPTH, path).run({"image": image}), expected, rtol=1e-6)
@@ -162,7 +165,7 @@ from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
-plan, networks = default_plan(48, 128), load_networks(Path({weights!r}))
+plan, networks = default_plan(48, (128, 128)), load_networks(Path({weights!r}))
 graphs = stage_graphs({{s: networks[s] for s in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}}, plan, Target.COREML)
 def sample(stage):
     shapes = {{signal.name: graphs[stage].shape(signal) for signal in graphs[stage].inputs}}

@@ -51,7 +51,7 @@ Export = Callable[[torch.nn.Module], Exported]
 
 
 def _exported(stage: Stage, network: torch.nn.Module, side: int, folder: Path) -> Exported:
-    graph = StageGraph(stage, network.eval(), side)
+    graph = StageGraph(stage, network.eval(), (side, side), exact=frozenset(getattr(network, "exact", ())))
     path = folder / "fp32.onnx"
     convert(graph, path)
     rng = np.random.default_rng(3)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 import torch
 
+from dofkit import __version__
 from dofkit.export.folded import folded_layers
+from dofkit.export.labels import Stamp
 from dofkit.export.onnx.convert import convert, convert_half
+from dofkit.export.onnx.file import OnnxFile, write_stamp
 from dofkit.export.onnx.stored import convolutions
 from dofkit.runtime_ref.target import Precision
 
@@ -61,3 +66,16 @@ def test_converting_again_gives_the_same_bytes(blur: Exported) -> None:
     convert_half(blur.graph, again, half_again)
     assert again.read_bytes() == blur.float32.read_bytes()
     assert half_again.read_bytes() == half.read_bytes()
+
+
+def test_a_file_says_who_made_it_and_whose_its_weights_are(blur: Exported, tmp_path: Path) -> None:
+    path = tmp_path / "stamped.onnx"
+    path.write_bytes(blur.float32.read_bytes())
+    write_stamp(path, Stamp("a line", "a team", "CC-BY-4.0", "", {"com.dofkit.precision": "fp32"}))
+    model, before = OnnxFile(path).model, OnnxFile(blur.float32).model
+    assert (model.producer_name, model.producer_version, model.domain) == ("dofkit", __version__, "com.dofkit")
+    assert model.doc_string == "a line"
+    assert {entry.key: entry.value for entry in model.metadata_props} == {
+        "author": "a team", "license": "CC-BY-4.0", "com.dofkit.precision": "fp32",
+    }  # fmt: skip
+    assert model.graph == before.graph

@@ -49,7 +49,7 @@ Convert = Callable[..., Converted]
 
 def converted(stage: Stage, network: torch.nn.Module, side: int, folder: Path) -> Converted:
     """Convert a network that has a stage's inputs and output."""
-    graph = StageGraph(stage, network.eval(), side)
+    graph = StageGraph(stage, network.eval(), (side, side), exact=frozenset(getattr(network, "exact", ())))
     path = folder / "fp32.tflite"
     convert(graph, path)
     rng = np.random.default_rng(5)

@@ -65,7 +65,7 @@ def test_it_agrees_with_the_ordinary_runtime(bundle: Bundle, opinion: Opinion, p
 def test_what_ships_keeps_its_quality_on_a_cpu_that_computes_in_16_bit_floats(stage: Stage, tmp_path: Path) -> None:
     # Shipped weights, not random ones: where the CPU adds up in 16 bits too (Arm from 8.2 on, AVX512-FP16), the loss
     # depends on how far a network's sums cancel. Depth with random weights is 51 dB from PyTorch there.
-    graph = StageGraph(stage, load_weights(stage), 128)
+    graph = StageGraph(stage, load_weights(stage), (128, 128))
     convert(graph, tmp_path / "fp32.tflite")
     inputs = {signal.name: _scene(signal, graph.shape(signal)) for signal in graph.inputs}
     with torch.inference_mode():

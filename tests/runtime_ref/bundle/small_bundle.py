@@ -61,7 +61,7 @@ def write_bundle(
     root: Path,
     models: list[dict[str, Any]],
     rows: list[dict[str, Any]],
-    depth_size: int = 128,
+    depth_size: tuple[int, int] = (128, 128),
     conventions: dict[str, str] | None = None,
     tools: dict[str, str] | None = None,
     photo: np.ndarray = PHOTO,
@@ -80,7 +80,9 @@ def write_bundle(
     manifest = Manifest(
         name="small",
         conventions={"disparity": "1 is nearest"} if conventions is None else conventions,
-        plan=PipelinePlan(depth_size=depth_size, lens_blur=spec, guided_upsampling=spec),
+        plan=PipelinePlan(
+            depth_height=depth_size[0], depth_width=depth_size[1], lens_blur=spec, guided_upsampling=spec
+        ),
         networks={},
         models=tuple(given["entry"] for given in models),
         golden=(

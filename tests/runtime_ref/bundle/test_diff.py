@@ -83,17 +83,18 @@ def test_declarations_that_changed_are_named_with_both_values(old: Bundle) -> No
     diff = against(
         old,
         models=[model("depth", high=255.0), model("lens_blur")],
-        depth_size=256,
+        depth_size=(256, 192),
         conventions={"disparity": "1 is farthest"},
         tools={"torch": "2.9"},
     )
     facts = {fact.where: (fact.old, fact.new) for fact in diff.facts}
-    assert facts["plan depth_size"] == ("128", "256")
+    assert facts["plan depth_height"] == ("128", "256")
+    assert facts["plan depth_width"] == ("128", "192")
     assert facts["convention disparity"] == ("1 is nearest", "1 is farthest")
     assert facts["made with torch"] == (None, "2.9")
     assert "[0, 1]" in str(facts["ONNX fp32 depth: input image"][0])
     assert "[0, 255]" in str(facts["ONNX fp32 depth: input image"][1])
-    assert len(facts) == 5  # the output, too
+    assert len(facts) == 6  # the output, too
 
 
 @pytest.mark.parametrize(

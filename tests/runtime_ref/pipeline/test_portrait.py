@@ -17,7 +17,8 @@ from dofkit.runtime_ref.pipeline.pyramid import Pyramid, resize
 from dofkit.runtime_ref.pipeline.stage import Stage
 
 PLAN = PipelinePlan(
-    depth_size=128,
+    depth_height=128,
+    depth_width=128,
     lens_blur=TileSpec(tile=48, halo=4, align=1),
     guided_upsampling=TileSpec(tile=40, halo=3, align=1),
 )
@@ -113,7 +114,7 @@ def test_the_networks_themselves_render_the_same_tiled_and_untiled(weights, phot
     pixels, lens = np.tile(photo, (3, 2, 1)), Lens(0.0, 1.0)
     assert levels_for(pixels.shape, np.ones((1, 1)), lens).levels == 1
     disparity = np.random.default_rng(1).random((40, 50), np.float32)
-    plan = default_plan(tile=96, depth_size=128).model_copy(update={"copy_below": 0.0})
+    plan = default_plan(tile=96, depth_size=(128, 128)).model_copy(update={"copy_below": 0.0})
     tiled = PortraitPipeline(sessions, plan).render(pixels, disparity, lens, np.float32)
     whole = PortraitPipeline(sessions, plan.untiled()).render(pixels, disparity, lens, np.float32)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
@@ -205,7 +206,7 @@ def test_progress_counts_every_tile_once(disparity: np.ndarray, photo: np.ndarra
 
 def test_the_depth_input_is_the_whole_photo_stretched_to_a_square() -> None:
     ramp = np.tile(np.linspace(0, 255, 1000).astype(np.uint8)[None, :, None], (600, 1, 3))
-    image = depth_input(ramp, 128)
+    image = depth_input(ramp, (128, 128))
     assert image.shape == (1, 3, 128, 128)
     np.testing.assert_allclose(image[0, 0, 64], (np.arange(128) + 0.5) / 128, atol=0.01)
 

@@ -82,5 +82,5 @@ def fake_sessions() -> dict[Stage, FakeSession]:
 def fake_networks(sessions: Mapping[Stage, FakeSession] | None = None) -> Networks:
     """Ours over `sessions`, untiled."""
     spec = TileSpec(tile=None, halo=2, align=1)
-    plan = PipelinePlan(depth_size=128, lens_blur=spec, guided_upsampling=spec, copy_below=0.0)
+    plan = PipelinePlan(depth_height=128, depth_width=128, lens_blur=spec, guided_upsampling=spec, copy_below=0.0)
     return Networks("ours", PortraitPipeline(sessions or fake_sessions(), plan), "fake")

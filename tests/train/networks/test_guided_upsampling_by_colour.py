@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target
-from dofkit.train.networks import GuidedUpsamplingConfig, GuidedUpsamplingNet, LensBlurNet
-from dofkit.train.networks.guided_upsampling_by_colour import GuidedUpsamplingByColour, arranged, woven
+from dofkit.train.networks import ARCHITECTURES, GuidedUpsamplingConfig, GuidedUpsamplingNet
+from dofkit.train.networks.guided_upsampling_by_colour import GuidedUpsamplingByColour, woven
 from dofkit.train.session import load_networks
 
 Inputs = tuple[torch.Tensor, ...]
@@ -48,7 +47,8 @@ def test_the_shipped_weights_give_the_same_picture() -> None:
     network = load_networks()[Stage.GUIDED_UPSAMPLING]
     inputs = scene(40, 52, seed=1)
     with torch.no_grad():
-        torch.testing.assert_close(arranged(network, Target.ONNX)(*inputs), network(*inputs), rtol=0, atol=3e-6)
+        arranged = ARCHITECTURES.contract_of(network).arrange(network, Target.ONNX)
+        torch.testing.assert_close(arranged(*inputs), network(*inputs), rtol=0, atol=3e-6)
 
 
 def test_what_is_in_focus_stays_bit_for_bit() -> None:
@@ -67,15 +67,6 @@ def test_changing_it_does_not_change_the_network() -> None:
         for parameter in GuidedUpsamplingByColour(network).parameters():
             parameter.zero_()
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-@pytest.mark.parametrize("target", Target)
-def test_only_guided_upsampling_for_onnx_is_arranged_otherwise(target: Target) -> None:
-    upsampling, blur = random_network(0), LensBlurNet().eval()
-    assert arranged(blur, target) is blur
-    other = arranged(upsampling, target)
-    assert isinstance(other, GuidedUpsamplingByColour) if target is Target.ONNX else other is upsampling
-    assert not other.training
 
 
 def test_weaving_is_pixel_shuffle() -> None:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ....runtime_ref.pipeline.stage import Stage
+from ...networks.contract import NetworkContract, SizeRule
+from ...networks.registry import ARCHITECTURES, Architecture, Architectures
+
 
 @dataclass(frozen=True)
 class DirectBlurConfig:
@@ -77,3 +81,18 @@ def _down(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _up(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
+
+
+DIRECT = Architecture(
+    NetworkContract(
+        architecture="direct_blur",
+        stage=Stage.LENS_BLUR,
+        size=SizeRule(multiple=DirectBlurNet.align, least=2 * DirectBlurNet.halo + DirectBlurNet.align),
+        halo=DirectBlurNet.halo,
+        align=DirectBlurNet.align,
+    ),
+    DirectBlurNet,
+    DirectBlurConfig,
+)
+DIRECT_ONLY = Architectures(DIRECT)
+WITH_DIRECT = ARCHITECTURES.including(DIRECT)

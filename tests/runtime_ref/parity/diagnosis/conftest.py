@@ -76,16 +76,23 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return make
 
 
+def arranged_network(stage: Stage, target: Target):
+    """The same network as files of a target compute it."""
+    from dofkit.train.networks import ARCHITECTURES
+
+    network = random_network(stage)
+    return ARCHITECTURES.contract_of(network).arrange(network, target)
+
+
 def _convert(stage: Stage, target: Target, path: Path, precision: Precision, kind: str | None) -> None:
     from dofkit.export.coreml.convert import TracedStage
     from dofkit.export.coreml.options import CoreMLOptions
     from dofkit.export.onnx.convert import convert as convert_onnx
     from dofkit.export.stages import StageGraph
     from dofkit.export.tflite.convert import convert as convert_tflite
-    from dofkit.train.networks.guided_upsampling_by_colour import arranged
 
-    network = arranged(random_network(stage), target)
-    graph = StageGraph(stage, broken_network(kind, stage, network) if kind else network, SIDES[stage])
+    network = arranged_network(stage, target)
+    graph = StageGraph(stage, broken_network(kind, stage, network) if kind else network, (SIDES[stage], SIDES[stage]))
     match target:
         case Target.ONNX:
             convert_onnx(graph, path)

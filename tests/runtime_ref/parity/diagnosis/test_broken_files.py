@@ -21,13 +21,12 @@ from dofkit.runtime_ref.parity.diagnosis.localisation import Divergence, diverge
 from dofkit.runtime_ref.parity.tolerances import Tolerance
 from dofkit.runtime_ref.pipeline.stage import OUTPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
-from dofkit.train.networks.guided_upsampling_by_colour import arranged
 from dofkit.train.resampling import resampled_variants
 from dofkit.train.session import TorchSession
 from dofkit.train.tracing import trace_layers
 
 from ....breakage import KINDS, ZEROED, broken_network, kinds_of, zeroed_layer
-from .conftest import Exported, random_network, scene
+from .conftest import Exported, arranged_network, random_network, scene
 
 UPSAMPLING = Stage.GUIDED_UPSAMPLING
 LIMITS = {
@@ -55,7 +54,7 @@ def _session(stage: Stage, target: Target, path: Path) -> Session:
 
 
 def _divergence(stage: Stage, target: Target, path: Path, precision: Precision) -> Divergence | None:
-    layers, output = trace_layers(arranged(random_network(stage), target), stage, scene(stage))
+    layers, output = trace_layers(arranged_network(stage, target), stage, scene(stage))
     layers.append(Layer(OUTPUTS[stage].name, "output", output))
     return first_divergence(open_tracer(stage, target, path), scene(stage), layers, divergence_limit(precision))
 
@@ -102,7 +101,7 @@ def test_a_healthy_quantised_file_is_not_accused(target: Target, precision: Prec
 @pytest.mark.parametrize(("target", "precision"), QUANTISED)
 def test_a_zeroed_layer_of_a_quantised_file_is_named(target: Target, precision: Precision, exported: Exported) -> None:
     causes = _causes(UPSAMPLING, target, exported(UPSAMPLING, target, precision, "zeroed layer"), precision)
-    layer = zeroed_layer(UPSAMPLING, arranged(random_network(UPSAMPLING), target))
+    layer = zeroed_layer(UPSAMPLING, arranged_network(UPSAMPLING, target))
     assert causes[0].startswith(f"first difference at {layer} (FixedConvolution): tensor ")
 
 

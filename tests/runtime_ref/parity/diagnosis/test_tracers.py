@@ -39,7 +39,7 @@ def test_integers_of_a_quantised_file_come_as_what_they_stand_for(target: Target
 
 
 def test_a_package_that_takes_and_gives_camera_buffers_is_traced_in_the_networks_range(tmp_path: Path) -> None:
-    graph = StageGraph(STAGE, random_network(STAGE), SIDES[STAGE])
+    graph = StageGraph(STAGE, random_network(STAGE), (SIDES[STAGE], SIDES[STAGE]))
     path = tmp_path / "buffers.mlpackage"
     TracedStage(graph, CoreMLOptions(image_inputs=True, image_outputs=True)).convert(Precision.FP32).save(str(path))
     *_, (_, last) = open_tracer(STAGE, Target.COREML, path).trace(scene(STAGE))

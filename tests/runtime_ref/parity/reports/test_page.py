@@ -182,7 +182,7 @@ def page(tmp_path: Path) -> str:
     manifest = Manifest(
         name="<small>",
         conventions={},
-        plan=PipelinePlan(depth_size=128, lens_blur=spec, guided_upsampling=spec),
+        plan=PipelinePlan(depth_height=128, depth_width=128, lens_blur=spec, guided_upsampling=spec),
         networks={},
         models=(),
         golden=(golden,),

@@ -1,0 +1,130 @@
+"""Stored weights of layers that are no convolutions: looked for among all that a file stores, by their values.
+
+Converters transpose them, give them other names, merge equal ones and move them between operations; what they do not
+do is change the numbers, but for the rounding of their storage. Where a layer's numbers stand in no tensor of the file
+they were folded into others, or are wrong: that cannot be told here, and the layer counts as not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime_ref.bundle import LayerEntry
+from .folded import FOLDING, OtherLayer
+
+Array = NDArray[Any]
+
+_ALIKE = 0.5
+"""Share of equal numbers from which a tensor is taken for a layer's, and the others for wrong."""
+_SAMPLE = 256
+"""Numbers that are compared first, to choose the tensor."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredConstant:
+    """A tensor of numbers in a file, whatever it is for.
+
+    Attributes:
+        name: in the file.
+        values: float64, dequantised.
+        stored: "fp32", "fp16", "int8" …
+        step: the greatest rounding that this storage may cause to a number; broadcasts against the values.
+    """
+
+    name: str
+    values: Array
+    stored: str
+    step: Array | float
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A parameter in a file."""
+
+    stored: str
+    difference: float
+    problem: str = ""
+
+
+def compare_others(expected: Sequence[OtherLayer], constants: Sequence[StoredConstant]) -> tuple[LayerEntry, ...]:
+    """Compare a network's layers with a file's constants, one entry a layer.
+
+    Returns:
+        `problem` where a tensor holds most but not all of a parameter's numbers; `uncompared` where none does.
+    """
+    by_size: dict[int, list[StoredConstant]] = {}
+    for constant in constants:
+        by_size.setdefault(constant.values.size, []).append(constant)
+    return tuple(_entry(layer, by_size) for layer in expected)
+
+
+def _entry(layer: OtherLayer, by_size: dict[int, list[StoredConstant]]) -> LayerEntry:
+    found = {name: _search(name, values, by_size) for name, values in layer.parameters.items()}
+    missing = [name for name, match in found.items() if match is None]
+    matches = {name: match for name, match in found.items() if match is not None}
+    return LayerEntry(
+        name=layer.name,
+        parameters=sum(values.size for values in layer.parameters.values()),
+        stored="+".join(sorted({match.stored for match in matches.values()} - {""})),
+        difference=max((match.difference for match in matches.values()), default=0.0),
+        problem="; ".join(f"{name} {match.problem}" for name, match in matches.items() if match.problem),
+        uncompared=f"the file stores no tensor like the {' and '.join(missing)} of this {layer.kind}"
+        if missing
+        else "",
+    )
+
+
+def _search(name: str, wanted: Array, by_size: dict[int, list[StoredConstant]]) -> _Found | None:
+    """The tensor that holds a parameter's numbers, if there is one."""
+    forms = [form for constant in by_size.get(wanted.size, ()) for form in _forms(constant, wanted.shape)]
+    if forms:
+        places = np.linspace(0, wanted.size - 1, min(wanted.size, _SAMPLE)).astype(int)
+        sample = wanted.reshape(-1)[places]
+        values, step, stored = max(forms, key=lambda form: _agreeing(sample, _taken(form, places)))
+        fits = _fits(wanted, values, step)
+        if fits.mean() >= _ALIKE:
+            problem = "" if fits.all() else f"differs in {int((~fits).sum())} of {fits.size} numbers"
+            return _Found(stored, float(np.abs(values - wanted).max()), problem)
+    if not wanted.any() and name.endswith("bias"):
+        return _Found("", 0.0)  # adding zeros: no converter keeps that
+    return None
+
+
+_Form = tuple[Array, Array, str]
+
+
+def _forms(constant: StoredConstant, shape: tuple[int, ...]) -> Iterator[_Form]:
+    """A constant's values and steps with its axes in every order that gives a parameter's shape; kernels also turned
+    round, as a transposed convolution is stored where it is computed as a plain one."""
+    inner = tuple(n for n in shape if n != 1)
+    values = np.squeeze(constant.values)
+    steps = np.squeeze(np.broadcast_to(constant.step, constant.values.shape))
+    if values.ndim != len(inner):
+        if values.ndim > len(inner) or len(inner) > 4:
+            return
+        values, steps = values.reshape(inner), steps.reshape(inner)
+    for axes in permutations(range(values.ndim)):
+        if tuple(values.shape[axis] for axis in axes) == inner:
+            turned = [values.transpose(axes).reshape(shape), steps.transpose(axes).reshape(shape)]
+            yield turned[0], turned[1], constant.stored
+            if len(shape) == 4:
+                yield turned[0][..., ::-1, ::-1], turned[1][..., ::-1, ::-1], constant.stored
+
+
+def _taken(form: _Form, places: Array) -> tuple[Array, Array]:
+    return form[0].reshape(-1)[places], form[1].reshape(-1)[places]
+
+
+def _agreeing(wanted: Array, found: tuple[Array, Array]) -> float:
+    return float(_fits(wanted, *found).mean())
+
+
+def _fits(wanted: Array, found: Array, step: Array) -> Array:
+    """Where a file's numbers are a parameter's within the storage's rounding."""
+    return np.abs(found - wanted) <= step + FOLDING * np.abs(wanted).max(initial=0.0)

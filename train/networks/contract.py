@@ -1,0 +1,121 @@
+"""What the rest of dofkit must know of a network, so that no exporter, quantiser or pipeline knows one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from torch import nn
+
+from ...runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
+from ...runtime_ref.target import Target
+
+
+class Meaning(str, Enum):
+    """What a network's own output stands for. Exported graphs of depth networks give a disparity, whatever this is."""
+
+    DISPARITY = "disparity"  # normalised inverse depth in [0, 1], 1 is nearest
+    INVERSE_DEPTH = "inverse_depth"  # of any scale and offset, larger is nearer
+    DEPTH = "depth"  # positive, of any scale, larger is farther
+    PICTURE = "picture"  # sRGB-encoded, in [0, 1]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to an image in [0, 1] before the network sees it: (image − mean) / deviation, colour by colour.
+
+    It is part of every exported graph: apps always give sRGB-encoded values in [0, 1].
+    """
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """The sizes of low-resolution inputs that a network takes, in pixels.
+
+    Attributes:
+        multiple: both sides are multiples of this.
+        least: neither side is smaller.
+        square: both sides are equal.
+    """
+
+    multiple: int = 1
+    least: int = 1
+    square: bool = False
+
+    def problem(self, height: int, width: int) -> str:
+        """Why a size is not possible, in words that say which are; empty where it is."""
+        if self.square and height != width:
+            return f"{height}×{width} is not square; the network takes squares only"
+        for side in (height, width):
+            if side < self.least:
+                return f"{side} is too small; the least side is {self.least}"
+            if side % self.multiple:
+                below = max(side // self.multiple * self.multiple, self.least)
+                return f"{side} is no multiple of {self.multiple}; take {below} or {below + self.multiple}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A network's function in the form that a target's runtime is fast at.
+
+    Attributes:
+        form: makes it of the network, whose weights it takes over; equal up to the order of summation, which a test
+            proves for every arrangement there is.
+        exact: the form's layers that stay in floats at every precision, where they are not the network's.
+    """
+
+    form: Callable[[nn.Module], nn.Module]
+    exact: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class NetworkContract:
+    """Everything about a network but its weights.
+
+    Attributes:
+        architecture: the name that weights files and manifests carry.
+        stage: what it computes; with it come the names and ranges of inputs and output.
+        size: of its low-resolution inputs.
+        halo: low-resolution pixels around an output pixel that it depends on; None: it needs the whole picture.
+        align: origins and sizes of tiles are multiples of this.
+        preprocessing: what comes before the network in exported graphs.
+        meaning: of the network's own output.
+        exact: paths of layers that stay in floats at every precision.
+        arrangements: target -> another form; a target that is not named takes the network as it is.
+    """
+
+    architecture: str
+    stage: Stage
+    size: SizeRule = SizeRule()
+    halo: int | None = None
+    align: int = 1
+    preprocessing: Preprocessing = Preprocessing()
+    meaning: Meaning = Meaning.PICTURE
+    exact: tuple[str, ...] = ()
+    arrangements: Mapping[Target, Arrangement] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[Signal, ...]:
+        """The graph's inputs, in the order of the network's arguments."""
+        return INPUTS[self.stage]
+
+    @property
+    def output(self) -> Signal:
+        """The graph's only output."""
+        return OUTPUTS[self.stage]
+
+    def arrange(self, network: nn.Module, target: Target) -> nn.Module:
+        """The network as files of a target compute it, in the same mode (training or evaluation)."""
+        arrangement = self.arrangements.get(target)
+        return network if arrangement is None else arrangement.form(network).train(network.training)
+
+    def exact_layers(self, target: Target) -> frozenset[str]:
+        """Layers of the network as a target computes it that no precision quantises."""
+        arrangement = self.arrangements.get(target)
+        own = None if arrangement is None else arrangement.exact
+        return frozenset(self.exact if own is None else own)

@@ -94,12 +94,15 @@ def progress() -> Iterator[Progress]:
 
 def print_parity(report: ParityReport) -> None:
     """The table of verdicts."""
-    from ..runtime_ref.parity.reports.figures import format_metric, measured_titles
+    from ..runtime_ref.parity.reports.figures import format_metric, has_grades, measured_titles
 
     table = Table(title="Parity with PyTorch fp32 (worst golden case)", title_justify="left")
     for name in ("target", "precision", "stage"):
         table.add_column(name, no_wrap=True)
     table.add_column("verdict", no_wrap=True)
+    graded = has_grades(report)
+    if graded:
+        table.add_column("grade", max_width=9)
     shown = measured_titles(report)
     for title in shown.values():
         table.add_column(title, justify="right", no_wrap=True)
@@ -107,19 +110,19 @@ def print_parity(report: ParityReport) -> None:
         style = _STYLES[result.verdict.value]
         values = [format_metric(name, result.metrics.get(name)) for name in shown]
         verdict = f"[{style}]{result.verdict}[/{style}]"
-        table.add_row(result.target.value, result.precision.value, result.scope, verdict, *values)
+        seen = [str(result.grade or "")] if graded else []
+        table.add_row(result.target.value, result.precision.value, result.title, verdict, *seen, *values)
     console = stdout()
     console.print(table)
     reasons: dict[str, list[str]] = {}
     for result in report.results:
         if result.reason:
-            reasons.setdefault(f"{result.target.title} {result.verdict}: {result.reason}", []).append(result.scope)
+            reasons.setdefault(f"{result.target.title} {result.verdict}: {result.reason}", []).append(result.title)
     for reason, scopes in reasons.items():
         console.print(f"{reason} ({', '.join(dict.fromkeys(scopes))})", markup=False)
     for result in report.results:
         for cause in result.causes:
-            where = f"{result.target.title} {result.precision} {result.scope}"
-            console.print(f"likely cause ({where}): {cause}", markup=False)
+            console.print(f"likely cause ({result.key.full_title}): {cause}", markup=False)
 
 
 def print_bench(rows: list[BenchFigures], threads: int) -> None:

@@ -13,11 +13,14 @@ from ._groups import GroupedCommand, GroupedOption
 from ._options import BUNDLE, PRECISION, TARGET
 
 if TYPE_CHECKING:
+    from ..runtime_ref.backends import Backend
     from ..runtime_ref.bundle import Bundle
     from ..runtime_ref.parity.cases import Case
     from ..runtime_ref.parity.check import ParityReport
 
 REPORTS = "Reports"
+# As `runtime_ref.parity.grade` has them, which imports more than `--help` should.
+GRADES = ("visually lossless", "good", "visible", "poor")
 STDOUT = "-"
 
 
@@ -47,10 +50,20 @@ STDOUT = "-"
     help="Your team's own limits, a TOML file (see docs/ci.md).",
 )
 @click.option(
-    "--second-opinions",
+    "--backend", "backends", multiple=True, metavar="ID",
+    help="Compute with this backend only (`dofkit doctor` lists them).  [default: the usual one of each target]",
+)  # fmt: skip
+@click.option(
+    "--all-backends",
     is_flag=True,
-    help="Compute every stage with other runtimes, too: ONNX Runtime unoptimised and ONNX's reference evaluator; "
+    help="Compute every stage with all backends: ONNX Runtime unoptimised and ONNX's reference evaluator; "
     "LiteRT's and TensorFlow's reference kernels, fp16 arithmetic, the GPU.",
+)
+@click.option("--second-opinions", "all_backends_alias", is_flag=True, hidden=True)  # its name before
+@click.option(
+    "--least-grade",
+    type=click.Choice(GRADES),
+    help="FAIL a pipeline whose pictures look worse than this beside the reference's.",
 )
 @click.option("--allow-not-run", is_flag=True, help="Exit with 0 when something could not run here (instead of 3).")
 @click.option(
@@ -79,7 +92,10 @@ def command(
     against: str | None,
     weights: Path | None,
     tolerances: Path | None,
-    second_opinions: bool,
+    backends: tuple[str, ...],
+    all_backends: bool,
+    all_backends_alias: bool,
+    least_grade: str | None,
     allow_not_run: bool,
     json_to: str | None,
     junit_to: Path | None,
@@ -107,6 +123,7 @@ def command(
     from ..runtime_ref.bundle import Bundle
     from ..runtime_ref.files import check_folder
     from ..runtime_ref.parity.check import CheckOptions, Verdict, run_parity
+    from ..runtime_ref.parity.grade import Grade
     from ..runtime_ref.parity.tolerance_file import read_tolerances
     from . import _console
 
@@ -116,8 +133,11 @@ def command(
     for path in files:
         check_folder(path)  # before the minutes of work
     team = read_tolerances(tolerances) if tolerances else None
+    asked = _backends(backends, all_backends or all_backends_alias)
     opened = Bundle.open(bundle)
-    variants = _chosen(opened, targets, precisions)
+    variants = _chosen(opened, targets, precisions, asked)
+    if images is not None or against is not None:
+        _refuse_other_sizes(opened)
     with _console.progress() as display, tempfile.TemporaryDirectory() as scratch:
         bar = display.add_task("open", total=None)
 
@@ -127,7 +147,8 @@ def command(
         cases = cases_against(opened, against, images, weights, Path(scratch), show)
         options = CheckOptions(
             tolerances=team,
-            opinions=second_opinions,
+            backends=asked,
+            least_grade=Grade(least_grade) if least_grade else None,
             reference=reference_at_hand(opened, weights),
             renderings=Path(scratch) if html_to else None,
         )
@@ -141,8 +162,36 @@ def command(
     ctx.exit(codes[report.verdict])
 
 
+def _backends(ids: tuple[str, ...], every: bool) -> tuple[Backend, ...] | None:
+    """What computes; None: what every check asks.
+
+    Raises:
+        DofkitError: there is no backend of such an id.
+    """
+    from ..runtime_ref.backends import BACKENDS
+    from ..runtime_ref.backends.registry import backend
+
+    chosen = tuple(map(backend, ids))
+    if not every:
+        return chosen or None
+    # A runtime that every check asks where it exists is no news where it does not: one row says so.
+    return tuple(one for one in BACKENDS if not one.facts.is_routine or one.available() is None or one in chosen)
+
+
+def _refuse_other_sizes(bundle: Bundle) -> None:
+    """Refuse a plan that the models do not fit, before a reference is computed by it."""
+    from ..runtime_ref.errors import DofkitError
+    from ..runtime_ref.parity.declared import plan_problems
+
+    if problems := plan_problems(bundle.manifest.plan, bundle.models()):
+        raise DofkitError(f"{bundle.root}: {problems[0]}; export the bundle again")
+
+
 def _chosen(
-    bundle: Bundle, targets: tuple[Target, ...], precisions: tuple[Precision, ...]
+    bundle: Bundle,
+    targets: tuple[Target, ...],
+    precisions: tuple[Precision, ...],
+    backends: tuple[Backend, ...] | None,
 ) -> list[tuple[Target, Precision]]:
     """The bundle's variants that were asked for.
 
@@ -154,7 +203,9 @@ def _chosen(
     variants = [
         (target, precision)
         for target, precision in bundle.variants()
-        if (not targets or target in targets) and (not precisions or precision in precisions)
+        if (not targets or target in targets)
+        and (not precisions or precision in precisions)
+        and (backends is None or any(target in one.facts.targets for one in backends))
     ]
     if not variants:
         there = ", ".join(f"{target} {precision}" for target, precision in bundle.variants())

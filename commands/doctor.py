@@ -6,10 +6,14 @@ import importlib.metadata
 import platform
 import sys
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._options import json_option
+
+if TYPE_CHECKING:
+    from ..runtime_ref.backends import Backend
 
 # What a user wants to do -> (the extras that bring it, the packages it needs).
 ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -53,15 +57,6 @@ def _diagnose() -> list[Finding]:
             Finding(ability, not missing, versions, f"missing {', '.join(missing)}: {install}" if missing else "")
         )
     findings.append(_numpy_for_coreml())
-    tensorflow = _version("tensorflow") or _version("tensorflow-cpu")
-    findings.append(
-        Finding(
-            "ask TensorFlow for a second opinion",
-            tensorflow is not None,
-            {"tensorflow": tensorflow} if tensorflow else {},
-            "" if tensorflow else "pip install tensorflow; the other opinions do without",
-        )
-    )
     is_mac = sys.platform == "darwin"
     findings.append(
         Finding(
@@ -79,16 +74,41 @@ def _numpy_for_coreml() -> Finding:
     return Finding("numpy fits coremltools", fits, {"numpy": version}, remedy)
 
 
+def _backends() -> list[dict[str, Any]]:
+    """What computes files here: every backend with its facts, its version, and what it lacks."""
+    from ..runtime_ref.backends import BACKENDS
+    from ..train.backend import pytorch
+
+    return [_described(one) for one in (*BACKENDS, pytorch())]
+
+
+def _described(one: Backend) -> dict[str, Any]:
+    facts, absent = one.facts, one.available()
+    return {
+        "id": facts.id,
+        "title": facts.title,
+        "library": facts.package or facts.library,
+        "version": one.version(),
+        "opens": [target.value for target in facts.targets],
+        "device": facts.device,
+        "delegate": facts.delegate,
+        "arithmetic": facts.arithmetic.value,
+        "shows": facts.shows,
+        "needs": facts.needs,
+        "available": absent is None,
+        # What cannot be told before a file is opened (a GPU) is said beforehand.
+        "remedy": str(absent) if absent is not None else facts.remedy,
+    }
+
+
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """Show versions and what works here, with the command that mends what does not."""
-    from rich.table import Table
-
+    """Show versions and what works here, with the command that mends what does not; and every backend (--backend)."""
     from .. import __version__
     from . import _console
 
-    findings = _diagnose()
+    findings, backends = _diagnose(), _backends()
     if as_json:
         _console.print_json(
             {
@@ -96,16 +116,46 @@ def command(as_json: bool) -> None:
                 "python": platform.python_version(),
                 "platform": platform.platform(),
                 "findings": [asdict(finding) for finding in findings],
+                "backends": backends,
             }
         )
         return
-    table = Table(
-        title=f"dofkit {__version__}, Python {platform.python_version()}, {platform.platform()}", title_justify="left"
-    )
+    _print_findings(f"dofkit {__version__}, Python {platform.python_version()}, {platform.platform()}", findings)
+    _print_backends(backends)
+
+
+def _print_findings(title: str, findings: list[Finding]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from . import _console
+
+    table = Table(title=title, title_justify="left")
     for name in ("ability", "works", "versions", "remedy"):
         table.add_column(name)
     for finding in findings:
-        mark = "[green]yes[/green]" if finding.works else "[yellow]no[/yellow]"
         versions = ", ".join(f"{package} {version}" for package, version in finding.versions.items())
-        table.add_row(finding.ability, mark, versions, finding.remedy.replace("[", "\\["))
+        table.add_row(finding.ability, _mark(finding.works), versions, escape(finding.remedy))
     _console.stdout().print(table)
+
+
+def _print_backends(backends: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from . import _console
+
+    table = Table(title="Backends: what computes exported files", title_justify="left")
+    for name in ("backend", "opens", "on", "floats", "here", "version", "remedy, or what it needs besides"):
+        table.add_column(name)
+    for one in backends:
+        opens = ", ".join(one["opens"])
+        version = f"{one['library']} {one['version']}".strip() if one["version"] else ""
+        remedy = escape(one["remedy"])
+        here = "[yellow]perhaps[/yellow]" if one["available"] and remedy else _mark(one["available"])
+        table.add_row(one["id"], opens, one["device"], one["arithmetic"], here, version, remedy)
+    _console.stdout().print(table)
+
+
+def _mark(works: bool) -> str:
+    return "[green]yes[/green]" if works else "[yellow]no[/yellow]"

@@ -1,1 +1,1 @@
-"""Where bundles are measured: one backend a file. `host` is this machine; phones come later."""
+"""Where bundles are measured: one place a file. `host` is this machine; phones come later."""

@@ -1,67 +1,81 @@
-"""Benchmarks on this machine: every runtime in a process of its own, so that none warms or crashes another.
+"""Benchmarks on this machine: every backend in a process of its own, so that none warms or crashes another.
 
-The parent starts `python -m dofkit.commands._bench_worker`, sends a request as JSON and reads the figures as JSON.
+The same backends that `check` asks for results are asked here for times and memory.
 """
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from ..runtime_ref.backends import Session
-from ..runtime_ref.backends.latency import Latency, measure, steady, timed
-from ..runtime_ref.bundle import Bundle
-from ..runtime_ref.bundle.golden import read_golden
-from ..runtime_ref.memory import peak_memory
-from ..runtime_ref.pipeline.portrait import Lens, PortraitPipeline
+from ..runtime_ref.backends import Backend, default_backend
+from ..runtime_ref.backends.latency import Budget, PhotoTimes, RunTimes
+from ..runtime_ref.backends.own_process import OwnProcess, ProcessSession
+from ..runtime_ref.bundle import Bundle, ModelEntry
+from ..runtime_ref.bundle.golden import GoldenArrays, read_golden
+from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.parity.declared import plan_problems
+from ..runtime_ref.pipeline.portrait import Lens
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 
-WORKER = "dofkit.commands._bench_worker"
+_USUAL = Budget(runs=30, seconds=10)
+_PATIENCE = 3600.0  # seconds for the steady runs of a whole photo on the slowest backend
 
 
-class BenchRequest(BaseModel):
-    """What one worker measures.
+@dataclass(frozen=True)
+class BenchRequest:
+    """What is measured in one process.
 
     Attributes:
-        bundle: the bundle's folder.
-        target: whose files run; None runs PyTorch with the weights in `weights`.
+        bundle: an opened bundle.
+        backend: what computes.
+        target: whose files run; None where the backend needs none (PyTorch).
         precision: of the files.
-        weights: folder of weights for PyTorch.
         threads: CPU threads of the runtime.
-        runs, seconds: steady runs of a stage and of the photo, at most, and the time after which they stop.
+        budget: steady runs of a stage and of the photo.
         photo_side: long side of the photo for the whole pipeline, in pixels; 0 leaves it out.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    bundle: Path
+    bundle: Bundle
+    backend: Backend
     target: Target | None
     precision: Precision = Precision.FP32
-    weights: Path | None = None
-    threads: int = Field(default=2, ge=1)
-    runs: int = Field(default=30, ge=1)
-    seconds: float = Field(default=10, gt=0)
-    photo_side: int = Field(default=2048, ge=0)
+    threads: int = 2
+    budget: Budget = _USUAL
+    photo_side: int = 2048
 
     @property
     def title(self) -> str:
         """The row's name in the table."""
-        return f"{self.target.title} {self.precision}" if self.target else "PyTorch fp32"
+        if self.target is None:
+            return f"{self.backend.facts.title} {self.precision}"
+        title = f"{self.target.title} {self.precision}"
+        return title if self.backend == default_backend(self.target) else f"{title}, {self.backend.facts.title}"
+
+    def models(self) -> dict[Stage, ModelEntry]:
+        """The models that run, in the order of the stages."""
+        variant = (self.target, self.precision)
+        if self.target is None:  # any that is as complete as can be: only the stages count
+            variant = max(self.bundle.variants(), key=lambda other: len(self.bundle.models(*other)))
+        found = {model.stage: model for model in self.bundle.models(*variant)}
+        return {stage: found[stage] for stage in Stage if stage in found}
 
 
 class StageFigures(BaseModel):
-    """Latency of one stage, in milliseconds; see `runtime_ref.latency.Latency`."""
+    """Latency of one stage, in milliseconds.
+
+    Attributes:
+        load: opening the model.
+        first: its first run (allocation, packing of weights).
+        p50, p90: median and 90th percentile of the steady runs after it.
+        runs: how many those were.
+        samples: their times, in order.
+    """
 
     stage: Stage
     load: float
@@ -69,6 +83,15 @@ class StageFigures(BaseModel):
     p50: float
     p90: float
     runs: int
+    samples: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, stage: Stage, load: float, times: RunTimes) -> StageFigures:
+        """The figures of raw times."""
+        p50, p90 = map(float, np.percentile(times.steady, [50, 90]))
+        return cls(
+            stage=stage, load=load, first=times.first, p50=p50, p90=p90, runs=len(times.steady), samples=times.steady
+        )
 
 
 class PhotoFigures(BaseModel):
@@ -80,6 +103,7 @@ class PhotoFigures(BaseModel):
         first: the first photo, depth and rendering together, in milliseconds.
         p50, p90: of the photos after it.
         runs: how many those were.
+        samples: their times, in order.
     """
 
     width: int
@@ -90,18 +114,39 @@ class PhotoFigures(BaseModel):
     p50: float
     p90: float
     runs: int
+    samples: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8], times: PhotoTimes) -> PhotoFigures:
+        """The figures of raw times."""
+        whole = tuple(depth + render for depth, render in zip(times.depth, times.render, strict=True))
+        p50, p90 = map(float, np.percentile(whole, [50, 90]))
+        return cls(
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            depth_p50=float(np.median(times.depth)),
+            render_p50=float(np.median(times.render)),
+            first=times.first,
+            p50=p50,
+            p90=p90,
+            runs=len(whole),
+            samples=whole,
+        )
 
 
 class BenchFigures(BaseModel):
-    """What a worker measured, or why it could not.
+    """What was measured, or why it could not be.
 
     Attributes:
-        runtime: name and version of what computed.
-        peak_mb: greatest resident memory of the worker's process, in 10^6 bytes.
+        backend, device: id of what computed, and on what.
+        runtime: its name and version.
+        peak_mb: greatest resident memory of its process, in 10^6 bytes.
         error: why there are no figures; empty when there are.
     """
 
     title: str
+    backend: str = ""
+    device: str = ""
     runtime: str = ""
     stages: tuple[StageFigures, ...] = ()
     photo: PhotoFigures | None = None
@@ -110,78 +155,50 @@ class BenchFigures(BaseModel):
 
 
 def bench(request: BenchRequest) -> BenchFigures:
-    """Measure in a process of its own; a crash becomes the row's error, with the signal's name."""
-    command = [sys.executable, "-m", WORKER]
-    worker = subprocess.run(command, input=request.model_dump_json(), capture_output=True, text=True, check=False)
-    if worker.returncode < 0:
-        name = signal.Signals(-worker.returncode).name
-        return BenchFigures(title=request.title, error=f"the runtime's process died with {name}")
-    if worker.returncode:
-        last = (worker.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return BenchFigures(title=request.title, error=last)
-    return BenchFigures.model_validate(json.loads(worker.stdout.splitlines()[-1]))
+    """Measure in a process of its own; a crash, or a backend that cannot run here, becomes the row's error."""
+    facts = request.backend.facts
+    row = BenchFigures(title=request.title, backend=facts.id, device=facts.device)
+    try:
+        with OwnProcess(timeout=_PATIENCE, threads=request.threads) as transport:
+            return row.model_copy(update=_measured(request, transport))
+    except DofkitError as error:
+        return row.model_copy(update={"error": str(error)})
 
 
-def measure_bundle(request: BenchRequest, open_stage: Callable[[Bundle, Stage], Session]) -> BenchFigures:
-    """The worker's side: measure every stage of a variant, then a whole photo.
-
-    Args:
-        request: what to measure.
-        open_stage: opens a stage's session; called once a stage.
-    """
-    bundle = Bundle.open(request.bundle)
+def _measured(request: BenchRequest, transport: OwnProcess) -> dict[str, object]:
+    """What `BenchFigures` says of a variant: every stage, then a whole photo."""
+    bundle, models = request.bundle, request.models()
     golden = read_golden(bundle.path(bundle.manifest.golden[0].path))
-    sessions: dict[Stage, Session] = {}
-    figures = []
-    for stage in (stage for stage in Stage if stage in bundle.manifest.networks):
-        inputs = golden.inputs(stage)
-
-        def open_it(stage: Stage = stage, inputs: dict[str, Any] = inputs) -> Callable[[], object]:
-            sessions[stage] = open_stage(bundle, stage)
-            return lambda: sessions[stage].run(inputs)
-
-        latency: Latency = measure(open_it, request.runs, request.seconds)
-        figures.append(StageFigures(stage=stage, **vars(latency)))
+    sessions: dict[Stage, ProcessSession] = {}
+    stages = []
+    for stage, model in models.items():
+        session = transport.open(request.backend, bundle, model)
+        stages.append(StageFigures.of(stage, session.load, session.time_runs(golden.inputs(stage), request.budget)))
+        sessions[stage] = session
     photo = None
     if request.photo_side and len(sessions) == len(Stage):
-        pixels = _enlarged(golden.photo, request.photo_side)
-        photo = _whole_photo(bundle, sessions, pixels, request.runs, request.seconds)
-    return BenchFigures(
-        title=request.title,
-        runtime=", ".join(dict.fromkeys(session.runtime for session in sessions.values())),
-        stages=tuple(figures),
-        photo=photo,
-        peak_mb=peak_memory() / 1e6,
-    )
+        photo = _whole_photo(request, golden, sessions, models)
+    return {
+        "runtime": ", ".join(dict.fromkeys(session.runtime for session in sessions.values())),
+        "stages": tuple(stages),
+        "photo": photo,
+        "peak_mb": max((session.peak_memory for session in sessions.values()), default=0) / 1e6,
+    }
 
 
 def _whole_photo(
-    bundle: Bundle, sessions: dict[Stage, Session], pixels: NDArray[np.uint8], runs: int, seconds: float
+    request: BenchRequest,
+    golden: GoldenArrays,
+    sessions: dict[Stage, ProcessSession],
+    models: dict[Stage, ModelEntry],
 ) -> PhotoFigures:
-    # Nothing is copied: the time then depends on the photo's size only, not on what it shows.
-    pipeline = PortraitPipeline(sessions, bundle.manifest.plan.model_copy(update={"copy_below": 0.0}))
-    lens = Lens(bundle.manifest.golden[0].focus, aperture=1.0)
-    parts: list[tuple[float, float]] = []
-
-    def whole() -> None:
-        disparity, depth_ms = timed(lambda: pipeline.disparity(pixels))
-        parts.append((depth_ms, timed(lambda: pipeline.render(pixels, disparity, lens))[1]))
-
-    _, first = timed(whole)
-    parts.clear()
-    times = steady(whole, runs, seconds)
-    depth, render = np.median(parts, axis=0)
-    p50, p90 = np.percentile(times, [50, 90])
-    return PhotoFigures(
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        depth_p50=float(depth),
-        render_p50=float(render),
-        first=first,
-        p50=float(p50),
-        p90=float(p90),
-        runs=len(times),
-    )
+    manifest = request.bundle.manifest
+    if problems := plan_problems(manifest.plan, models.values()):
+        raise DofkitError(f"{request.bundle.root}: {problems[0]}; export the bundle again")
+    pixels = _enlarged(golden.photo, request.photo_side)
+    lens = Lens(manifest.golden[0].focus, aperture=1.0)
+    times = sessions[Stage.DEPTH].time_photo(sessions, manifest.plan, pixels, lens, request.budget)
+    return PhotoFigures.of(pixels, times)
 
 
 def _enlarged(pixels: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:

@@ -14,8 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime_ref.backends import Session
-from ..runtime_ref.backends.isolated import IsolatedSessions
+from ..runtime_ref.backends import Session, default_backend
+from ..runtime_ref.backends.own_process import OwnProcess
 from ..runtime_ref.bundle import Bundle, file_sha256
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity.cases import Case, Picture, compute_case, golden_cases
@@ -105,8 +105,9 @@ def _reference(bundle: Bundle, against: str, weights: Path | None) -> Iterator[M
             f"{against} has other tiles than {bundle.root}; export both with the same --tile and --depth-size"
         )
     target, precision = _most_exact(other)
-    with IsolatedSessions(other) as sessions:
-        yield {model.stage: sessions.session(model) for model in other.models(target, precision)}
+    with OwnProcess() as transport:
+        opened = default_backend(target)
+        yield {model.stage: transport.open(opened, other, model) for model in other.models(target, precision)}
 
 
 def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:

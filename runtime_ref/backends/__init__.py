@@ -1,32 +1,34 @@
-"""What runs a stage's file: one file a runtime; a session (see `pipeline.session`) is a stage that was opened."""
+"""What runs a stage's file: backends (`registry`), where they compute (`transport`), one file a runtime library.
+
+A session (see `pipeline.session`) is a stage that a backend has opened.
+"""
 
 from __future__ import annotations
 
 from ..bundle import Bundle, ModelEntry
 from ..pipeline.session import Array, Session, SharedSession
-from ..target import Target
+from .backend import Arithmetic, Backend, BackendFacts, BackendUnavailableError, NotRun
+from .registry import BACKENDS, backends_for, default_backend
+from .transport import InProcess, Transport
 
-__all__ = ["Array", "Session", "SharedSession", "open_session"]
+__all__ = [
+    "BACKENDS",
+    "Arithmetic",
+    "Array",
+    "Backend",
+    "BackendFacts",
+    "BackendUnavailableError",
+    "InProcess",
+    "NotRun",
+    "Session",
+    "SharedSession",
+    "Transport",
+    "backends_for",
+    "default_backend",
+    "open_session",
+]
 
 
 def open_session(bundle: Bundle, model: ModelEntry, threads: int = 2) -> Session:
-    """Open a model of a bundle with the runtime of its target; a Core ML package with the reference evaluator.
-
-    Raises:
-        MissingExtraError: when the runtime is not installed.
-        DofkitError: when the runtime cannot read the file.
-    """
-    path = bundle.path(model.path)
-    match model.target:
-        case Target.ONNX:
-            from .onnx import OnnxSession
-
-            return OnnxSession(model.stage, path, threads)
-        case Target.TFLITE:
-            from .tflite import TFLiteSession
-
-            return TFLiteSession(model.stage, path, threads)
-        case Target.COREML:
-            from .mil import MilSession
-
-            return MilSession(model.stage, path, model.function)
+    """Open a model of a bundle with its target's default backend, in this process; see `Backend.open`."""
+    return default_backend(model.target).open(bundle, model, threads)

@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load, save
 
 from ..bundle import Manifest, ModelEntry
-from .opinions import Opinion
+from ..pipeline.plan import PipelinePlan
+from ..pipeline.stage import Stage
+from .backend import Origin
+from .file_tensors import FileTensors
+from .latency import Budget, PhotoTimes, RunTimes
 
 Array = NDArray[Any]
 
@@ -30,22 +34,42 @@ class Hello(_Message):
 
     Attributes:
         root, manifest: the bundle.
-        opinion: whose engine computes; None is the target's ordinary runtime.
+        origin: how the process makes the backend that computes.
         threads: CPU threads of the runtime.
     """
 
     root: Path
     manifest: Manifest
-    opinion: Opinion | None
+    origin: Origin
     threads: int
 
 
-class Request(_Message):
-    """Open a model, or run the one that was opened last under a key; a run carries the stage's inputs."""
+class PhotoJob(_Message):
+    """A whole photo to time; its pixels travel as the array `photo`.
 
-    action: Literal["open", "run"]
-    key: str
+    Attributes:
+        keys: the open models, by stage.
+        plan: how tiles are cut.
+        focus, aperture: the lens.
+    """
+
+    keys: dict[Stage, str]
+    plan: PipelinePlan
+    focus: float
+    aperture: float
+
+
+class Request(_Message):
+    """Open a model, or ask one that is open, by its key: run it once, time it, or time a whole photo.
+
+    The stage's inputs travel as arrays.
+    """
+
+    action: Literal["open", "run", "time", "photo"]
+    key: str = ""
     model: ModelEntry | None = None
+    budget: Budget | None = None
+    photo: PhotoJob | None = None
 
 
 class Reply(_Message):
@@ -53,6 +77,9 @@ class Reply(_Message):
 
     Attributes:
         runtime: name and version of what computes.
+        tensors: what an opened file declares, where the runtime tells.
+        load: how long opening took, in milliseconds.
+        times, photo: what was timed.
         peak_memory: greatest resident memory of the process so far, in bytes; 0 where the system does not tell.
         error: one line; empty where all went well.
         kind: which class the error has.
@@ -60,6 +87,10 @@ class Reply(_Message):
     """
 
     runtime: str = ""
+    tensors: FileTensors | None = None
+    load: float = 0.0
+    times: RunTimes | None = None
+    photo: PhotoTimes | None = None
     peak_memory: int = 0
     error: str = ""
     kind: Literal["unavailable", "missing", "bad"] = "bad"

@@ -1,10 +1,11 @@
-"""The process in which `IsolatedSessions` computes: it opens models and runs them, one request after the other.
+"""The process in which `OwnProcess` computes: it opens models and runs them, one request after the other.
 
 Its pipes are its own: whatever a library writes to stdout goes to stderr. It ends when its owner closes stdin.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import signal
@@ -16,10 +17,12 @@ from typing import BinaryIO, Literal
 from ..bundle import Bundle
 from ..errors import DofkitError, MissingExtraError
 from ..memory import peak_memory
-from . import Session, open_session
-from ._wire import READY, Array, Hello, Reply, Request, read_message, write_message
-from .opinions import OpinionUnavailableError
-from .second.opening import open_opinion
+from ..pipeline.portrait import Lens
+from ..pipeline.session import Session
+from ._wire import READY, Array, Hello, Origin, Reply, Request, read_message, write_message
+from .backend import Backend, BackendUnavailableError
+from .file_tensors import DescribedSession
+from .latency import time_photo, time_runs, timed
 
 Receive = Callable[[], tuple[Request, dict[str, Array]]]
 
@@ -63,36 +66,66 @@ def _receiver(requests: BinaryIO) -> Receive:
 
 
 def _serve(hello: Hello, receive: Receive, replies: BinaryIO) -> None:
-    bundle = Bundle(hello.root, hello.manifest)
-    sessions: dict[str, Session] = {}
+    desk = _Desk(hello)
     while True:
         request, inputs = receive()
         arrays: dict[str, Array] = {}
         try:
-            if request.model is not None:
-                sessions[request.key] = (
-                    open_opinion(hello.opinion, bundle, request.model, hello.threads)
-                    if hello.opinion
-                    else open_session(bundle, request.model, hello.threads)
-                )
-            else:
-                arrays["output"] = sessions[request.key].run(inputs)
-            reply = Reply(runtime=sessions[request.key].runtime, peak_memory=peak_memory())
+            reply = desk.answer(request, inputs, arrays)
         except Exception as error:  # every runtime raises classes of its own
             reply = _refusal(error)
-        write_message(replies, reply, arrays)
+        write_message(replies, reply.model_copy(update={"peak_memory": peak_memory()}), arrays)
+
+
+class _Desk:
+    """The sessions of this process, by their keys."""
+
+    def __init__(self, hello: Hello) -> None:
+        self._bundle, self._hello = Bundle(hello.root, hello.manifest), hello
+        self._backend: Backend | None = None
+        self._sessions: dict[str, Session] = {}
+
+    def answer(self, request: Request, inputs: dict[str, Array], arrays: dict[str, Array]) -> Reply:
+        """Do what is asked; an output goes into `arrays`."""
+        if request.model is not None:
+            model = request.model
+            if self._backend is None:
+                self._backend = _made(self._hello.origin)
+            backend = self._backend
+            session, load = timed(lambda: backend.open(self._bundle, model, self._hello.threads))
+            self._sessions[request.key] = session
+            tensors = session.tensors() if isinstance(session, DescribedSession) else None
+            return Reply(runtime=session.runtime, load=load, tensors=tensors)
+        if request.photo is not None and request.budget is not None:
+            job = request.photo
+            sessions = {stage: self._sessions[key] for stage, key in job.keys.items()}
+            lens = Lens(job.focus, job.aperture)
+            return Reply(photo=time_photo(sessions, job.plan, inputs["photo"], lens, request.budget))
+        session = self._sessions[request.key]
+        if request.budget is not None:
+            return Reply(runtime=session.runtime, times=time_runs(session, inputs, request.budget))
+        arrays["output"] = session.run(inputs)
+        return Reply(runtime=session.runtime)
+
+
+def _made(origin: Origin) -> Backend:
+    """The backend that is meant; only modules of dofkit itself make backends."""
+    package = __name__.partition(".")[0]
+    if origin.module.partition(".")[0] != package:
+        raise ValueError(f"{origin.module} is no module of {package}")
+    return importlib.import_module(origin.module).backend(origin.id, **origin.settings)
 
 
 def _refusal(error: Exception) -> Reply:
     if isinstance(error, DofkitError):
-        return Reply(error=str(error), kind=_kind(error), peak_memory=peak_memory())
+        return Reply(error=str(error), kind=_kind(error))
     reason = (str(error).splitlines() or [""])[0]
     text = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-    return Reply(error=text, trace=traceback.format_exc(), peak_memory=peak_memory())
+    return Reply(error=text, trace=traceback.format_exc())
 
 
 def _kind(error: DofkitError) -> Literal["unavailable", "missing", "bad"]:
-    if isinstance(error, OpinionUnavailableError):
+    if isinstance(error, BackendUnavailableError):
         return "unavailable"
     return "missing" if isinstance(error, MissingExtraError) else "bad"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, first_line, require
 from ..mil import ColorSpace, Feature, MLProgram
 from ..pipeline.stage import OUTPUTS, Stage
 from ..quiet import silence
+from ..target import Target
+from .backend import Arithmetic, Backend, BackendFacts, BackendUnavailableError, NotRun
+from .file_tensors import FileTensors
+from .mil import program_tensors
 
 Array = NDArray[np.floating[Any]]
 
-NO_RUNTIME = "Core ML's runtime exists on macOS only; the figures above are a reference evaluation of the program"
+NO_RUNTIME = NotRun(
+    "Core ML's runtime exists on macOS only",
+    "check on a Mac, too; figures from elsewhere are a reference evaluation of the program",
+)
 
 
 def has_runtime() -> bool:
@@ -50,7 +59,9 @@ class CoreMLSession:
 
     def __init__(self, stage: Stage, package: Path, function: str | None, unit: ComputeUnit) -> None:
         self.runtime = f"Core ML ({unit.title})"
-        self._features = {feature.name: feature for feature in MLProgram.open(package, function).inputs}
+        program = MLProgram.open(package, function)
+        self._features = {feature.name: feature for feature in program.inputs}
+        self._tensors = program_tensors(program)
         self._output = OUTPUTS[stage].name
         with silence():
             ct = require("coremltools", "coreml", "running a Core ML package")
@@ -72,6 +83,54 @@ class CoreMLSession:
             planes = pixels.transpose(2, 0, 1) / np.float32(255) if pixels.ndim == 3 else pixels[None]
             return planes[None]
         return np.asarray(output, np.float32)
+
+    def tensors(self) -> FileTensors:
+        """What the package declares."""
+        return self._tensors
+
+
+@dataclass(frozen=True)
+class CoreML(Backend):
+    """Core ML on a Mac, on one kind of compute unit."""
+
+    unit: ComputeUnit
+
+    def available(self) -> NotRun | None:
+        """Nothing but macOS has it; see `Backend.available`."""
+        return super().available() if has_runtime() else NO_RUNTIME
+
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> CoreMLSession:
+        """Open a Core ML package; see `Backend.open`."""
+        del threads  # Core ML's own
+        path = self._path(bundle, model)
+        if not has_runtime():
+            raise BackendUnavailableError(str(NO_RUNTIME))
+        return CoreMLSession(model.stage, path, model.function, self.unit)
+
+
+def _on(unit: ComputeUnit, device: str) -> CoreML:
+    facts = BackendFacts(
+        id=f"coreml-{device.replace(' ', '-')}",
+        title=f"Core ML ({unit.title})",
+        library="coremltools",
+        targets=(Target.COREML,),
+        device=device,
+        arithmetic=Arithmetic.DECLARED,
+        shows=f"Apple's own runtime computes the same on the {unit.title}",
+        needs="a Mac, coremltools",
+        install="pip install 'dofkit[coreml]'",
+        remedy=NO_RUNTIME.remedy,
+        row=f"{{scope}} on {unit.title}",
+        is_routine=True,
+    )
+    return CoreML(facts, unit)
+
+
+COREML = (
+    _on(ComputeUnit.CPU, "cpu"),
+    _on(ComputeUnit.GPU, "gpu"),
+    _on(ComputeUnit.NEURAL_ENGINE, "neural engine"),
+)
 
 
 def _native(feature: Feature, value: Array) -> Any:

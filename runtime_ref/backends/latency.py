@@ -1,35 +1,63 @@
-"""Latency of one callable: what a user waits for on load, on the first run, and from then on."""
+"""Latency where a stage is computed: what a user waits for on load, on the first run, and from then on.
+
+Raw times in milliseconds; medians and percentiles are the caller's.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..pipeline.plan import PipelinePlan
+from ..pipeline.portrait import Lens, PortraitPipeline
+from ..pipeline.session import Session
+from ..pipeline.stage import Stage
 
 Result = TypeVar("Result")
+Array = NDArray[Any]
 
 MIN_RUNS = 5  # below this a 90th percentile says nothing
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Times in milliseconds.
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Budget(_Frozen):
+    """How long steady runs go on: at most `runs`, ended by `seconds`, but at least `MIN_RUNS`."""
+
+    runs: int = Field(ge=1)
+    seconds: float = Field(gt=0)
+
+
+class RunTimes(_Frozen):
+    """Times of a session's runs.
 
     Attributes:
-        load: opening the model.
-        first: its first run (allocation, packing of weights).
-        p50, p90: median and 90th percentile of the steady runs after it.
-        runs: number of steady runs.
+        first: the first run (allocation, packing of weights).
+        steady: the runs after it, in order.
     """
 
-    load: float
     first: float
-    p50: float
-    p90: float
-    runs: int
+    steady: tuple[float, ...]
+
+
+class PhotoTimes(_Frozen):
+    """Times of a whole photo: depth once, then blur and upsampling of all tiles.
+
+    Attributes:
+        first: the first photo, depth and rendering together.
+        depth, render: of the photos after it, in order; together they are one photo's time.
+    """
+
+    first: float
+    depth: tuple[float, ...]
+    render: tuple[float, ...]
 
 
 def timed(call: Callable[[], Result]) -> tuple[Result, float]:
@@ -39,24 +67,36 @@ def timed(call: Callable[[], Result]) -> tuple[Result, float]:
     return result, (time.perf_counter() - started) * 1e3
 
 
-def steady(run: Callable[[], object], runs: int, seconds: float) -> list[float]:
-    """Times of repeated runs in milliseconds: at most `runs`, ended by `seconds`, but at least `MIN_RUNS`."""
+def steady(run: Callable[[], object], budget: Budget) -> list[float]:
+    """Times of repeated runs, as many as the budget allows."""
     times: list[float] = []
     started = time.perf_counter()
-    while len(times) < runs and (len(times) < MIN_RUNS or time.perf_counter() - started < seconds):
+    while len(times) < budget.runs and (len(times) < MIN_RUNS or time.perf_counter() - started < budget.seconds):
         times.append(timed(run)[1])
     return times
 
 
-def measure(open_it: Callable[[], Callable[[], object]], runs: int, seconds: float) -> Latency:
-    """Measure a callable that `open_it` loads.
+def time_runs(session: Session, inputs: Mapping[str, Array], budget: Budget) -> RunTimes:
+    """Time a session that has not run yet, on the same inputs again and again."""
+    _, first = timed(lambda: session.run(inputs))
+    return RunTimes(first=first, steady=tuple(steady(lambda: session.run(inputs), budget)))
 
-    Args:
-        open_it: loads the model and returns what runs it once.
-        runs, seconds: of the steady runs, see `steady`.
+
+def time_photo(
+    sessions: Mapping[Stage, Session], plan: PipelinePlan, pixels: NDArray[np.uint8], lens: Lens, budget: Budget
+) -> PhotoTimes:
+    """Time the whole pipeline on a photo, uint8 `[H, W, 3]`.
+
+    Nothing is copied: the time then depends on the photo's size only, not on what it shows.
     """
-    run, load = timed(open_it)
-    _, first = timed(run)
-    times = steady(run, runs, seconds)
-    p50, p90 = np.percentile(times, [50, 90])
-    return Latency(load, first, float(p50), float(p90), len(times))
+    pipeline = PortraitPipeline(sessions, plan.model_copy(update={"copy_below": 0.0}))
+    parts: list[tuple[float, float]] = []
+
+    def whole() -> None:
+        disparity, depth = timed(lambda: pipeline.disparity(pixels))
+        parts.append((depth, timed(lambda: pipeline.render(pixels, disparity, lens))[1]))
+
+    _, first = timed(whole)
+    parts.clear()
+    steady(whole, budget)
+    return PhotoTimes(first=first, depth=tuple(d for d, _ in parts), render=tuple(r for _, r in parts))

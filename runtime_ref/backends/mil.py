@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError
 from ..mil import ColorSpace, Feature, MLProgram, Numerics
 from ..pipeline.stage import OUTPUTS, Stage
+from ..target import Target
+from .backend import Arithmetic, Backend, BackendFacts
+from .file_tensors import FileTensor, FileTensors
 
 Array = NDArray[np.floating[Any]]
 
@@ -53,6 +58,47 @@ class MilSession:
             raise DofkitError(f"numbers stop being finite at {evaluation.non_finite[0]}")
         value = evaluation.values[self._output.name].astype(np.float32, copy=False)
         return value / _PIXEL_MAX if _eight_bit(self._output) else value
+
+    def tensors(self) -> FileTensors:
+        """What the package declares."""
+        return program_tensors(self.program)
+
+
+def program_tensors(program: MLProgram) -> FileTensors:
+    """Inputs, outputs and operations that a package declares."""
+    given, got = (tuple(map(_tensor, features)) for features in (program.inputs, program.outputs))
+    return FileTensors(inputs=given, outputs=got, operators=program.operators)
+
+
+def _tensor(feature: Feature) -> FileTensor:
+    kind = feature.color.name if feature.color else feature.element.storage.name
+    return FileTensor(name=feature.name, kind=kind, shape=tuple(feature.shape))
+
+
+@dataclass(frozen=True)
+class MlProgramEvaluator(Backend):
+    """`runtime_ref.mil`: numpy, on any machine."""
+
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> MilSession:
+        """Open a Core ML package; see `Backend.open`."""
+        del threads  # numpy's own
+        return MilSession(model.stage, self._path(bundle, model), model.function)
+
+
+MIL = MlProgramEvaluator(
+    BackendFacts(
+        id="mil",
+        title="ML Program evaluator",
+        library="numpy",
+        targets=(Target.COREML,),
+        device="cpu",
+        arithmetic=Arithmetic.DECLARED,
+        shows="the saved package means what PyTorch computes; a reference evaluation, not Core ML",
+        needs="nothing beyond dofkit",
+        install="pip install dofkit",
+        is_reference=True,
+    )
+)
 
 
 def _eight_bit(feature: Feature) -> bool:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, first_line, require
 from ..pipeline.stage import OUTPUTS, Stage
+from ..target import Target
+from .backend import Backend, BackendFacts
+from .file_tensors import FileTensor, FileTensors, shape_of
 
 Array = NDArray[np.floating[Any]]
+
+_KINDS = {"tensor(float)": "float32"}  # the others are called as numpy calls them
 
 
 class OnnxSession:
@@ -47,6 +54,60 @@ class OnnxSession:
                 f"ONNX Runtime cannot compute {self._model} ({first_line(error)}); export the bundle again"
             ) from error
 
+    def tensors(self) -> FileTensors:
+        """What the file declares."""
+        given, got = self._session.get_inputs(), self._session.get_outputs()
+        return FileTensors(inputs=tuple(map(_tensor, given)), outputs=tuple(map(_tensor, got)))
+
     def side_by_side(self) -> tuple[OnnxSession, int]:
         """The same model once more, on one core a call: ONNX Runtime lets any number of threads call it."""
         return OnnxSession(self._stage, self._model, 1, self._optimised), self._threads
+
+
+def _tensor(argument: Any) -> FileTensor:
+    stored: str = argument.type
+    kind = _KINDS.get(stored) or stored.removeprefix("tensor(").removesuffix(")")
+    return FileTensor(name=argument.name, kind=kind, shape=shape_of(argument.shape))
+
+
+@dataclass(frozen=True)
+class OnnxRuntime(Backend):
+    """ONNX Runtime on the CPU."""
+
+    optimised: bool = True
+
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> OnnxSession:
+        """Open an ONNX file; see `Backend.open`."""
+        return OnnxSession(model.stage, self._path(bundle, model), threads, self.optimised)
+
+
+ONNX = (
+    OnnxRuntime(
+        BackendFacts(
+            id="onnxruntime",
+            title="ONNX Runtime",
+            library="onnxruntime",
+            targets=(Target.ONNX,),
+            device="cpu",
+            delegate="CPU provider",
+            shows="apps that run the file with ONNX Runtime compute what PyTorch computes",
+            needs="onnxruntime",
+            install="pip install 'dofkit[onnx]'",
+        )
+    ),
+    OnnxRuntime(
+        BackendFacts(
+            id="onnxruntime-unoptimised",
+            title="ONNX Runtime, graph unoptimised",
+            library="onnxruntime",
+            targets=(Target.ONNX,),
+            device="cpu",
+            delegate="CPU provider, nothing folded or fused",
+            shows="the result is the graph's own and not one of ONNX Runtime's rewriting",
+            needs="onnxruntime",
+            install="pip install 'dofkit[onnx]'",
+            row="{scope}, graph unoptimised",
+        ),
+        optimised=False,
+    ),
+)

@@ -1,19 +1,33 @@
-"""TFLite files on LiteRT's interpreter (XNNPACK), and on any other that is already made."""
+"""TFLite files on interpreters: LiteRT's (XNNPACK, or its reference kernels), and TensorFlow's own.
+
+LiteRT's CompiledModel, with its GPU accelerator, is in `litert_compiled`.
+"""
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, first_line, require
 from ..pipeline.stage import OUTPUTS, Stage
 from ..quiet import silence
+from ..target import Target
+from .backend import Backend, BackendFacts, BackendUnavailableError, installed_version
+from .file_tensors import FileTensor, FileTensors, shape_of
 
 Array = NDArray[np.floating[Any]]
+
+PACKAGE = "ai-edge-litert"
+INSTALL = "pip install 'dofkit[tflite]'"
+_PURPOSE = "running a TFLite model"
 
 
 class InterpreterSession:
@@ -41,16 +55,126 @@ class InterpreterSession:
                 f"{self.runtime} cannot compute {self._output} ({first_line(error)}); export the bundle again"
             ) from error
 
+    def tensors(self) -> FileTensors:
+        """What the file's signature declares."""
+        given, got = self._runner.get_input_details(), self._runner.get_output_details()
+        return FileTensors(inputs=tensors_of(given), outputs=tensors_of(got))
+
+
+def tensors_of(details: Mapping[str, Mapping[str, Any]]) -> tuple[FileTensor, ...]:
+    """Tensors of a signature, from what a runtime tells of each."""
+    return tuple(
+        FileTensor(name=name, kind=np.dtype(facts["dtype"]).name, shape=shape_of(map(int, facts["shape"])))
+        for name, facts in details.items()
+    )
+
 
 class TFLiteSession(InterpreterSession):
-    """A stage computed by LiteRT's interpreter with its XNNPACK delegate."""
+    """A stage computed by LiteRT's interpreter with its XNNPACK delegate, or without it by reference kernels."""
 
-    def __init__(self, stage: Stage, model: Path, threads: int = 2) -> None:
-        package = require("ai_edge_litert", "tflite", "running a TFLite model")
-        library = require("ai_edge_litert.interpreter", "tflite", "running a TFLite model")
-        runtime = f"LiteRT {getattr(package, '__version__', '')}".strip()
+    def __init__(self, stage: Stage, model: Path, threads: int = 2, reference: bool = False) -> None:
+        package = require("ai_edge_litert", "tflite", _PURPOSE)
+        library = require("ai_edge_litert.interpreter", "tflite", _PURPOSE)
+        options = {"experimental_op_resolver_type": library.OpResolverType.BUILTIN_REF} if reference else {}
+        title = f"LiteRT {getattr(package, '__version__', '')}".strip()
+        runtime = f"{title}, reference kernels" if reference else title
         try:
             with silence():  # "Created TensorFlow Lite XNNPACK delegate" is written by C++ to stderr
-                super().__init__(stage, library.Interpreter(model_path=str(model), num_threads=threads), runtime)
+                interpreter = library.Interpreter(model_path=str(model), num_threads=threads, **options)
+                super().__init__(stage, interpreter, runtime)
         except (ValueError, RuntimeError) as error:
-            raise DofkitError(f"LiteRT cannot open {model} ({first_line(error)}); export the bundle again") from error
+            engine = runtime if reference else "LiteRT"
+            raise DofkitError(f"{engine} cannot open {model} ({first_line(error)}); export the bundle again") from error
+
+
+class TensorFlowSession(InterpreterSession):
+    """A stage computed by TensorFlow's own TFLite interpreter with reference kernels, no delegate."""
+
+    def __init__(self, stage: Stage, model: Path, threads: int = 2) -> None:
+        with silence():  # TensorFlow greets at length
+            tf = importlib.import_module("tensorflow")
+        runtime = f"TensorFlow {tf.__version__} Lite, reference kernels"
+        kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
+        try:
+            with silence(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it says that it is deprecated
+                interpreter = tf.lite.Interpreter(
+                    model_path=str(model), num_threads=threads, experimental_op_resolver_type=kernels
+                )
+                super().__init__(stage, interpreter, runtime)
+        except (ValueError, RuntimeError) as error:
+            raise DofkitError(
+                f"{runtime} cannot open {model} ({first_line(error)}); export the bundle again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class LiteRT(Backend):
+    """LiteRT's interpreter on the CPU."""
+
+    reference: bool = False
+
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> TFLiteSession:
+        """Open a TFLite file; see `Backend.open`."""
+        return TFLiteSession(model.stage, self._path(bundle, model), threads, self.reference)
+
+
+@dataclass(frozen=True)
+class TensorFlow(Backend):
+    """TensorFlow's TFLite interpreter on the CPU."""
+
+    def version(self) -> str:
+        """TensorFlow's, under either of its distributions' names; see `Backend.version`."""
+        return super().version() or installed_version("tensorflow-cpu")
+
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> TensorFlowSession:
+        """Open a TFLite file; see `Backend.open`."""
+        if (absent := self.available()) is not None:
+            raise BackendUnavailableError(str(absent))
+        return TensorFlowSession(model.stage, self._path(bundle, model), threads)
+
+
+LITERT = LiteRT(
+    BackendFacts(
+        id="litert",
+        title="LiteRT",
+        library="ai_edge_litert",
+        package=PACKAGE,
+        targets=(Target.TFLITE,),
+        device="cpu",
+        delegate="XNNPACK",
+        shows="apps that run the file with LiteRT on the CPU compute what PyTorch computes",
+        needs=PACKAGE,
+        install=INSTALL,
+    )
+)
+LITERT_REFERENCE = LiteRT(
+    BackendFacts(
+        id="litert-reference",
+        title="LiteRT, reference kernels",
+        library="ai_edge_litert",
+        package=PACKAGE,
+        targets=(Target.TFLITE,),
+        device="cpu",
+        delegate="reference kernels",
+        shows="the result does not depend on XNNPACK",
+        needs=PACKAGE,
+        install=INSTALL,
+        row="{scope}, reference kernels",
+    ),
+    reference=True,
+)
+TENSORFLOW_REFERENCE = TensorFlow(
+    BackendFacts(
+        id="tensorflow-reference",
+        title="TensorFlow Lite, reference kernels",
+        library="tensorflow",
+        targets=(Target.TFLITE,),
+        device="cpu",
+        delegate="reference kernels",
+        shows="another library reads the file in the same way",
+        needs="tensorflow",
+        install="pip install 'dofkit[tensorflow]'",
+        row="{scope}, TensorFlow reference kernels",
+    )
+)

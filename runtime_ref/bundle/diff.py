@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
-from ..parity.verdict import Verdict
+from ..parity.verdict import PIPELINE, RUNTIME, RowKey, Verdict
+from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from ..validation import read_json
 from . import Bundle, ModelEntry, TensorEntry
@@ -74,7 +75,15 @@ class FactChange:
 
 
 class RecordedRow(BaseModel):
-    """A row of `parity.json`; keys that another version writes besides are not read."""
+    """A row of `parity.json`; keys that another version writes besides are not read.
+
+    Attributes:
+        scope: what was compared, for people.
+        stage: the stage; None for the whole pipeline.
+        backend, device: what computed; versions before 0.2 did not write them.
+        tile: side of the tiles where it is not the plan's.
+        grade: what the eye sees of the difference.
+    """
 
     target: Target
     precision: Precision
@@ -82,10 +91,23 @@ class RecordedRow(BaseModel):
     verdict: Verdict
     metrics: dict[str, float] = {}
     decisive: bool = True
+    stage: Stage | None = None
+    backend: str | None = None
+    device: str = ""
+    tile: int | None = None
+    grade: str | None = None
+
+    @property
+    def key(self) -> RowKey | None:
+        """The row's identity; None where an older version wrote it."""
+        if self.backend is None:
+            return None
+        scope = self.stage.value if self.stage else PIPELINE if self.backend else RUNTIME
+        return RowKey(scope, self.target, self.precision, self.backend, self.device, self.tile)
 
     @property
     def title(self) -> str:
-        """Target, precision and scope."""
+        """Target, precision and what was compared."""
         return f"{self.variant} {self.scope}"
 
     @property
@@ -181,7 +203,7 @@ def diff_bundles(
     """
     removed = tuple(_only_in(old, new))
     sizes = tuple(SizeChange(*row) for row in _paired(_sizes(old), _sizes(new)))
-    parity = tuple(ParityChange(*row) for row in _paired(_recorded(old), _recorded(new)))
+    parity = tuple(_paired_rows(_recorded(old), _recorded(new)))
     measured = None if latency is None else tuple(latency)
     return BundleDiff(
         old=old.root.name,
@@ -201,6 +223,17 @@ def diff_bundles(
 def _paired(old: Mapping[str, Key], new: Mapping[str, Key]) -> Iterator[tuple[str, Key | None, Key | None]]:
     """(name, old value, new value) in the old one's order, what is only in the new one last."""
     return ((name, old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new]))
+
+
+def _paired_rows(old: Sequence[RecordedRow], new: Sequence[RecordedRow]) -> Iterator[ParityChange]:
+    """Rows of the same key; what an older version wrote without one is the row of the same title."""
+    keys = {row.title: row.key for row in (*old, *new) if row.key is not None}
+    before, after = ({row.key or keys.get(row.title) or row.title: row for row in rows} for rows in (old, new))
+    for key in dict.fromkeys([*before, *after]):
+        row, other = before.get(key), after.get(key)
+        named = other or row
+        assert named is not None
+        yield ParityChange(named.title, row, other)
 
 
 def _variant(variant: Variant) -> str:
@@ -282,9 +315,8 @@ def _tensor(tensor: TensorEntry) -> str:
     return f"{tensor.summary}, {tensor.dtype} in [{tensor.low:g}, {tensor.high:g}]: {tensor.meaning}"
 
 
-def _recorded(bundle: Bundle) -> dict[str, RecordedRow]:
-    recorded = read_json(bundle.path(PARITY), _Recorded, "export the bundle again")
-    return {row.title: row for row in recorded.results}
+def _recorded(bundle: Bundle) -> tuple[RecordedRow, ...]:
+    return read_json(bundle.path(PARITY), _Recorded, "export the bundle again").results
 
 
 def _notes(old: Bundle, new: Bundle, latency: tuple[LatencyChange, ...] | None) -> Iterator[str]:

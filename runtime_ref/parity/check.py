@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from ..backends import Session
-from ..backends.isolated import IsolatedSessions
-from ..backends.opinions import Opinion, OpinionUnavailableError, opinions_for
+from ..backends import Backend, BackendUnavailableError, Session, Transport, backends_for, default_backend
+from ..backends.file_tensors import DescribedSession
+from ..backends.own_process import OwnProcess
 from ..bundle import Bundle, ModelEntry
 from ..bundle.golden import GoldenArrays
 from ..errors import DofkitError, MissingExtraError, first_line
@@ -28,18 +27,18 @@ from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from . import metrics
 from .cases import Case, golden_cases
-from .core_ml import core_ml_problems, core_ml_rows
+from .declared import declared_problems, plan_problems
 from .diagnosis.effects import input_effect
 from .diagnosis.explain import Reference, explain
+from .grade import Grade
 from .tolerance_file import TeamTolerances
 from .tolerances import Tolerance, tolerance
-from .verdict import ParityReport, ParityResult, Rendering, Verdict
+from .verdict import PIPELINE, RUNTIME, ParityReport, ParityResult, Rendering, RowKey, Verdict
 
 __all__ = ["PIPELINE", "CheckOptions", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
 
-PIPELINE = "pipeline"
-# The cases on which every input of a stage is changed, and on which second opinions are asked: a photo and the hard one
-# suffice, and both cost several runs.
+# The cases on which every input of a stage is changed, and on which backends beside the default one are asked: a photo
+# and the hard one suffice, and both cost several runs.
 PROBED = 2
 # An output that moves less than this when an input is mirrored and dimmed does not depend on it.
 LEAST_EFFECT = 1e-6
@@ -48,31 +47,33 @@ Variant = tuple[Target, Precision]
 Watcher = Callable[[Target, Precision, str], None]
 
 
-class SessionOpener(Protocol):
-    """Opens the sessions of a bundle's models."""
-
-    def session(self, model: ModelEntry, opinion: Opinion | None = None) -> Session:
-        """The session of a model, computed by its own runtime or by another one."""
-        ...
-
-
 @dataclass(frozen=True)
 class CheckOptions:
     """How strict and how thorough a comparison is.
 
     Attributes:
         tolerances: a team's own limits; None takes the table's.
-        opinions: ask the second opinions on every stage, too.
+        backends: what computes, each for its targets; None is every target's default backend, and those of Apple's on
+            a Mac.
+        least_grade: a pipeline whose pictures look worse FAILs; None accepts all.
         reference: gives the reference itself where it is at hand, to find causes with; called when something fails.
         renderings: a folder that keeps the renderings for a report; None keeps none.
-        sessions: what opens sessions; each runtime in a process of its own by default.
+        transport: where backends compute; each in a process of its own by default.
     """
 
     tolerances: TeamTolerances | None = None
-    opinions: bool = False
+    backends: tuple[Backend, ...] | None = None
+    least_grade: Grade | None = None
     reference: Callable[[], Reference] | None = None
     renderings: Path | None = None
-    sessions: Callable[[Bundle], AbstractContextManager[SessionOpener]] = IsolatedSessions
+    transport: Callable[[], AbstractContextManager[Transport]] = OwnProcess
+
+    def asked(self, target: Target) -> tuple[Backend, ...]:
+        """The backends that compute a target's files."""
+        if self.backends is not None:
+            return tuple(one for one in self.backends if target in one.facts.targets)
+        routine = (one for one in backends_for(target) if one.facts.is_routine and one.available() is None)
+        return (default_backend(target), *routine)
 
 
 def run_parity(
@@ -89,55 +90,72 @@ def run_parity(
         variants: the (target, precision) pairs to compare; all by default.
         cases: pictures and the reference's results; the bundle's golden ones by default.
         options: how strict and how thorough.
-        watch: called with (target, precision, scope) before each comparison.
+        watch: called with (target, precision, what) before each comparison.
     """
     options = options or CheckOptions()
     cases = golden_cases(bundle) if cases is None else cases
     results: list[ParityResult] = []
     renderings: list[Rendering] = []
     for target, precision in variants if variants is not None else bundle.variants():
-        with options.sessions(bundle) as sessions:
-            check = _VariantCheck(bundle, target, precision, cases, options, sessions)
-            for scope in check.scopes():
+        with options.transport() as transport:
+            check = _VariantCheck(bundle, target, precision, cases, options, transport)
+            for row in check.rows():
                 if watch is not None:
-                    watch(target, precision, scope.name)
-                results.append(check.compare(scope))
+                    watch(target, precision, row.key.title)
+                check.compare(row)
+            results += check.results
             renderings += check.renderings
-        if target is Target.COREML:
-            results += core_ml_rows(bundle, precision, [case.arrays() for case in cases[:PROBED]])
+        results += _absent(target, precision, options)
     return ParityReport(tuple(results), tuple(renderings))
 
 
+def _absent(target: Target, precision: Precision, options: CheckOptions) -> Iterator[ParityResult]:
+    """One row, which decides nothing, where runtimes that every check should ask exist on other machines only."""
+    asked = options.asked(target)
+    for one in backends_for(target):
+        reason = one.available() if one.facts.is_routine and one not in asked else None
+        if reason is not None and default_backend(target) in asked:
+            key = RowKey(RUNTIME, target, precision, backend="", device="")
+            yield ParityResult(key, Verdict.NOT_RUN, reason=str(reason), decisive=False)
+            return
+
+
 @dataclass(frozen=True)
-class _Scope:
+class _Row:
     """What one row compares.
 
     Attributes:
-        name: the stage's, "pipeline", or "pipeline, tiles of 256" at a size that is not the plan's.
-        models: what computes it.
+        models: what is computed.
         stage: None for the pipeline.
         plan: how tiles are cut.
-        opinion: who computes it instead of the target's own runtime.
     """
 
-    name: str
+    key: RowKey
+    backend: Backend
     models: Mapping[Stage, ModelEntry]
     stage: Stage | None
     plan: PipelinePlan
-    opinion: Opinion | None = None
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the target's default backend computes it."""
+        return self.backend == default_backend(self.key.target)
 
     def limits(self, team: TeamTolerances | None) -> Tolerance:
         """What is promised of it."""
         model = next(iter(self.models.values()))
-        scope = PIPELINE if self.stage is None else self.stage.value
-        half = self.opinion is not None and self.opinion.half and model.precision is Precision.FP32
-        precision = Precision.FP16 if half else model.precision
-        limits = tolerance(scope, precision, model.target, model.has_buffers)
-        return limits if team is None else team.apply(scope, model.target, model.precision, limits)
+        arithmetic = self.backend.facts.arithmetic
+        limits = tolerance(self.key.scope, model.precision, model.target, model.has_buffers, arithmetic)
+        return limits if team is None else team.apply(self.key, limits)
 
 
 class _VariantCheck:
-    """All comparisons of one target in one precision."""
+    """All comparisons of one target in one precision.
+
+    Attributes:
+        results: the rows that were compared so far.
+        renderings: pictures of its pipelines.
+    """
 
     def __init__(
         self,
@@ -146,139 +164,167 @@ class _VariantCheck:
         precision: Precision,
         cases: Sequence[Case],
         options: CheckOptions,
-        sessions: SessionOpener,
+        transport: Transport,
     ) -> None:
-        self._bundle, self._cases, self._options, self._sessions = bundle, cases, options, sessions
+        self._bundle, self._cases, self._options, self._transport = bundle, cases, options, transport
         self._target, self._precision = target, precision
+        self.results: list[ParityResult] = []
         self.renderings: list[Rendering] = []
 
-    def scopes(self) -> Iterator[_Scope]:
-        """The stages in the bundle, the pipeline when all of them are (at every tile size), then second opinions."""
+    def rows(self) -> Iterator[_Row]:
+        """A row for each backend and stage; for the default backend the pipeline, too, when all stages are there (at
+        every tile size).
+        """
         plan = self._bundle.manifest.plan
         models = {model.stage: model for model in self._bundle.models(self._target, self._precision)}
-        for stage, model in models.items():
-            yield _Scope(stage.value, {stage: model}, stage, plan)
-        if len(models) == len(Stage):
-            yield _Scope(PIPELINE, models, None, plan)
-            others = self._bundle.other_tiles(self._target, self._precision)
-            for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):
-                resized = models | {model.stage: model for model in others if model.tile == tile}
-                yield _Scope(f"{PIPELINE}, tiles of {tile}", resized, None, plan.with_tiles(tile))
-        for opinion in opinions_for(self._target) if self._options.opinions else ():
+        for one in self._options.asked(self._target):
             for stage, model in models.items():
-                yield _Scope(f"{stage}, {opinion.title}", {stage: model}, stage, plan, opinion)
+                yield _Row(self._key(stage.value, one), one, {stage: model}, stage, plan)
+            if one == default_backend(self._target) and len(models) == len(Stage):
+                yield from self._pipelines(one, models)
 
-    def compare(self, scope: _Scope) -> ParityResult:
-        """One row; what goes wrong in a runtime is that row's verdict, not the end of the check."""
+    def _pipelines(self, one: Backend, models: Mapping[Stage, ModelEntry]) -> Iterator[_Row]:
+        plan = self._bundle.manifest.plan
+        yield _Row(self._key(PIPELINE, one), one, models, None, plan)
+        others = self._bundle.other_tiles(self._target, self._precision)
+        for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):
+            resized = {**models, **{model.stage: model for model in others if model.tile == tile}}
+            yield _Row(self._key(PIPELINE, one, tile), one, resized, None, plan.with_tiles(tile))
+
+    def _key(self, scope: str, one: Backend, tile: int | None = None) -> RowKey:
+        return RowKey(scope, self._target, self._precision, one.facts.id, one.facts.device, tile)
+
+    def compare(self, row: _Row) -> None:
+        """Add one row's result; what goes wrong in a runtime is that row's verdict, not the end of the check."""
         try:
-            if problems := self._declared_problems(scope):
-                return self._result(scope, Verdict.FAIL, reason="; ".join(problems))
-            measured = list(self._pipeline(scope) if scope.stage is None else self._stage(scope, scope.stage))
-        except (MissingExtraError, OpinionUnavailableError) as error:
-            return self._result(scope, Verdict.NOT_RUN, reason=str(error))
+            result = self._compared(row)
+        except (MissingExtraError, BackendUnavailableError) as error:
+            result = self._result(row, Verdict.NOT_RUN, reason=str(error))
         except Exception as error:  # every runtime raises classes of its own
-            return self._result(scope, Verdict.FAIL, reason=first_line(error))
+            result = self._result(row, Verdict.FAIL, reason=first_line(error))
+        self.results.append(result)
+
+    def _compared(self, row: _Row) -> ParityResult:
+        if problems := self._declared_problems(row):
+            return self._result(row, Verdict.FAIL, reason="; ".join(problems))
+        measured = list(self._pipeline(row) if row.stage is None else self._stage(row, row.stage))
         names = dict.fromkeys(name for _, values in measured for name in values)
         worst = {n: metrics.worst(n, [values[n] for _, values in measured if n in values]) for n in names}
-        limits = scope.limits(self._options.tolerances)
-        broken = [f"{case}: {problem}" for case, values in measured for problem in limits.violations(values)]
-        ignored: list[str] = []
-        if scope.stage is not None and scope.opinion is None:
-            effects = self._effects(scope, scope.stage)
+        limits = row.limits(self._options.tolerances)
+        broken = [(case, problem) for case, values in measured for problem in limits.violations(values)]
+        problems = [f"{case}: {problem}" for case, problem in broken]
+        if row.stage is not None and row.is_default:
+            effects = self._effects(row, row.stage)
             worst["input_effect"] = min(effects.values())
             ignored = [f"the output does not depend on {n}" for n, effect in effects.items() if effect < LEAST_EFFECT]
-        if not broken and not ignored:
-            doubts = [model.uncompared_weights for model in scope.models.values() if model.uncompared_weights]
-            verdict = Verdict.NOT_RUN if doubts else Verdict.PASS
-            return self._result(scope, verdict, worst, "; ".join(doubts))
-        causes = self._causes(scope) if broken else ()
-        return self._result(scope, Verdict.FAIL, worst, "; ".join([*ignored, *broken]), causes)
+            problems = [*ignored, *problems]
+        doubts = [model.uncompared_weights for model in row.models.values() if model.uncompared_weights]
+        verdict = Verdict.FAIL if problems else Verdict.NOT_RUN if doubts else Verdict.PASS
+        result = self._result(row, verdict, worst, "; ".join(problems or doubts))
+        if broken:
+            failing = tuple(dict.fromkeys(case for case, _ in broken))
+            result = replace(result, failing=failing, causes=self._causes(row))
+        return graded(result, self._options.least_grade)
 
     def _result(
-        self,
-        scope: _Scope,
-        verdict: Verdict,
-        values: dict[str, float] | None = None,
-        reason: str = "",
-        causes: tuple[str, ...] = (),
+        self, row: _Row, verdict: Verdict, values: dict[str, float] | None = None, reason: str = ""
     ) -> ParityResult:
-        return ParityResult(
-            self._target,
-            self._precision,
-            scope.name,
-            verdict,
-            values or {},
-            reason,
-            self._runtime(scope) if verdict is not Verdict.NOT_RUN else "",
-            scope.limits(self._options.tolerances),
-            causes=causes,
-        )
+        runtime = self._runtime(row) if verdict is not Verdict.NOT_RUN else ""
+        return ParityResult(row.key, verdict, values or {}, reason, runtime, row.limits(self._options.tolerances))
 
-    def _runtime(self, scope: _Scope) -> str:
+    def _runtime(self, row: _Row) -> str:
         """Who computes; empty where nothing does."""
         names = []
-        for model in scope.models.values():
+        for model in row.models.values():
             try:
-                names.append(self._session(scope, model).runtime)
+                names.append(self._session(row, model).runtime)
             except DofkitError:
                 continue
         return ", ".join(dict.fromkeys(names))
 
-    def _session(self, scope: _Scope, model: ModelEntry) -> Session:
-        return self._sessions.session(model, scope.opinion)
+    def _session(self, row: _Row, model: ModelEntry) -> Session:
+        return self._transport.open(row.backend, self._bundle, model)
 
-    def _stage(self, scope: _Scope, stage: Stage) -> Iterator[tuple[str, dict[str, float]]]:
-        session = self._session(scope, scope.models[stage])
-        for case in self._cases if scope.opinion is None else self._cases[:PROBED]:
+    def _stage(self, row: _Row, stage: Stage) -> Iterator[tuple[str, dict[str, float]]]:
+        model = row.models[stage]
+        session = self._session(row, model)
+        ordinary = default_backend(self._target)
+        # Where a target's default is an evaluation by definition, what its own runtimes differ from it by is told, too.
+        beside = None if row.is_default or not ordinary.facts.is_reference else ordinary
+        for case in self._cases if row.is_default else self._cases[:PROBED]:
             arrays = case.arrays()
             output = from_network(session.run(arrays.inputs(stage)))
-            yield case.name, metrics.picture(from_network(arrays.output(stage)), output)
+            values = metrics.picture(from_network(arrays.output(stage)), output)
+            if beside is not None:
+                evaluated = self._transport.open(beside, self._bundle, model).run(arrays.inputs(stage))
+                values["evaluator_psnr"] = metrics.psnr(from_network(evaluated), output)
+            yield case.name, values
 
-    def _effects(self, scope: _Scope, stage: Stage) -> dict[str, float]:
+    def _effects(self, row: _Row, stage: Stage) -> dict[str, float]:
         """How far each input moves the output; the greatest over the probed cases."""
-        session = self._session(scope, scope.models[stage])
+        session = self._session(row, row.models[stage])
         effects: dict[str, float] = {}
         for case in self._cases[:PROBED]:
             for name, effect in input_effect(session, case.arrays().inputs(stage)).items():
                 effects[name] = max(effect, effects.get(name, 0.0))
         return effects
 
-    def _pipeline(self, scope: _Scope) -> Iterator[tuple[str, dict[str, float]]]:
-        pipeline = PortraitPipeline({s: self._session(scope, model) for s, model in scope.models.items()}, scope.plan)
+    def _pipeline(self, row: _Row) -> Iterator[tuple[str, dict[str, float]]]:
+        pipeline = PortraitPipeline({s: self._session(row, model) for s, model in row.models.items()}, row.plan)
         for number, case in enumerate(self._cases):
             arrays = case.arrays()
             output = pipeline.render(arrays.photo, pipeline.disparity(arrays.photo), case.lens, np.float32)
-            if scope.name == PIPELINE and self._options.renderings is not None:
+            if row.key.tile is None and self._options.renderings is not None:
                 path = self._options.renderings / f"{self._target}-{self._precision}-{number}.npy"
                 np.save(path, output)
                 kept = np.load(path, mmap_mode="r")  # read when it is looked at: memory does not grow with the photos
-                self.renderings.append(Rendering(self._target, self._precision, case.name, kept))
+                self.renderings.append(Rendering(row.key, case.name, kept))
             yield case.name, metrics.picture(arrays.rendered, output) | _seen(arrays, output, case.lens)
 
-    def _causes(self, scope: _Scope) -> tuple[str, ...]:
-        """Why a stage's file fails, as far as can be told; a pipeline fails because of its stages."""
-        if scope.stage is None or scope.opinion is not None:
+    def _causes(self, row: _Row) -> tuple[str, ...]:
+        """Why a stage's file fails, as far as can be told; a pipeline fails because of its stages, and a file that
+        fails on the default backend is explained there.
+        """
+        if row.stage is None or (not row.is_default and self._fails_by_default(row)):
             return ()
-        model = scope.models[scope.stage]
         try:
             return explain(
-                self._session(scope, model),
+                self._session(row, row.models[row.stage]),
                 self._bundle,
-                model,
+                row.models[row.stage],
                 [case.arrays() for case in self._cases[:PROBED]],
-                scope.limits(self._options.tolerances),
+                row.limits(self._options.tolerances),
                 None if self._options.reference is None else self._options.reference(),
             )
         except Exception as error:  # a diagnosis that fails must not hide the failure that it was to explain
             return (f"the diagnosis itself stopped: {first_line(error)}",)
 
-    def _declared_problems(self, scope: _Scope) -> list[str]:
-        """What is wrong before anything is computed: stored weights, and the declarations of a Core ML package."""
-        models = scope.models.values()
+    def _fails_by_default(self, row: _Row) -> bool:
+        key = RowKey.by_default(row.key.scope, self._target, self._precision)
+        return any(result.key == key and result.verdict is Verdict.FAIL for result in self.results)
+
+    def _declared_problems(self, row: _Row) -> list[str]:
+        """What is wrong before anything is computed: stored weights, the plan's sizes, the file's own declarations."""
+        models = row.models.values()
         problems = [problem for model in models for problem in model.weight_problems]
-        if self._target is Target.COREML:
-            problems += [problem for model in models for problem in core_ml_problems(self._bundle, model)]
+        if row.stage is None:
+            problems += plan_problems(row.plan, models)
+        if problems:
+            return problems
+        for model in models:
+            session = self._session(row, model)
+            found = session.tensors() if isinstance(session, DescribedSession) else None
+            problems += [] if found is None else declared_problems(model, found)
         return problems
+
+
+def graded(result: ParityResult, least: Grade | None) -> ParityResult:
+    """The result; a pipeline whose pictures look worse than was asked for fails for that reason, too."""
+    if least is None or result.grade is None or result.grade.at_least(least):
+        return result
+    problem = f"its pictures are graded {result.grade}, at least {least} was asked for"
+    reason = "; ".join(filter(None, (result.reason, problem)))
+    return replace(result, verdict=Verdict.FAIL, reason=reason, failing=())
 
 
 def _seen(arrays: GoldenArrays, output: Array, lens: Lens) -> dict[str, float]:

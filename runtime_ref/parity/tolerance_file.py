@@ -4,6 +4,7 @@
 target = "tflite"          # all targets without it
 precision = "w8a8"         # all precisions without it
 scope = "depth"            # a stage or "pipeline"; everything without it
+backend = "litert-fp16"    # all backends without it
 psnr = 30.0                # at least one limit
 reason = "night mode, agreed with the camera team"
 """
@@ -16,14 +17,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 from typing_extensions import Self
 
+from ..backends.registry import backend
 from ..errors import DofkitError
 from ..files import read_toml
 from ..target import Precision, Target
 from ..validation import first_place, first_reason
 from .tolerances import Tolerance
+from .verdict import RowKey
 
 METRICS = ("max_abs", "psnr", "ssim", "focus_psnr", "edge_psnr", "highlight_psnr", "colour_shift")
 
@@ -35,7 +38,7 @@ class TeamTolerance(BaseModel):
     """One entry of the file: which comparisons it is for, its limits, and why.
 
     Attributes:
-        target, precision, scope: what it is for; None is all of them.
+        target, precision, scope, backend: what it is for; None is all of them.
         psnr, focus_psnr, edge_psnr, highlight_psnr: least values, in dB.
         ssim: least value.
         max_abs, colour_shift: greatest values, in units of the value range.
@@ -47,6 +50,7 @@ class TeamTolerance(BaseModel):
     target: Target | None = None
     precision: Precision | None = None
     scope: Literal["depth", "lens_blur", "guided_upsampling", "pipeline"] | None = None
+    backend: str | None = None
     max_abs: _Share | None = None
     psnr: _Decibels | None = None
     ssim: _Share | None = None
@@ -67,12 +71,23 @@ class TeamTolerance(BaseModel):
             raise ValueError(f"it limits nothing; give at least one of {', '.join(METRICS)}")
         return self
 
-    def covers(self, scope: str, target: Target, precision: Precision) -> bool:
-        """Whether it is for this comparison; "pipeline, tiles of 256" is a pipeline, too."""
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                backend(value)
+            except DofkitError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    def covers(self, key: RowKey) -> bool:
+        """Whether it is for this comparison."""
         return (
-            self.target in (None, target)
-            and self.precision in (None, precision)
-            and self.scope in (None, scope.partition(",")[0])
+            self.target in (None, key.target)
+            and self.precision in (None, key.precision)
+            and self.scope in (None, key.scope)
+            and self.backend in (None, key.backend)
         )
 
 
@@ -88,17 +103,16 @@ class TeamTolerances:
     source: str
     entries: tuple[TeamTolerance, ...]
 
-    def apply(self, scope: str, target: Target, precision: Precision, default: Tolerance) -> Tolerance:
+    def apply(self, key: RowKey, default: Tolerance) -> Tolerance:
         """The limits of a comparison: the default's, each replaced by the last entry that sets it.
 
         Args:
-            scope: a stage's name or "pipeline"; what follows a comma is ignored ("depth, reference kernels").
-            target, precision: of the models.
+            key: what is compared.
             default: what holds where the file says nothing. Its reason gives way to those of the entries that count.
         """
         deciding: dict[str, TeamTolerance] = {}
         for entry in self.entries:
-            if entry.covers(scope, target, precision):
+            if entry.covers(key):
                 deciding |= dict.fromkeys(entry.limits, entry)
         if not deciding:
             return default

@@ -1,7 +1,7 @@
 """How far an exported file may be from PyTorch fp32: one table, a reason for each row.
 
-A tolerance belongs to output × precision × target. Figures named "measured" are the worst over the golden cases of the
-shipped networks.
+A tolerance belongs to output × precision × target × the backend's arithmetic. Figures named "measured" are the worst
+over the golden cases of the shipped networks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..backends.backend import Arithmetic
 from ..target import Precision, Target
 from .metrics import worst
 
@@ -91,14 +92,24 @@ _QUANTISED = {
 }
 
 
-def tolerance(scope: str, precision: Precision, target: Target, buffers: bool = False) -> Tolerance:
+def tolerance(
+    scope: str,
+    precision: Precision,
+    target: Target,
+    buffers: bool = False,
+    arithmetic: Arithmetic = Arithmetic.STORED,
+) -> Tolerance:
     """The limits of a stage (by its name) or of the whole pipeline ("pipeline").
 
     Args:
         scope: what is compared.
         precision, target: of the models.
         buffers: the models take or give camera buffers.
+        arithmetic: the backend's; one that computes in 16-bit floats is held to the limits of fp16, whatever the file
+            stores its floats as.
     """
+    if arithmetic is Arithmetic.FP16 and precision is Precision.FP32:
+        precision = Precision.FP16
     floors = _QUANTISED.get((precision, target))
     if floors is not None:
         return floors.tolerance(scope)

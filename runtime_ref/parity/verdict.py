@@ -1,4 +1,4 @@
-"""What a comparison says, as data: PASS, FAIL or NOT RUN with figures and a reason. How to compare is in `parity`."""
+"""What a comparison says, as data: PASS, FAIL or NOT RUN with figures and a reason. How to compare is in `check`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from ..backends import BACKENDS, default_backend
 from ..pipeline.portrait import Array
+from ..pipeline.stage import Stage
 from ..target import Precision, Target
+from .grade import Grade, grade
 from .tolerances import Tolerance
+
+PIPELINE = "pipeline"
+RUNTIME = "runtime"  # the row that says in one line that a target's own runtimes exist elsewhere only
 
 
 class Verdict(str, Enum):
@@ -23,22 +29,59 @@ class Verdict(str, Enum):
 
 
 @dataclass(frozen=True)
-class ParityResult:
-    """One row of the table: a stage, or the whole pipeline, of one target and precision.
+class RowKey:
+    """What a row compares: its identity.
 
     Attributes:
-        scope: the stage's name, or "pipeline".
+        scope: a stage's name, "pipeline" (all stages, from photo to portrait), or "runtime".
+        target, precision: of the files.
+        backend: id of what computes; empty where none of a target's backends exists here.
+        device: what it computes on: "cpu", "gpu", "neural engine".
+        tile: side of the tiles in pixels where it is not the plan's.
+    """
+
+    scope: str
+    target: Target
+    precision: Precision
+    backend: str
+    device: str
+    tile: int | None = None
+
+    @classmethod
+    def by_default(cls, scope: str, target: Target, precision: Precision, tile: int | None = None) -> RowKey:
+        """The row that the target's default backend computes."""
+        facts = default_backend(target).facts
+        return cls(scope, target, precision, facts.id, facts.device, tile)
+
+    @property
+    def title(self) -> str:
+        """What it compares, for people; one title a row of a target and precision."""
+        scope = self.scope if self.tile is None else f"{self.scope}, tiles of {self.tile}"
+        rows = {one.facts.id: one.facts.row for one in BACKENDS}
+        return rows.get(self.backend, f"{{scope}}, {self.backend}" if self.backend else "{scope}").format(scope=scope)
+
+    @property
+    def full_title(self) -> str:
+        """Target, precision and title."""
+        return f"{self.target.title} {self.precision} {self.title}"
+
+
+@dataclass(frozen=True)
+class ParityResult:
+    """One row of the table.
+
+    Attributes:
+        key: what was compared.
         metrics: the worst value of each metric over all golden cases; empty when not run.
         reason: why it failed or did not run; empty when it passed.
         runtime: what computed the output.
         limits: what was promised; None where nothing was compared.
         decisive: whether the report's verdict counts it; what no machine but a Mac can run is not held against others.
         causes: likely mistakes behind a failure, the likeliest first, one line each.
+        failing: the cases that break a limit, by name; empty where all fail alike.
     """
 
-    target: Target
-    precision: Precision
-    scope: str
+    key: RowKey
     verdict: Verdict
     metrics: dict[str, float] = field(default_factory=dict)
     reason: str = ""
@@ -46,14 +89,44 @@ class ParityResult:
     limits: Tolerance | None = None
     decisive: bool = True
     causes: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> Target:
+        """Of the files."""
+        return self.key.target
+
+    @property
+    def precision(self) -> Precision:
+        """Of the files."""
+        return self.key.precision
+
+    @property
+    def title(self) -> str:
+        """What was compared, for people."""
+        return self.key.title
+
+    @property
+    def grade(self) -> Grade | None:
+        """What the eye sees of it: of whole pictures only."""
+        return grade(self.metrics) if self.key.scope == PIPELINE else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as JSON data: its key, title and figures. `scope` is the title, as older versions wrote it."""
+        figures = asdict(self)
+        key = figures.pop("key")
+        figures.pop("failing")
+        scope = key.pop("scope")
+        stage = scope if scope in {stage.value for stage in Stage} else None
+        seen = None if self.grade is None else self.grade.value
+        return {**key, "scope": self.title, "stage": stage, "grade": seen, **figures}
 
 
 @dataclass(frozen=True)
 class Rendering:
     """The whole pipeline's output on one golden photo, kept for the report's pictures. `[H, W, 3]`."""
 
-    target: Target
-    precision: Precision
+    key: RowKey
     case: str
     output: Array
 
@@ -76,4 +149,4 @@ class ParityReport:
 
     def as_json(self) -> dict[str, Any]:
         """The results as JSON data; pictures are not part of it."""
-        return {"verdict": self.verdict.value, "results": [asdict(result) for result in self.results]}
+        return {"verdict": self.verdict.value, "results": [result.as_json() for result in self.results]}

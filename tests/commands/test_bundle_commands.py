@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dofkit.runtime_ref.backends.isolated import IsolatedSessions
+from dofkit.runtime_ref.backends import BACKENDS
+from dofkit.runtime_ref.backends.own_process import OwnProcess
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import MissingExtraError
 from dofkit.runtime_ref.pipeline.stage import Stage
@@ -32,7 +34,7 @@ def test_check_exits_with_3_when_something_could_not_run(
     def missing(*_: object) -> None:
         raise MissingExtraError("running it needs a package; run: pip install 'dofkit[onnx]'")
 
-    monkeypatch.setattr(IsolatedSessions, "session", missing)
+    monkeypatch.setattr(OwnProcess, "open", missing)
     result = cli("check", str(bundle_path), "--target", "onnx")
     assert result.exit_code == 3
     assert "pip install" in result.stdout
@@ -84,6 +86,7 @@ def test_inspect_shows_models_and_plan(cli: Callable, bundle_path: Path) -> None
     assert manifest["schema_version"] == 3
 
 
+@pytest.mark.e2e
 def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_path: Path, weights: Path) -> None:
     options = ["--precision", "fp32", "--pytorch", "--weights", str(weights), "--runs", "5", "--photo", "400", "--json"]
     rows = json.loads(cli("bench", str(bundle_path), *options).stdout)["results"]
@@ -103,6 +106,20 @@ def test_doctor_says_what_works(cli: Callable) -> None:
     assert works["inspect bundles"]
     assert works["export to ONNX"]
     assert "ability" in cli("doctor").stdout
+
+
+def test_doctor_lists_every_backend_with_what_it_opens_and_what_it_lacks(cli: Callable) -> None:
+    found = {one["id"]: one for one in json.loads(cli("doctor", "--json").stdout)["backends"]}
+    assert list(found) == [*(one.facts.id for one in BACKENDS), "pytorch"]
+    assert found["onnxruntime"]["available"]
+    assert found["onnxruntime"]["version"] == importlib.metadata.version("onnxruntime")
+    assert found["litert-fp16"]["arithmetic"] == "fp16"
+    assert found["coreml-gpu"]["opens"] == ["coreml"]
+    assert found["coreml-gpu"]["available"] == (sys.platform == "darwin")
+    assert "mesa" in found["litert-gpu-fp32"]["remedy"]
+    assert all(one["available"] or one["remedy"] for one in found.values())
+    text = cli("doctor").stdout
+    assert all(id in text for id in found)
 
 
 def test_a_missing_extra_is_one_line_that_names_the_pip_command(

@@ -9,13 +9,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 
+from dofkit.commands.check import GRADES, _backends, command
 from dofkit.export.onnx.convert import convert
 from dofkit.export.stages import stage_graphs
+from dofkit.runtime_ref.backends import BACKENDS
 from dofkit.runtime_ref.bundle import MANIFEST, Bundle, describe_files
+from dofkit.runtime_ref.parity.check import CheckOptions, graded
+from dofkit.runtime_ref.parity.grade import Grade
+from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, RowKey, Verdict
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import load_networks
@@ -65,6 +71,76 @@ def test_another_bundle_can_be_right(cli: Callable, bundle_path: Path, tmp_path:
     assert result.exit_code == 0, result.output
     # The other bundle's most exact files are these very files.
     assert all(row["metrics"]["max_abs"] == 0 for row in json.loads(result.stdout)["results"])
+
+
+def test_one_backend_can_be_asked_for_by_its_name(cli: Callable, bundle_path: Path) -> None:
+    result = cli("check", str(bundle_path), "--precision", "fp32", "--backend", "onnxruntime-unoptimised", "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["results"]
+    assert [row["scope"] for row in rows] == [f"{stage}, graph unoptimised" for stage in Stage]
+    assert {(row["backend"], row["device"], row["target"]) for row in rows} == {
+        ("onnxruntime-unoptimised", "cpu", "onnx")
+    }
+
+
+@pytest.mark.parametrize("command", ["check", "bench"])
+def test_a_backend_that_does_not_exist_is_refused_with_the_nearest(
+    cli: Callable, bundle_path: Path, command: str
+) -> None:
+    result = cli(command, str(bundle_path), "--backend", "litert-gpu")
+    assert result.exit_code == 2
+    assert "did you mean litert-gpu-fp" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_all_backends_are_those_for_the_targets_that_can_run_here_under_the_options_old_name_too() -> None:
+    everywhere = [one.facts.id for one in BACKENDS if not one.facts.is_routine]
+    chosen = _backends((), every=True)
+    assert chosen is not None
+    assert [one.facts.id for one in chosen if not one.facts.is_routine] == everywhere
+    assert _backends((), every=False) is None
+    alias = next(parameter for parameter in command.params if "--second-opinions" in parameter.opts)
+    assert isinstance(alias, click.Option)
+    assert alias.hidden
+    assert alias.is_flag
+
+
+def test_the_gates_grades_are_the_grades() -> None:
+    assert tuple(grade.value for grade in Grade) == GRADES
+
+
+def test_pictures_that_look_worse_than_was_asked_for_fail_the_job(
+    cli: Callable, bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        ParityResult(
+            RowKey.by_default("pipeline", Target.ONNX, Precision.W4), Verdict.PASS, {"psnr": 30.0, "ssim": 0.9}
+        )
+    ]
+
+    def compared(bundle: Bundle, variants: object, cases: object, options: CheckOptions, watch: object) -> ParityReport:
+        del bundle, variants, cases, watch
+        return ParityReport((graded(row, options.least_grade),))
+
+    monkeypatch.setattr("dofkit.runtime_ref.parity.check.run_parity", compared)
+    assert cli("check", str(bundle_path), "--least-grade", "visible").exit_code == 0
+    result = cli("check", str(bundle_path), "--least-grade", "good")
+    assert result.exit_code == 1
+    assert "graded visible, at least good was asked for" in result.stdout
+
+
+def test_a_plan_that_the_models_do_not_take_is_refused_before_a_reference_is_computed_by_it(
+    cli: Callable, bundle_path: Path, tmp_path: Path, photos: Path
+) -> None:
+    root = shutil.copytree(bundle_path, tmp_path / "huge.dofbundle")
+    manifest = Bundle.open(root).manifest
+    spec = manifest.plan.lens_blur.model_copy(update={"tile": 10**9})
+    plan = manifest.plan.model_copy(update={"lens_blur": spec})
+    (root / MANIFEST).write_bytes(manifest.model_copy(update={"plan": plan}).sealed().encoded())
+    result = cli("check", str(root), *ONNX, "--images", str(photos))
+    assert result.exit_code == 2
+    assert "the plan gives 1000000000×1000000000" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["parity.xml", "missing/parity.xml"])

@@ -1,32 +1,115 @@
-"""A worker that dies or refuses becomes a row of the table, never the end of the bench."""
+"""A runtime that dies or refuses becomes a row of the table, never the end of the bench; figures are of raw times."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dofkit.devices import host
+from dofkit.runtime_ref.backends import default_backend
+from dofkit.runtime_ref.backends.latency import Budget, PhotoTimes, RunTimes
+from dofkit.runtime_ref.backends.registry import backend
+from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.memory import peak_memory
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
+from dofkit.train.backend import pytorch
+
+from ..runtime_ref.bundle.small_bundle import model, write_bundle
+
+CRASHING = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n"
+SLEEPING = """
+import time
+__version__ = "0"
+class SessionOptions:
+    pass
+class InferenceSession:
+    def __init__(self, *arguments, **options):
+        pass
+    def get_inputs(self):
+        return []
+    get_outputs = get_inputs
+    def run(self, *arguments):
+        time.sleep(0.002)
+        return [None]
+"""
 
 
 @pytest.fixture
-def request_() -> host.BenchRequest:
-    return host.BenchRequest(bundle=Path("nowhere.dofbundle"), target=Target.ONNX, precision=Precision.FP32)
+def bundle(tmp_path: Path) -> Bundle:
+    """A bundle whose files no runtime can read."""
+    return write_bundle(tmp_path / "small.dofbundle", [model("lens_blur"), model("depth")], [])
 
 
-def test_a_refusal_of_the_worker_is_the_rows_error(request_: host.BenchRequest) -> None:
-    figures = host.bench(request_)
-    assert "is not a bundle" in figures.error
+def request_for(bundle: Bundle, **more: object) -> host.BenchRequest:
+    one = default_backend(Target.ONNX)
+    given = {"budget": Budget(runs=5, seconds=1e-3), **more}
+    return host.BenchRequest(bundle, one, Target.ONNX, Precision.FP32, **given)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_refusal_of_the_runtime_is_the_rows_error(bundle: Bundle) -> None:
+    figures = host.bench(request_for(bundle))
+    assert "ONNX Runtime cannot open" in figures.error
     assert figures.stages == ()
 
 
-def test_a_crash_is_named_by_its_signal(request_: host.BenchRequest, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    (tmp_path / "crashing.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n")
+def test_a_crash_is_named_by_its_signal(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text(CRASHING)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert host.bench(request_for(bundle)).error.startswith("the runtime's process died with SIGSEGV")
+
+
+def test_a_backend_that_cannot_run_here_says_how_to_get_it(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['onnxruntime'] = None")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(host, "WORKER", "crashing")
-    assert host.bench(request_).error == "the runtime's process died with SIGSEGV"
+    assert "pip install 'dofkit[onnx]'" in host.bench(request_for(bundle)).error
+
+
+def test_stages_are_measured_in_their_order_and_every_time_is_kept(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(SLEEPING)
+    monkeypatch.syspath_prepend(tmp_path)
+    figures = host.bench(request_for(bundle))
+    assert figures.error == ""
+    assert (figures.backend, figures.device, figures.runtime) == ("onnxruntime", "cpu", "ONNX Runtime 0")
+    assert [stage.stage for stage in figures.stages] == [Stage.DEPTH, Stage.LENS_BLUR]
+    for stage in figures.stages:
+        assert len(stage.samples) == stage.runs == 5
+        assert min(stage.samples) >= 2
+        assert stage.first >= 2
+        assert min(stage.samples) <= stage.p50 <= stage.p90 <= max(stage.samples)
+    assert figures.photo is None, "two of three stages make no photo"
+    assert figures.peak_mb is not None
+    assert figures.peak_mb > 20
+
+
+def test_a_stages_figures_are_the_median_and_the_90th_percentile_of_steady_runs() -> None:
+    figures = host.StageFigures.of(Stage.DEPTH, 7.0, RunTimes(first=100.0, steady=tuple(map(float, range(1, 12)))))
+    assert (figures.load, figures.first, figures.p50, figures.p90, figures.runs) == (7.0, 100.0, 6.0, 10.0, 11)
+
+
+def test_a_photos_time_is_that_of_its_two_parts() -> None:
+    times = PhotoTimes(first=50.0, depth=(1.0, 2.0, 3.0), render=(10.0, 30.0, 20.0))
+    figures = host.PhotoFigures.of(np.zeros((30, 40, 3), np.uint8), times)
+    assert (figures.width, figures.height) == (40, 30)
+    assert figures.samples == (11.0, 32.0, 23.0)
+    assert (figures.depth_p50, figures.render_p50, figures.p50, figures.runs) == (2.0, 20.0, 23.0, 3)
+
+
+def test_rows_are_called_as_before_and_other_backends_by_their_own_names(bundle: Bundle) -> None:
+    assert request_for(bundle).title == "ONNX fp32"
+    other = host.BenchRequest(bundle, backend("onnx-reference"), Target.ONNX, Precision.FP32)
+    assert other.title == "ONNX fp32, ONNX reference evaluator"
+    assert host.BenchRequest(bundle, pytorch(), None).title == "PyTorch fp32"
+
+
+def test_pytorch_computes_every_stage_that_the_bundle_has(bundle: Bundle) -> None:
+    assert list(host.BenchRequest(bundle, pytorch(), None).models()) == [Stage.DEPTH, Stage.LENS_BLUR]
 
 
 def test_peak_memory_grows_with_what_was_used() -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.files import write_file
 from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.processes import safe_path
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
@@ -154,7 +155,7 @@ def _written(
         yield from map(write, numbers)
         return
     prepare = _one_thread if settings.truth == "aperture" else None
-    with ProcessPoolExecutor(workers, get_context("spawn"), prepare) as pool:
+    with safe_path(), ProcessPoolExecutor(workers, get_context("spawn"), prepare) as pool:
         try:
             for job in as_completed([pool.submit(write, number) for number in numbers]):
                 yield job.result()

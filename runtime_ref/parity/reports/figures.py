@@ -34,6 +34,11 @@ def measured_titles(parity: ParityReport) -> dict[str, str]:
     }
 
 
+def has_grades(parity: ParityReport) -> bool:
+    """Whether any comparison has a grade of what the eye sees."""
+    return any(result.grade is not None for result in parity.results)
+
+
 def promise(limits: Tolerance | None) -> str:
     """What was promised, in a line; empty where nothing was."""
     if limits is None:

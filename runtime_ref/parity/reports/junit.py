@@ -1,7 +1,7 @@
 """Parity as JUnit XML, which CI servers read: a suite for each file format and precision, a test case for each row.
 
 Written to the strictest of the schemas in use (that of Jenkins' xUnit plugin): there a test case has no properties, so
-that its metrics are properties of its suite, named SCOPE.METRIC, and stand in the case's output.
+that its metrics are properties of its suite, named ROW.METRIC, and stand in the case's output.
 """
 
 from __future__ import annotations
@@ -42,17 +42,26 @@ def _counts(results: Sequence[ParityResult]) -> dict[str, str]:
 def _add_suite(root: ET.Element, name: str, results: Sequence[ParityResult]) -> None:
     skipped = sum(result.verdict is Verdict.NOT_RUN for result in results)
     suite = ET.SubElement(root, "testsuite", {"name": name, **_counts(results), "skipped": str(skipped)})
-    measured = [(f"{result.scope}.{metric}", value) for result in results for metric, value in result.metrics.items()]
+    measured = [(f"{result.title}.{name}", value) for result in results for name, value in _properties(result)]
     if measured:
         properties = ET.SubElement(suite, "properties")
-        for metric, value in measured:
-            ET.SubElement(properties, "property", name=_clean(metric), value=f"{value:.6g}")
+        for title, value in measured:
+            ET.SubElement(properties, "property", name=_clean(title), value=_clean(value))
     for result in results:
         _add_case(suite, name, result)
 
 
+def _properties(result: ParityResult) -> list[tuple[str, str]]:
+    """Figures, and what computed them, of a row that was measured."""
+    if not result.metrics:
+        return []
+    figures = [(name, f"{value:.6g}") for name, value in result.metrics.items()]
+    key = {"grade": result.grade, "backend": result.key.backend, "device": result.key.device, "tile": result.key.tile}
+    return [*figures, *((name, str(value)) for name, value in key.items() if value)]
+
+
 def _add_case(suite: ET.Element, classname: str, result: ParityResult) -> None:
-    case = ET.SubElement(suite, "testcase", classname=classname, name=_clean(result.scope))
+    case = ET.SubElement(suite, "testcase", classname=classname, name=_clean(result.title))
     if result.verdict is Verdict.FAIL:
         failure = ET.SubElement(case, "failure", message=_clean(result.reason), type="parity")
         failure.text = _clean("\n".join([result.reason, *(f"likely cause: {cause}" for cause in result.causes)]))
@@ -64,7 +73,7 @@ def _add_case(suite: ET.Element, classname: str, result: ParityResult) -> None:
 
 def _output(result: ParityResult) -> list[str]:
     """What was measured, promised, and by whom it was computed."""
-    lines = [f"{name} = {value:.6g}" for name, value in result.metrics.items()]
+    lines = [f"{name} = {value}" for name, value in _properties(result)]
     if result.limits is not None:
         lines.append(f"promised: {promise(result.limits) or 'nothing'} ({result.limits.reason})")
     return [*lines, f"computed by {result.runtime}"] if result.runtime else lines

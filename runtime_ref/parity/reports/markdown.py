@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ...bundle.diff import BundleDiff, LatencyChange, ParityChange, SizeChange
 from ..verdict import ParityReport, ParityResult, Verdict
-from .figures import counted, format_metric, measured_titles, promise, worst_first
+from .figures import counted, format_metric, has_grades, measured_titles, promise, worst_first
 
 SIGNS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.NOT_RUN: "⚠️"}
 
@@ -15,24 +15,26 @@ SIGNS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.NOT_RUN: "⚠️"}
 def parity_markdown(report: ParityReport) -> str:
     """The verdict, a table of all comparisons (failures first), and the reasons with their likely causes."""
     titles = measured_titles(report)
-    header = ["target", "precision", "what", "verdict", *titles.values(), "promise"]
-    rows = [_row(result, list(titles)) for result in worst_first(report.results)]
+    graded = has_grades(report)
+    header = ["target", "precision", "what", "verdict", *(["grade"] if graded else []), *titles.values(), "promise"]
+    rows = [_row(result, list(titles), graded) for result in worst_first(report.results)]
     lines = [f"**Parity: {SIGNS[report.verdict]} {report.verdict}** ({counted(report)})", ""]
     if rows:
-        lines += [*table(header, rows, numbers=range(4, 4 + len(titles))), ""]
+        lines += [*table(header, rows, numbers=range(4 + graded, 4 + graded + len(titles))), ""]
     if reasons := _reasons(report.results):
         lines += [*reasons, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _row(result: ParityResult, metrics: Sequence[str]) -> list[str]:
+def _row(result: ParityResult, metrics: Sequence[str], graded: bool) -> list[str]:
     values = [format_metric(name, result.metrics.get(name)) for name in metrics]
     verdict = f"{SIGNS[result.verdict]} {result.verdict}"
     return [
         result.target.title,
         result.precision.value,
-        escape(result.scope),
+        escape(result.title),
         verdict,
+        *([str(result.grade or "")] if graded else []),
         *values,
         escape(promise(result.limits)),
     ]
@@ -43,8 +45,7 @@ def _reasons(results: tuple[ParityResult, ...]) -> list[str]:
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for result in worst_first(results):
         if result.reason or result.causes:
-            where = f"{result.target.title} {result.precision} {result.scope}"
-            found.setdefault((result.reason, result.causes), []).append(where)
+            found.setdefault((result.reason, result.causes), []).append(result.key.full_title)
     lines = []
     for (reason, causes), where in found.items():
         lines.append(f"- **{escape(', '.join(dict.fromkeys(where)))}**: {escape(reason)}")

@@ -14,8 +14,9 @@ from ...errors import require
 from ...files import write_file
 from ...pipeline.stage import Stage
 from ...target import Target
+from ..grade import GRADES
 from ..verdict import ParityReport, ParityResult, Verdict
-from .figures import counted, format_metric, measured_titles, promise, worst_first
+from .figures import counted, format_metric, has_grades, measured_titles, promise, worst_first
 from .pictures import DIFFERENCE_GAIN, CaseArrays, case_views
 
 __all__ = ["format_metric", "measured_titles", "write_readme", "write_report"]
@@ -57,6 +58,8 @@ def write_report(
             reference=reference,
             rows=[_row(result, titles) for result in worst_first(parity.results)],
             titles=titles,
+            graded=has_grades(parity),
+            grades=GRADES,
             filters=_filters(parity),
             gain=DIFFERENCE_GAIN,
             cases=case_views(cases, {**known, **(notes or {})}, parity),

@@ -182,9 +182,9 @@ def _variant_view(rendering: Rendering, reference: Array, window: Window, verdic
     # Not a number is white: it must not look like agreement.
     gained = np.nan_to_num(np.abs(shown - window.of(reference)) * DIFFERENCE_GAIN, nan=1.0) if same_size else None
     return VariantView(
-        target=rendering.target.value,
-        title=rendering.target.title,
-        precision=rendering.precision.value,
+        target=rendering.key.target.value,
+        title=rendering.key.target.title,
+        precision=rendering.key.precision.value,
         verdict=verdict,
         figures=_figures(reference, rendering.output) if same_size else "its size is not the reference's",
         output=data_uri(to_bytes(np.nan_to_num(shown))),
@@ -193,13 +193,11 @@ def _variant_view(rendering: Rendering, reference: Array, window: Window, verdic
 
 
 def _verdict_of_case(rendering: Rendering, parity: ParityReport) -> Verdict:
-    """The pipeline's verdict; where its reasons name cases, those that are not named passed."""
-    key = (rendering.target, rendering.precision, "pipeline")
-    row = next((row for row in parity.results if (row.target, row.precision, row.scope) == key), None)
+    """The pipeline's verdict; where only some cases fail, the others passed."""
+    row = next((row for row in parity.results if row.key == rendering.key), None)
     if row is None:
         return Verdict.NOT_RUN
-    named = {other.case for other in parity.renderings if f"{other.case}: " in row.reason}
-    return Verdict.PASS if named and rendering.case not in named else row.verdict
+    return Verdict.PASS if row.failing and rendering.case not in row.failing else row.verdict
 
 
 def _figures(reference: Array, output: Array) -> str:

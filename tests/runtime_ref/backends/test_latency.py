@@ -1,13 +1,14 @@
-"""Latency: load, first run and steady runs are told apart."""
+"""Latency: the first run and steady runs are told apart, and steady runs end when they should."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
-from dofkit.runtime_ref.backends.latency import MIN_RUNS, measure, timed
+from dofkit.runtime_ref.backends.latency import MIN_RUNS, Budget, steady, time_runs, timed
 
 
 def test_a_call_is_timed_in_milliseconds() -> None:
@@ -16,20 +17,24 @@ def test_a_call_is_timed_in_milliseconds() -> None:
     assert elapsed >= 20
 
 
-def test_loading_and_the_first_run_do_not_count_as_steady() -> None:
-    def open_it() -> Callable[[], None]:
-        time.sleep(0.03)
-        waits = iter([0.03])
-        return lambda: time.sleep(next(waits, 0))
+class _SlowAtFirst:
+    runtime = "slow at first"
 
-    latency = measure(open_it, runs=8, seconds=10)
-    assert latency.load >= 30
-    assert latency.first >= 30
-    assert latency.p50 < 20
-    assert latency.p50 <= latency.p90
-    assert latency.runs == 8
+    def __init__(self) -> None:
+        self._waits = iter([0.03])
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        time.sleep(next(self._waits, 0))
+        return inputs["image"]
+
+
+def test_the_first_run_does_not_count_as_steady() -> None:
+    times = time_runs(_SlowAtFirst(), {"image": np.zeros((1, 3, 2, 2), np.float32)}, Budget(runs=8, seconds=10))
+    assert times.first >= 30
+    assert len(times.steady) == 8
+    assert min(times.steady) < 20
 
 
 @pytest.mark.parametrize(("runs", "seconds", "expected"), [(100, 1e-9, MIN_RUNS), (6, 10, 6)])
 def test_runs_end_by_number_or_time_but_not_too_early(runs: int, seconds: float, expected: int) -> None:
-    assert measure(lambda: lambda: None, runs, seconds).runs == expected
+    assert len(steady(lambda: None, Budget(runs=runs, seconds=seconds))) == expected

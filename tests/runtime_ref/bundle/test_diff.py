@@ -208,3 +208,30 @@ def test_markdown_leads_with_the_regressions_and_escapes(old: Bundle) -> None:
 
 def test_markdown_says_so_when_nothing_got_worse(old: Bundle) -> None:
     assert diff_markdown(against(old)).startswith("**old.dofbundle → new.dofbundle: ✅ no regression**")
+
+
+def test_rows_of_an_older_version_are_those_of_the_same_title(tmp_path: Path) -> None:
+    # Before 0.2 a row had its title only ("scope"); now it has a key as well.
+    key = {"backend": "onnxruntime", "device": "cpu", "tile": None}
+    new_rows = [row(stage, stage=stage, **key) for stage in STAGES] + [row("pipeline", stage=None, **key)]
+    new_rows[0]["metrics"] = {"psnr": 50.0}
+    before = write_bundle(tmp_path / "a.dofbundle", models(), rows())
+    after = write_bundle(tmp_path / "b.dofbundle", models(), new_rows)
+    for old, new in ((before, after), (after, before)):
+        diff = diff_bundles(old, new, Limits())
+        assert [change.title for change in diff.parity] == [f"ONNX fp32 {scope}" for scope in (*STAGES, "pipeline")]
+        assert all(change.old is not None and change.new is not None for change in diff.parity)
+    assert diff_bundles(before, after, Limits()).regressions == (
+        "ONNX fp32 depth: psnr 60.0 → 50.0 dB, the limit is −1 dB",
+    )
+    assert diff_bundles(after, before, Limits()).regressions == ()
+
+
+def test_rows_are_the_same_by_their_key_whatever_they_are_called(tmp_path: Path) -> None:
+    key = {"stage": "depth", "backend": "onnx-reference", "device": "cpu"}
+    before = write_bundle(tmp_path / "a.dofbundle", models(), [row("depth, onnx reference", **key)])
+    after = write_bundle(tmp_path / "b.dofbundle", models(), [row("depth by the letter", **key)])
+    (change,) = diff_bundles(before, after, Limits()).parity
+    assert change.old is not None
+    assert change.new is not None
+    assert change.title == "ONNX fp32 depth by the letter"

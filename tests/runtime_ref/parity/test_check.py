@@ -6,23 +6,27 @@ import dataclasses
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref.backends import Session, open_session
+from dofkit.runtime_ref.backends import Backend, InProcess, Session, open_session
+from dofkit.runtime_ref.backends import coreml as core_ml
 from dofkit.runtime_ref.backends.coreml import ComputeUnit
+from dofkit.runtime_ref.backends.file_tensors import DescribedSession, FileTensors
 from dofkit.runtime_ref.backends.mil import MilSession
-from dofkit.runtime_ref.backends.opinions import Opinion
+from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle, ModelEntry
 from dofkit.runtime_ref.bundle.golden import GoldenArrays, read_golden, write_golden
 from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
-from dofkit.runtime_ref.parity import core_ml
 from dofkit.runtime_ref.parity.cases import Picture, compute_case, golden_cases
 from dofkit.runtime_ref.parity.check import PIPELINE, CheckOptions, ParityReport, ParityResult, Verdict, run_parity
+from dofkit.runtime_ref.parity.declared import declared_problems
+from dofkit.runtime_ref.parity.grade import Grade
 from dofkit.runtime_ref.parity.tolerance_file import TeamTolerance, TeamTolerances
+from dofkit.runtime_ref.parity.tolerances import tolerance
+from dofkit.runtime_ref.parity.verdict import RowKey
 from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -33,7 +37,7 @@ def report(bundle_path: Path) -> ParityReport:
 
 
 def _rows(report: ParityReport, target: Target, precision: Precision) -> dict[str, ParityResult]:
-    return {r.scope: r for r in report.results if (r.target, r.precision) == (target, precision)}
+    return {r.title: r for r in report.results if (r.target, r.precision) == (target, precision)}
 
 
 def _decisive(report: ParityReport, target: Target, precision: Precision) -> dict[str, ParityResult]:
@@ -46,7 +50,7 @@ def test_fp32_files_compute_what_pytorch_computes(report: ParityReport, target: 
     assert set(rows) == {*(stage.value for stage in Stage), PIPELINE}
     for row in rows.values():
         assert row.verdict is Verdict.PASS, row
-        if row.scope != PIPELINE:
+        if row.key.scope != PIPELINE:
             assert row.metrics["max_abs"] <= 1e-4
 
 
@@ -71,41 +75,146 @@ def test_off_macos_apples_runtime_is_not_run_and_decides_nothing(report: ParityR
     assert not row.decisive
 
 
-def test_on_a_mac_every_stage_is_compared_on_every_compute_unit(
-    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # No Mac here: the evaluator stands in for Core ML, one unit of it off by far too much.
-    class StandIn(MilSession):
-        def __init__(self, stage: Stage, package: Path, function: str | None, unit: ComputeUnit) -> None:
-            super().__init__(stage, package, function)
-            self.runtime, self._gain = f"stand-in ({unit.title})", 0.5 if unit is ComputeUnit.GPU else 1.0
+class _StandIn(MilSession):
+    """No Mac here: the evaluator stands in for Core ML, one unit of it off by far too much."""
 
-        def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-            return super().run(inputs) * np.float32(self._gain)
+    def __init__(self, stage: Stage, package: Path, function: str | None, unit: ComputeUnit) -> None:
+        super().__init__(stage, package, function)
+        self.runtime, self._gain = f"stand-in ({unit.title})", 0.5 if unit is ComputeUnit.GPU else 1.0
 
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        return super().run(inputs) * np.float32(self._gain)
+
+
+@pytest.fixture
+def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core_ml, "has_runtime", lambda: True)
-    monkeypatch.setattr(core_ml, "CoreMLSession", StandIn)
-    bundle = Bundle.open(bundle_path)
-    golden = [read_golden(bundle.path(case.path)) for case in bundle.manifest.golden]
-    rows = core_ml.core_ml_rows(bundle, Precision.FP16, golden)
-    assert {row.scope for row in rows} == {f"{stage} on {unit.title}" for stage in Stage for unit in ComputeUnit}
+    monkeypatch.setattr(core_ml, "CoreMLSession", _StandIn)
+
+
+@pytest.mark.usefixtures("on_a_mac")
+def test_on_a_mac_every_stage_is_compared_on_every_compute_unit(bundle_path: Path) -> None:
+    options = CheckOptions(transport=InProcess)
+    report = run_parity(Bundle.open(bundle_path), [(Target.COREML, Precision.FP16)], options=options)
+    rows = [row for row in report.results if row.key.backend != "mil"]
+    assert {row.title for row in rows} == {f"{stage} on {unit.title}" for stage in Stage for unit in ComputeUnit}
+    assert {row.key.device for row in rows} == {"cpu", "gpu", "neural engine"}
     for row in rows:
-        on_gpu = row.scope.endswith("GPU")
+        on_gpu = row.key.device == "gpu"
         assert row.decisive
         assert row.verdict is (Verdict.FAIL if on_gpu else Verdict.PASS), row
         assert (row.metrics["evaluator_psnr"] > 100) is not on_gpu
 
 
-def test_a_package_that_is_not_what_the_manifest_says_is_named(bundle_path: Path) -> None:
-    bundle = Bundle.open(bundle_path)
-    model = bundle.models(Target.COREML, Precision.FP32)[0]
-    assert core_ml.core_ml_problems(bundle, model) == []
-    renamed = model.model_copy(
-        update={"inputs": (model.inputs[0].model_copy(update={"name": "picture"}),), "operators": {"conv": 1}}
+@pytest.mark.usefixtures("on_a_mac")
+def test_on_a_mac_core_ml_obeys_a_teams_tolerances_and_its_failures_are_explained(bundle_path: Path) -> None:
+    entry = TeamTolerance(backend="coreml-cpu", scope="lens_blur", psnr=199.0, reason="never enough")
+    options = CheckOptions(
+        transport=InProcess,
+        tolerances=TeamTolerances("team.toml", (entry,)),
+        backends=(backend("coreml-cpu"), backend("coreml-gpu")),
     )
-    problems = core_ml.core_ml_problems(bundle, renamed)
+    report = run_parity(Bundle.open(bundle_path), [(Target.COREML, Precision.FP16)], options=options)
+    rows = {row.title: row for row in report.results}
+    assert rows["lens_blur on CPU"].limits == TeamTolerances("team.toml", (entry,)).apply(
+        rows["lens_blur on CPU"].key, tolerance("lens_blur", Precision.FP16, Target.COREML)
+    )
+    assert rows["lens_blur on CPU"].verdict is Verdict.FAIL
+    assert rows["depth on CPU"].verdict is Verdict.PASS
+    assert rows["lens_blur on GPU"].causes, "half of what is right is a mistake that can be named"
+
+
+def test_on_a_mac_core_ml_runs_in_a_process_of_its_own_like_all_others(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_ml, "has_runtime", lambda: True)
+    opened: list[str] = []
+
+    class Recorder(InProcess):
+        def open(self, backend: Backend, bundle: Bundle, model: ModelEntry) -> Session:
+            opened.append(backend.facts.id)
+            raise DofkitError("not here")
+
+    run_parity(Bundle.open(bundle_path), [(Target.COREML, Precision.FP16)], options=CheckOptions(transport=Recorder))
+    assert {"coreml-cpu", "coreml-gpu", "coreml-neural-engine", "mil"} == set(opened)
+
+
+def test_backends_that_are_asked_for_compute_and_no_others(bundle_path: Path) -> None:
+    chosen = (backend("onnx-reference"), backend("onnxruntime-unoptimised"))
+    options = CheckOptions(backends=chosen, transport=InProcess)
+    bundle = Bundle.open(bundle_path)
+    report = run_parity(bundle, [(Target.ONNX, Precision.FP32)], golden_cases(bundle)[:1], options)
+    titles = ("onnx reference", "graph unoptimised")
+    assert [row.title for row in report.results] == [f"{stage}, {title}" for title in titles for stage in Stage]
+    assert report.verdict is Verdict.PASS, report
+    assert {row.key for row in report.results} == {
+        RowKey(stage.value, Target.ONNX, Precision.FP32, one.facts.id, "cpu") for stage in Stage for one in chosen
+    }
+
+
+def _declared(bundle: Bundle, target: Target) -> tuple[ModelEntry, FileTensors]:
+    model = next(m for m in bundle.models(target, Precision.FP32) if m.stage is Stage.LENS_BLUR)
+    session = open_session(bundle, model)
+    assert isinstance(session, DescribedSession)
+    found = session.tensors()
+    assert found is not None
+    return model, found
+
+
+def test_a_package_that_is_not_what_the_manifest_says_is_named(bundle_path: Path) -> None:
+    model, found = _declared(Bundle.open(bundle_path), Target.COREML)
+    assert declared_problems(model, found) == []
+    renamed = model.model_copy(
+        update={
+            "inputs": (model.inputs[0].model_copy(update={"name": "picture"}), *model.inputs[1:]),
+            "operators": {"conv": 1},
+        }
+    )
+    problems = declared_problems(renamed, found)
     assert any("input" in problem for problem in problems)
     assert any("operations" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize(
+    "change", [{"shape": (1, 3, 10**6, 10**6)}, {"name": "picture"}, {"dtype": "uint8"}, {"shape": (1, 3)}]
+)
+def test_a_manifest_that_declares_another_tensor_than_the_file_has_is_found(
+    bundle_path: Path, target: Target, change: dict[str, object]
+) -> None:
+    model, found = _declared(Bundle.open(bundle_path), target)
+    assert declared_problems(model, found) == []
+    for kind in ("inputs", "outputs"):
+        first, *others = getattr(model, kind)
+        other = model.model_copy(update={kind: (first.model_copy(update=change), *others)})
+        problem = declared_problems(other, found)
+        assert len(problem) == 1
+        assert problem[0].startswith(f"{model.path}: {kind} are ")
+        assert "the manifest says" in problem[0]
+
+
+def test_a_manifest_that_declares_other_shapes_fails_before_anything_is_computed(unsealed: Bundle) -> None:
+    models = tuple(
+        model.model_copy(
+            update={"inputs": tuple(t.model_copy(update={"shape": (1, 3, 10**6, 10**6)}) for t in model.inputs)}
+        )
+        for model in unsealed.manifest.models
+    )
+    bundle = Bundle(unsealed.root, unsealed.manifest.model_copy(update={"models": models}))
+    report = run_parity(bundle, [(Target.TFLITE, Precision.FP32)], options=CheckOptions(transport=InProcess))
+    assert [row.verdict for row in report.results] == [Verdict.FAIL] * 4
+    assert all("the manifest says" in row.reason for row in report.results if row.key.scope != PIPELINE)
+    assert not any(row.metrics for row in report.results)
+
+
+def test_a_plan_whose_tiles_the_models_do_not_take_fails_before_it_is_allocated(unsealed: Bundle) -> None:
+    plan = unsealed.manifest.plan
+    huge = plan.model_copy(update={"lens_blur": plan.lens_blur.model_copy(update={"tile": 10**9})})
+    bundle = Bundle(unsealed.root, unsealed.manifest.model_copy(update={"plan": huge}))
+    report = run_parity(bundle, [(Target.ONNX, Precision.FP32)], options=CheckOptions(transport=InProcess))
+    row = _rows(report, Target.ONNX, Precision.FP32)[PIPELINE]
+    assert row.verdict is Verdict.FAIL
+    assert "image takes 96×96 pixels, the plan gives 1000000000×1000000000" in row.reason
 
 
 @pytest.fixture
@@ -150,14 +259,14 @@ def test_a_file_that_no_runtime_reads_fails(unsealed: Bundle) -> None:
 
 
 def _with(open_it: Callable[[ModelEntry], Session]) -> CheckOptions:
-    """A options whose sessions are these, in this process."""
+    """Options whose sessions are these, in this process."""
 
-    class Opener:
-        def session(self, model: ModelEntry, opinion: Opinion | None = None) -> Session:
-            del opinion
+    class Opener(InProcess):
+        def open(self, backend: Backend, bundle: Bundle, model: ModelEntry) -> Session:
+            del backend, bundle
             return open_it(model)
 
-    return CheckOptions(sessions=lambda _: nullcontext(Opener()))
+    return CheckOptions(transport=Opener)
 
 
 def test_a_missing_runtime_is_not_run_and_names_the_remedy(bundle_path: Path) -> None:
@@ -246,6 +355,25 @@ def test_cases_may_be_computed_by_any_sessions(bundle_path: Path, tmp_path: Path
     assert report.renderings[0].output.shape == photo.shape
 
 
+def test_a_pipeline_that_looks_worse_than_was_asked_for_fails_for_that(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    tinted = _with(lambda model: _Stub(open_session(bundle, model), lambda output: output + np.float32(0.01)))
+    team = TeamTolerances("team.toml", (TeamTolerance(max_abs=1.0, psnr=1.0, reason="anything goes"),))
+    variants, cases = [(Target.ONNX, Precision.FP16)], golden_cases(bundle)[:1]
+
+    def pipeline(least: Grade | None) -> ParityResult:
+        options = dataclasses.replace(tinted, tolerances=team, least_grade=least)
+        return _rows(run_parity(bundle, variants, cases, options), *variants[0])[PIPELINE]
+
+    accepted = pipeline(None)
+    assert accepted.verdict is Verdict.PASS
+    assert accepted.grade is Grade.GOOD  # 0.01 is 40 dB, and a step of 2.5 of 255 a stage
+    assert pipeline(Grade.GOOD).verdict is Verdict.PASS
+    refused = pipeline(Grade.LOSSLESS)
+    assert refused.verdict is Verdict.FAIL
+    assert refused.reason == "its pictures are graded good, at least visually lossless was asked for"
+
+
 @pytest.mark.parametrize(
     ("verdicts", "overall"),
     [
@@ -256,7 +384,7 @@ def test_cases_may_be_computed_by_any_sessions(bundle_path: Path, tmp_path: Path
     ],
 )
 def test_the_overall_verdict_is_the_worst(verdicts: list[Verdict], overall: Verdict) -> None:
-    row = ParityResult(Target.ONNX, Precision.FP32, PIPELINE, Verdict.PASS)
+    row = ParityResult(RowKey.by_default(PIPELINE, Target.ONNX, Precision.FP32), Verdict.PASS)
     assert ParityReport(tuple(dataclasses.replace(row, verdict=v) for v in verdicts)).verdict is overall
 
 

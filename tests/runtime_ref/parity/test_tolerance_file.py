@@ -9,8 +9,10 @@ import pytest
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.parity.tolerance_file import TeamTolerances, read_tolerances
 from dofkit.runtime_ref.parity.tolerances import Tolerance
+from dofkit.runtime_ref.parity.verdict import RowKey
 from dofkit.runtime_ref.target import Precision, Target
 
+key = RowKey.by_default
 DEFAULT = Tolerance(1e-4, 55.0, "the table's reason", {"ssim": 0.9})
 
 
@@ -22,30 +24,35 @@ def read(folder: Path, text: str) -> TeamTolerances:
 
 def test_an_entry_replaces_only_the_limits_that_it_sets(tmp_path: Path) -> None:
     team = read(tmp_path, '[[tolerance]]\npsnr = 30\nedge_psnr = 25.5\nreason = "night mode"\n')
-    limits = team.apply("depth", Target.ONNX, Precision.W8A8, DEFAULT)
+    limits = team.apply(key("depth", Target.ONNX, Precision.W8A8), DEFAULT)
     assert limits == Tolerance(1e-4, 30.0, "team.toml: night mode", {"ssim": 0.9, "edge_psnr": 25.5})
 
 
 @pytest.mark.parametrize(
-    ("scope", "target", "precision", "psnr"),
+    ("row", "psnr"),
     [
-        ("depth", Target.TFLITE, Precision.W8A8, 30.0),
-        ("depth, reference kernels", Target.TFLITE, Precision.W8A8, 30.0),
-        ("depth", Target.ONNX, Precision.W8A8, 55.0),
-        ("depth", Target.TFLITE, Precision.W8, 55.0),
-        ("pipeline", Target.TFLITE, Precision.W8A8, 55.0),
+        (key("depth", Target.TFLITE, Precision.W8A8), 30.0),
+        (RowKey("depth", Target.TFLITE, Precision.W8A8, "litert-reference", "cpu"), 30.0),
+        (key("depth", Target.ONNX, Precision.W8A8), 55.0),
+        (key("depth", Target.TFLITE, Precision.W8), 55.0),
+        (key("pipeline", Target.TFLITE, Precision.W8A8), 55.0),
     ],
 )
-def test_an_entry_holds_where_its_target_precision_and_scope_do(
-    tmp_path: Path, scope: str, target: Target, precision: Precision, psnr: float
-) -> None:
+def test_an_entry_holds_where_its_target_precision_and_scope_do(tmp_path: Path, row: RowKey, psnr: float) -> None:
     text = '[[tolerance]]\ntarget = "tflite"\nprecision = "w8a8"\nscope = "depth"\npsnr = 30.0\nreason = "r"\n'
-    assert read(tmp_path, text).apply(scope, target, precision, DEFAULT).psnr == psnr
+    assert read(tmp_path, text).apply(row, DEFAULT).psnr == psnr
+
+
+def test_an_entry_may_be_for_one_backend(tmp_path: Path) -> None:
+    team = read(tmp_path, '[[tolerance]]\nbackend = "litert-fp16"\npsnr = 30.0\nreason = "r"\n')
+    fp16 = RowKey("depth", Target.TFLITE, Precision.FP32, "litert-fp16", "cpu")
+    assert team.apply(fp16, DEFAULT).psnr == 30
+    assert team.apply(key("depth", Target.TFLITE, Precision.FP32), DEFAULT) is DEFAULT
 
 
 def test_pipelines_of_every_tile_size_are_pipelines(tmp_path: Path) -> None:
     team = read(tmp_path, '[[tolerance]]\nscope = "pipeline"\npsnr = 30.0\nreason = "r"\n')
-    assert team.apply("pipeline, tiles of 256", Target.COREML, Precision.FP16, DEFAULT).psnr == 30
+    assert team.apply(key("pipeline", Target.COREML, Precision.FP16, tile=256), DEFAULT).psnr == 30
 
 
 def test_later_entries_win_and_reasons_that_decide_nothing_are_not_quoted(tmp_path: Path) -> None:
@@ -62,19 +69,19 @@ def test_later_entries_win_and_reasons_that_decide_nothing_are_not_quoted(tmp_pa
     reason = "half floats"
     """
     team = read(tmp_path, text)
-    half = team.apply("depth", Target.ONNX, Precision.FP16, DEFAULT)
+    half = team.apply(key("depth", Target.ONNX, Precision.FP16), DEFAULT)
     assert (half.psnr, half.max_abs, half.reason) == (40.0, 0.5, "team.toml: also; half floats")
-    assert team.apply("depth", Target.ONNX, Precision.FP32, DEFAULT).psnr == 30.0
+    assert team.apply(key("depth", Target.ONNX, Precision.FP32), DEFAULT).psnr == 30.0
 
 
 def test_what_no_entry_covers_keeps_the_tables_limits_and_reason(tmp_path: Path) -> None:
     team = read(tmp_path, '[[tolerance]]\ntarget = "coreml"\npsnr = 1\nreason = "r"\n')
-    assert team.apply("depth", Target.ONNX, Precision.FP16, DEFAULT) is DEFAULT
+    assert team.apply(key("depth", Target.ONNX, Precision.FP16), DEFAULT) is DEFAULT
 
 
 def test_the_limits_take_effect(tmp_path: Path) -> None:
     team = read(tmp_path, '[[tolerance]]\ncolour_shift = 0.01\nssim = 0.95\nreason = "r"\n')
-    limits = team.apply("pipeline", Target.ONNX, Precision.FP16, Tolerance(None, None, ""))
+    limits = team.apply(key("pipeline", Target.ONNX, Precision.FP16), Tolerance(None, None, ""))
     values = {"max_abs": 0.0, "psnr": 99.0}
     assert limits.violations(values | {"colour_shift": 0.009, "ssim": 0.96}) == []
     assert len(limits.violations(values | {"colour_shift": 0.011, "ssim": 0.94})) == 2
@@ -94,6 +101,7 @@ def test_the_limits_take_effect(tmp_path: Path) -> None:
         ('[[tolerance]]\nssim = 95\nreason = "r"\n', "entry 1: ssim: Input should be less than or equal to 1"),
         ('[[tolerance]]\ntarget = "tf"\npsnr = 1\nreason = "r"\n', "'coreml', 'tflite' or 'onnx'"),
         ('[[tolerance]]\nscope = "dept"\npsnr = 1\nreason = "r"\n', "'depth', 'lens_blur'"),
+        ('[[tolerance]]\nbackend = "litert-fp"\npsnr = 1\nreason = "r"\n', "did you mean litert-fp16?"),
         ('[tolerance]\npsnr = 1\nreason = "r"\n', "two brackets"),
         ("tolerance = [1]\n", "entry 1: Input should be a valid dictionary"),
         ('[[tolerances]]\npsnr = 1\nreason = "r"\n', "'tolerances' means nothing here"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dofkit.runtime_ref.parity.reports.junit import junit_xml
 from dofkit.runtime_ref.parity.tolerances import Tolerance
-from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, Verdict
+from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, RowKey, Verdict
 from dofkit.runtime_ref.target import Precision, Target
 
 # The structure that Jenkins' xUnit plugin validates against (its junit-10 schema), the strictest reader: for each
@@ -36,25 +36,26 @@ SCHEMA: dict[str, tuple[set[str], set[str], set[str]]] = {
 WITH_TEXT = {"failure", "skipped", "system-out"}
 
 PASSED = ParityResult(
-    Target.ONNX,
-    Precision.FP32,
-    "depth",
+    RowKey.by_default("depth", Target.ONNX, Precision.FP32),
     Verdict.PASS,
     {"max_abs": 1.25e-6, "psnr": 138.0},
     runtime="ONNX Runtime 1.31",
     limits=Tolerance(1e-4, None, "order of summation"),
 )
 FAILED = ParityResult(
-    Target.ONNX,
-    Precision.FP32,
-    "pipeline",
+    RowKey.by_default("pipeline", Target.ONNX, Precision.FP32, tile=256),
     Verdict.FAIL,
-    {"psnr": 12.0},
+    {"psnr": 12.0, "ssim": 0.4},
     "astronaut: PSNR 12.0 < 80 dB",
     causes=("channels are swapped (BGR)", "first part: conv_3"),
 )
-SKIPPED = ParityResult(Target.COREML, Precision.FP16, "runtime", Verdict.NOT_RUN, reason="no Mac", decisive=False)
+RUNTIME_ROW = RowKey("runtime", Target.COREML, Precision.FP16, backend="", device="")
+SKIPPED = ParityResult(RUNTIME_ROW, Verdict.NOT_RUN, reason="no Mac", decisive=False)
 REPORT = ParityReport((PASSED, FAILED, SKIPPED))
+
+
+def row_of(scope: str) -> RowKey:
+    return RowKey.by_default(scope, Target.ONNX, Precision.FP32)
 
 
 def assert_valid(element: ET.Element) -> None:
@@ -83,7 +84,7 @@ def test_every_row_is_a_test_case_of_its_target_and_precision() -> None:
     cases = [(c.get("classname"), c.get("name"), [child.tag for child in c]) for c in root.iter("testcase")]
     assert cases == [
         ("onnx.fp32", "depth", ["system-out"]),
-        ("onnx.fp32", "pipeline", ["failure", "system-out"]),
+        ("onnx.fp32", "pipeline, tiles of 256", ["failure", "system-out"]),
         ("coreml.fp16", "runtime", ["skipped"]),
     ]
 
@@ -101,7 +102,7 @@ def test_counts_are_those_of_the_rows() -> None:
 
 
 def test_a_failure_says_why_and_what_the_likely_causes_are() -> None:
-    failure = case(ET.fromstring(junit_xml(REPORT, "portrait")), "pipeline").find("failure")
+    failure = case(ET.fromstring(junit_xml(REPORT, "portrait")), "pipeline, tiles of 256").find("failure")
     assert failure is not None
     assert failure.get("message") == FAILED.reason
     assert failure.text is not None
@@ -110,15 +111,26 @@ def test_a_failure_says_why_and_what_the_likely_causes_are() -> None:
 
 def test_metrics_are_properties_and_stand_in_the_output() -> None:
     root = ET.fromstring(junit_xml(REPORT, "portrait"))
-    properties = {p.get("name"): float(p.get("value", "")) for p in root.iter("property")}
-    assert properties == {"depth.max_abs": 1.25e-6, "depth.psnr": 138.0, "pipeline.psnr": 12.0}
+    properties = {p.get("name"): p.get("value") for p in root.iter("property")}
+    assert properties == {
+        "depth.max_abs": "1.25e-06",
+        "depth.psnr": "138",
+        "depth.backend": "onnxruntime",
+        "depth.device": "cpu",
+        "pipeline, tiles of 256.psnr": "12",
+        "pipeline, tiles of 256.ssim": "0.4",
+        "pipeline, tiles of 256.grade": "poor",
+        "pipeline, tiles of 256.backend": "onnxruntime",
+        "pipeline, tiles of 256.device": "cpu",
+        "pipeline, tiles of 256.tile": "256",
+    }
     output = case(root, "depth").findtext("system-out", "")
     assert all(text in output for text in ("max_abs = 1.25e-06", "max abs ≤ 0.0001", "ONNX Runtime 1.31"))
 
 
 @pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "a\0b", "\ud800", "\ufffe", "]]>", "<b>&\"'", "a\nb\tc\r"])
 def test_hostile_text_stays_text(text: str) -> None:
-    result = ParityResult(Target.ONNX, Precision.FP32, f"scope {text}", Verdict.FAIL, {}, text, causes=(text,))
+    result = ParityResult(row_of(f"scope {text}"), Verdict.FAIL, {}, text, causes=(text,))
     root = ET.fromstring(junit_xml(ParityReport((result,)), text))
     assert_valid(root)
     assert root.find(".//failure") is not None
@@ -126,12 +138,12 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 @given(st.text(st.characters(codec=None)))
 def test_any_text_gives_a_well_formed_file(text: str) -> None:
-    result = ParityResult(Target.ONNX, Precision.FP32, text, Verdict.NOT_RUN, {}, text, runtime=text)
+    result = ParityResult(row_of(text), Verdict.NOT_RUN, {}, text, runtime=text)
     assert ET.fromstring(junit_xml(ParityReport((result,)), text)).find(".//skipped") is not None
 
 
 def test_what_xml_cannot_hold_is_shown_escaped() -> None:
-    result = ParityResult(Target.ONNX, Precision.FP32, "depth", Verdict.FAIL, {}, "died: \x1b\0 é")
+    result = ParityResult(row_of("depth"), Verdict.FAIL, {}, "died: \x1b\0 é")
     failure = ET.fromstring(junit_xml(ParityReport((result,)), "x")).find(".//failure")
     assert failure is not None
     assert failure.get("message") == r"died: \x1b\x00 é"

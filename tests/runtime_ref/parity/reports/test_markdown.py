@@ -8,12 +8,12 @@ import pytest
 
 from dofkit.runtime_ref.parity.reports.markdown import escape, parity_markdown
 from dofkit.runtime_ref.parity.tolerances import Tolerance
-from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, Verdict
+from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, RowKey, Verdict
 from dofkit.runtime_ref.target import Precision, Target
 
 
 def row(verdict: Verdict, scope: str = "depth", **more: object) -> ParityResult:
-    return ParityResult(Target.ONNX, Precision.FP32, scope, verdict, **more)  # pyright: ignore[reportArgumentType]
+    return ParityResult(RowKey.by_default(scope, Target.ONNX, Precision.FP32), verdict, **more)  # pyright: ignore[reportArgumentType]
 
 
 def cells(line: str) -> list[str]:
@@ -41,6 +41,15 @@ def test_failures_lead_the_table_and_every_line_has_as_many_cells() -> None:
     assert cells(lines[-1]) == [
         "ONNX", "fp32", "depth", "✅ PASS", "1.2e-06", "138.0", "max abs ≤ 0.0001, colour shift ≤ 0.01"
     ]  # fmt: skip
+
+
+def test_what_the_eye_sees_stands_beside_the_verdict_where_a_pipeline_was_compared() -> None:
+    figures = {"psnr": 60.0, "ssim": 0.999}
+    report = ParityReport((row(Verdict.PASS, metrics=figures), row(Verdict.PASS, "pipeline", metrics=figures)))
+    header, _, *lines = [cells(line) for line in parity_markdown(report).splitlines() if line.startswith("|")]
+    assert header[:5] == ["target", "precision", "what", "verdict", "grade"]
+    assert [line[4] for line in lines] == ["", "visually lossless"]
+    assert {len(line) for line in lines} == {len(header)}
 
 
 def test_reasons_stand_once_with_their_causes() -> None:

@@ -21,9 +21,11 @@ from dofkit.runtime_ref.parity.reports.figures import format_metric, promise, wo
 from dofkit.runtime_ref.parity.reports.page import write_report
 from dofkit.runtime_ref.parity.reports.pictures import CaseView, case_views
 from dofkit.runtime_ref.parity.tolerances import Tolerance
-from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, Rendering, Verdict
+from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, Rendering, RowKey, Verdict
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.target import Precision, Target
+
+RUNTIME_ROW = RowKey("runtime", Target.COREML, Precision.FP16, backend="", device="")
 
 
 def arrays(height: int = 40, width: int = 60) -> GoldenArrays:
@@ -38,11 +40,14 @@ def arrays(height: int = 40, width: int = 60) -> GoldenArrays:
 
 
 def rendering(case: str, output: np.ndarray, precision: Precision = Precision.FP32) -> Rendering:
-    return Rendering(Target.ONNX, precision, case, output)
+    return Rendering(RowKey.by_default("pipeline", Target.ONNX, precision), case, output)
 
 
-def pipeline_row(verdict: Verdict, precision: Precision = Precision.FP32, reason: str = "") -> ParityResult:
-    return ParityResult(Target.ONNX, precision, "pipeline", verdict, {"psnr": 30.0}, reason)
+def pipeline_row(
+    verdict: Verdict, precision: Precision = Precision.FP32, reason: str = "", failing: tuple[str, ...] = ()
+) -> ParityResult:
+    key = RowKey.by_default("pipeline", Target.ONNX, precision)
+    return ParityResult(key, verdict, {"psnr": 30.0, "ssim": 0.96}, reason, failing=failing)
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -77,8 +82,8 @@ def test_a_promise_names_every_limit_with_its_direction() -> None:
 
 def test_failures_come_first_and_the_order_is_kept_within() -> None:
     order = [Verdict.PASS, Verdict.FAIL, Verdict.NOT_RUN, Verdict.FAIL, Verdict.PASS]
-    rows = tuple(dataclasses.replace(pipeline_row(v), scope=str(i)) for i, v in enumerate(order))
-    assert [row.scope for row in worst_first(rows)] == ["1", "3", "2", "0", "4"]
+    rows = tuple(dataclasses.replace(pipeline_row(v), runtime=str(i)) for i, v in enumerate(order))
+    assert [row.runtime for row in worst_first(rows)] == ["1", "3", "2", "0", "4"]
 
 
 def test_pictures_keep_every_pixel_and_the_difference_is_amplified_before_it_is_rounded() -> None:
@@ -156,7 +161,7 @@ def test_failing_cases_and_variants_come_first() -> None:
     cases = {"one": arrays(), "two": arrays(), "three": arrays()}
     rows = (
         pipeline_row(Verdict.PASS),
-        pipeline_row(Verdict.FAIL, Precision.W8, "two: PSNR 30.0 < 44 dB; two: max abs 1 > 0.1"),
+        pipeline_row(Verdict.FAIL, Precision.W8, "two: PSNR 30.0 < 44 dB; two: max abs 1 > 0.1", ("two",)),
     )
     shown = [rendering(name, cases[name].rendered, p) for name in cases for p in (Precision.FP32, Precision.W8)]
     found = views(cases, *shown, rows=rows)
@@ -191,16 +196,14 @@ def page(tmp_path: Path) -> str:
     )
     limits = Tolerance(1e-4, None, "only the order of summation differs")
     failed = ParityResult(
-        Target.TFLITE,
-        Precision.W8A8,
-        "lens_blur",
+        RowKey.by_default("lens_blur", Target.TFLITE, Precision.W8A8),
         Verdict.FAIL,
         {"max_abs": 0.5, "psnr": 12.0, "colour_shift": 0.02},
         "<b>far</b>",
         limits=limits,
         causes=("swapped <channels>", "first part: conv_3"),
     )
-    absent = ParityResult(Target.COREML, Precision.FP16, "runtime", Verdict.NOT_RUN, reason="no Mac", decisive=False)
+    absent = ParityResult(RUNTIME_ROW, Verdict.NOT_RUN, reason="no Mac", decisive=False)
     cases = {"own": arrays(), "hers <2>": arrays(30, 30)}
     shown = tuple(rendering(name, 1 - case.rendered) for name, case in cases.items())
     rows = (pipeline_row(Verdict.PASS), absent, failed)

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -17,10 +18,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DofkitError, require
-from ...pipeline.stage import OUTPUTS, Stage
-from ...quiet import silence
-from ..opinions import Opinion, OpinionUnavailableError
+from ..bundle import Bundle, ModelEntry
+from ..errors import DofkitError, require
+from ..pipeline.stage import OUTPUTS, Stage
+from ..quiet import silence
+from ..target import Target
+from .backend import Arithmetic, Backend, BackendFacts, BackendUnavailableError, NotRun
+from .file_tensors import FileTensors
+from .tflite import INSTALL, PACKAGE, tensors_of
 
 Array = NDArray[np.floating[Any]]
 
@@ -49,7 +54,7 @@ class CompiledSession:
         """Compute the stage; see `Session.run`.
 
         Raises:
-            OpinionUnavailableError: the GPU is too slow for LiteRT.
+            BackendUnavailableError: the GPU is too slow for LiteRT.
             DofkitError: LiteRT gave up.
         """
         values = {name: np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32) for name, x in inputs.items()}
@@ -61,9 +66,15 @@ class CompiledSession:
                     raise DofkitError(f"{self.runtime} gave up on {self._signature} ({_reason(error)})") from error
             else:
                 return output.reshape(self._shape).transpose(0, 3, 1, 2)
-        raise OpinionUnavailableError(
+        raise BackendUnavailableError(
             f"{self.runtime} takes more than the 120 s that LiteRT waits; use a faster machine"
         )
+
+    def tensors(self) -> FileTensors:
+        """What the file's signature declares."""
+        given = self._model.get_input_tensor_details(self._signature)
+        got = self._model.get_output_tensor_details(self._signature)
+        return FileTensors(inputs=tensors_of(given), outputs=tensors_of(got))
 
     def _run_once(self, values: Mapping[str, Array]) -> Array:
         for name, buffer in self._inputs.items():
@@ -74,53 +85,63 @@ class CompiledSession:
         return outputs[self._output].read(int(np.prod(self._shape)), np.float32)
 
 
-def cpu_fp16(stage: Stage, path: Path, threads: int) -> CompiledSession:
-    """The file on the CPU, what is float computed in 16-bit floats by XNNPACK (emulated where the CPU has none).
+@dataclass(frozen=True)
+class LiteRTCpuFp16(Backend):
+    """What is float computed in 16-bit floats by XNNPACK (emulated where the CPU has none)."""
 
-    Raises:
-        OpinionUnavailableError: LiteRT is too old.
-        MissingExtraError: ai-edge-litert is not installed.
-        DofkitError: LiteRT does not take the file.
-    """
-    library = _library(Opinion.LITERT_FP16)
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> CompiledSession:
+        """Open a TFLite file; see `Backend.open`."""
+        return cpu_fp16(model.stage, self._path(bundle, model), threads)
+
+
+def cpu_fp16(stage: Stage, path: Path, threads: int) -> CompiledSession:
+    """A file on the CPU with 16-bit floats forced; see `LiteRTCpuFp16`."""
+    library = _library(FP16.title)
     options = library.Options(cpu_options=library.CpuOptions(num_threads=threads, xnnpack_flags=_FORCE_FP16))
     try:
-        model, _ = _compile(library, path, options)
+        compiled, _ = _compile(library, path, options)
     except _RefusalError as error:
         raise DofkitError(f"LiteRT cannot open {path} ({error.reason}); export the bundle again") from error
-    return CompiledSession(stage, model, f"LiteRT {_version()} on the CPU, fp16 forced")
+    return CompiledSession(stage, compiled, f"LiteRT {_version()} on the CPU, fp16 forced")
 
 
-def gpu(stage: Stage, path: Path, half: bool) -> CompiledSession:
-    """The file on LiteRT's GPU accelerator, every operation of it. It can crash: see `isolated.py`.
+@dataclass(frozen=True)
+class LiteRTGpu(Backend):
+    """LiteRT's GPU accelerator, every operation of the file on it. It can crash: see `own_process`.
 
-    Args:
+    Attributes:
         half: compute in 16-bit floats, the accelerator's default, or in 32-bit floats.
-
-    Raises:
-        OpinionUnavailableError: no GPU and no software adapter is found, or LiteRT is too old.
-        MissingExtraError: ai-edge-litert is not installed.
-        DofkitError: the accelerator does not take the file; the operations are named.
     """
-    opinion = Opinion.LITERT_GPU_FP16 if half else Opinion.LITERT_GPU_FP32
-    library = _library(opinion)
-    options = library.Options(
-        hardware_accelerators=library.HardwareAccelerator.GPU,
-        gpu_options=library.GpuOptions(enforce_f32=not half),
-    )
-    try:
-        model, said = _compile(library, path, options)
-    except _RefusalError as error:
+
+    half: bool
+
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> CompiledSession:
+        """Open a TFLite file; operations that the accelerator does not take are named. See `Backend.open`."""
+        del threads  # the GPU's own
+        path = self._path(bundle, model)
+        library = _library(self.facts.title)
+        options = library.Options(
+            hardware_accelerators=library.HardwareAccelerator.GPU,
+            gpu_options=library.GpuOptions(enforce_f32=not self.half),
+        )
+        try:
+            compiled, said = _compile(library, path, options)
+        except _RefusalError as error:
+            raise self._refused(path, error) from error
+        adapter = _ADAPTER.search(said)
+        device = adapter[1] if adapter else "the GPU"
+        runtime = f"LiteRT {_version()} on {device}, {'fp16' if self.half else 'fp32'}"
+        return CompiledSession(model.stage, compiled, runtime)
+
+    def _refused(self, path: Path, error: _RefusalError) -> DofkitError:
+        """What LiteRT's refusal means: there is no GPU, or it does not take the file."""
         if _NO_GPU.search(error.said):
             why = _WHY_NO_GPU.search(error.said)
             cause = f" ({why[1]})" if why else ""  # said once a process
-            raise OpinionUnavailableError(f"no GPU adapter was found{cause}; {opinion.remedy}") from error
+            return BackendUnavailableError(str(NotRun(f"no GPU adapter was found{cause}", self.facts.remedy)))
         unsupported = _UNSUPPORTED.search(error.said)
         reason = "; ".join(line.rstrip(".") for line in unsupported[1].splitlines()) if unsupported else error.reason
-        raise DofkitError(f"LiteRT's GPU accelerator does not take {path}: {reason}") from error
-    adapter = _ADAPTER.search(said)
-    runtime = f"LiteRT {_version()} on {adapter[1] if adapter else 'the GPU'}, {'fp16' if half else 'fp32'}"
-    return CompiledSession(stage, model, runtime)
+        return DofkitError(f"LiteRT's GPU accelerator does not take {path}: {reason}")
 
 
 class _RefusalError(Exception):
@@ -137,12 +158,12 @@ def _reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[-1].removeprefix("└ ")
 
 
-def _library(opinion: Opinion) -> ModuleType:
+def _library(wanted: str) -> ModuleType:
     """The module that has CompiledModel and its options."""
     module = require("ai_edge_litert.compiled_model", "tflite", "running a TFLite model")
     if not hasattr(module, "Options"):
-        raise OpinionUnavailableError(
-            f"{opinion.title} needs a newer LiteRT than {_version()}; run: pip install --upgrade ai-edge-litert"
+        raise BackendUnavailableError(
+            f"{wanted} needs a newer LiteRT than {_version()}; run: pip install --upgrade ai-edge-litert"
         )
     return module
 
@@ -181,3 +202,45 @@ def _stderr_into(log: IO[bytes]) -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+FP16 = BackendFacts(
+    id="litert-fp16",
+    title="LiteRT on the CPU, fp16 forced",
+    library="ai_edge_litert",
+    package=PACKAGE,
+    targets=(Target.TFLITE,),
+    device="cpu",
+    delegate="XNNPACK",
+    arithmetic=Arithmetic.FP16,
+    shows="phones whose CPU computes in 16-bit floats keep the quality",
+    needs=f"{PACKAGE} >= 2.3",
+    install=INSTALL,
+    row="{scope}, CPU fp16",
+)
+
+
+def _gpu(number: str, shows: str, arithmetic: Arithmetic) -> LiteRTGpu:
+    facts = BackendFacts(
+        id=f"litert-gpu-{number}",
+        title=f"LiteRT on the GPU, {number}",
+        library="ai_edge_litert",
+        package=PACKAGE,
+        targets=(Target.TFLITE,),
+        device="gpu",
+        delegate="GPU accelerator",
+        arithmetic=arithmetic,
+        shows=shows,
+        needs="a GPU, or Mesa's software one",
+        install=INSTALL,
+        remedy="install mesa-vulkan-drivers >= 25, which computes on the CPU, or use a machine with a GPU",
+        row=f"{{scope}}, GPU {number}",
+    )
+    return LiteRTGpu(facts, half=arithmetic is Arithmetic.FP16)
+
+
+COMPILED = (
+    LiteRTCpuFp16(FP16),
+    _gpu("fp32", "the GPU accelerator takes every operation and computes the same", Arithmetic.STORED),
+    _gpu("fp16", "the same in 16-bit floats, which is the accelerator's default", Arithmetic.FP16),
+)

@@ -1,7 +1,8 @@
-"""Sessions in other processes compute the same, and whatever happens to such a process is an error and no more."""
+"""Backends in other processes compute the same, and whatever happens to such a process is an error and no more."""
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -19,13 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dofkit.runtime_ref.backends import open_session
+from dofkit.runtime_ref.backends import default_backend, open_session
+from dofkit.runtime_ref.backends._process import module_path
 from dofkit.runtime_ref.backends._wire import Reply, read_message, write_message
-from dofkit.runtime_ref.backends.isolated import IsolatedSessions, SessionCrashError
-from dofkit.runtime_ref.backends.opinions import Opinion
+from dofkit.runtime_ref.backends._worker import _made
+from dofkit.runtime_ref.backends.backend import Origin
+from dofkit.runtime_ref.backends.latency import MIN_RUNS, Budget
+from dofkit.runtime_ref.backends.own_process import OwnProcess, ProcessSession, SessionCrashError
+from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle, ModelEntry
 from dofkit.runtime_ref.bundle.golden import read_golden
 from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
+from dofkit.runtime_ref.pipeline.portrait import Lens
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -39,6 +45,9 @@ class SessionOptions:
 class InferenceSession:
     def __init__(self, *arguments, **options):
         {opening}
+    def get_inputs(self):
+        return []
+    get_outputs = get_inputs
     def run(self, *arguments):
         time.sleep(1000)
 """
@@ -50,9 +59,21 @@ def bundle(bundle_path: Path) -> Bundle:
 
 
 @pytest.fixture
-def sessions(bundle: Bundle) -> Iterator[IsolatedSessions]:
-    with IsolatedSessions(bundle) as opened:
+def transport() -> Iterator[OwnProcess]:
+    with OwnProcess() as opened:
         yield opened
+
+
+def _open(transport: OwnProcess, bundle: Bundle, model: ModelEntry) -> ProcessSession:
+    return transport.open(default_backend(model.target), bundle, model)
+
+
+def _assert_same(output: np.ndarray, expected: np.ndarray) -> None:
+    """What is promised of two processes: threads and kernels may sum in another order, four units in the last place of
+    values up to 1.
+    """
+    np.testing.assert_allclose(output, expected, rtol=0, atol=4 * float(np.finfo(np.float32).eps))
+    assert output.dtype == expected.dtype
 
 
 def _model(bundle: Bundle, target: Target = Target.ONNX, stage: Stage = Stage.LENS_BLUR) -> ModelEntry:
@@ -79,31 +100,31 @@ def _gone(process: int | None, seconds: float = 10.0) -> bool:
 
 
 @pytest.mark.parametrize("target", Target)
-def test_another_process_computes_the_same_bits(bundle: Bundle, sessions: IsolatedSessions, target: Target) -> None:
+def test_another_process_computes_the_same(bundle: Bundle, transport: OwnProcess, target: Target) -> None:
     for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING):
         model = _model(bundle, target, stage)
-        here, there = open_session(bundle, model), sessions.session(model)
+        here, there = open_session(bundle, model), _open(transport, bundle, model)
         output = there.run(_inputs(bundle, stage))
-        np.testing.assert_array_equal(output, here.run(_inputs(bundle, stage)), strict=True)
+        _assert_same(output, here.run(_inputs(bundle, stage)))
         assert there.runtime == here.runtime
 
 
-def test_models_of_a_variant_share_a_process_and_a_second_opinion_has_its_own(
-    bundle: Bundle, sessions: IsolatedSessions
+def test_models_of_a_variant_share_a_process_and_another_backend_has_its_own(
+    bundle: Bundle, transport: OwnProcess
 ) -> None:
     blur, upsampling = (
-        sessions.session(_model(bundle, stage=stage)) for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
+        _open(transport, bundle, _model(bundle, stage=stage)) for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
     )
-    other = sessions.session(_model(bundle), Opinion.ONNX_UNOPTIMISED)
+    other = transport.open(backend("onnxruntime-unoptimised"), bundle, _model(bundle))
     assert blur.process_id == upsampling.process_id
     assert other.process_id not in (blur.process_id, None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
 def test_a_crash_is_named_by_its_signal_and_the_next_call_computes(
-    bundle: Bundle, sessions: IsolatedSessions, number: signal.Signals
+    bundle: Bundle, transport: OwnProcess, number: signal.Signals
 ) -> None:
-    session, inputs = sessions.session(_model(bundle)), _inputs(bundle)
+    session, inputs = _open(transport, bundle, _model(bundle)), _inputs(bundle)
     expected = session.run(inputs)
     process = session.process_id
     assert process is not None
@@ -113,12 +134,12 @@ def test_a_crash_is_named_by_its_signal_and_the_next_call_computes(
     with pytest.raises(SessionCrashError, match=f"process died with {number.name} while computing lens_blur"):
         session.run(inputs)
     crash.join()
-    np.testing.assert_array_equal(session.run(inputs), expected)
+    _assert_same(session.run(inputs), expected)
     assert session.process_id != process
 
 
-def test_a_process_that_died_idle_is_started_again(bundle: Bundle, sessions: IsolatedSessions) -> None:
-    session, inputs = sessions.session(_model(bundle)), _inputs(bundle)
+def test_a_process_that_died_idle_is_started_again(bundle: Bundle, transport: OwnProcess) -> None:
+    session, inputs = _open(transport, bundle, _model(bundle)), _inputs(bundle)
     expected = session.run(inputs)
     process = session.process_id
     assert process is not None
@@ -127,7 +148,7 @@ def test_a_process_that_died_idle_is_started_again(bundle: Bundle, sessions: Iso
     while session.process_id is not None:  # its first thread is gone before the others are, and it with them
         assert time.monotonic() < end
         time.sleep(0.02)
-    np.testing.assert_array_equal(session.run(inputs), expected)
+    _assert_same(session.run(inputs), expected)
 
 
 def _fake_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch, opening: str = "pass") -> None:
@@ -137,12 +158,12 @@ def _fake_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch, opening: str = 
 
 
 def test_the_last_words_of_a_crash_are_told(
-    bundle: Bundle, sessions: IsolatedSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, transport: OwnProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = r"os.write(2, b'INFO: fine\nterminate called: no memory\nINFO: bye\n'); os.abort()"
     _fake_runtime(tmp_path, monkeypatch, words)
     with pytest.raises(SessionCrashError) as caught:
-        sessions.session(_model(bundle))
+        _open(transport, bundle, _model(bundle))
     assert str(caught.value) == (
         "the runtime's process died with SIGABRT while opening lens_blur (last words: terminate called: no memory)"
     )
@@ -153,35 +174,35 @@ def test_a_model_whose_opening_was_fatal_is_not_opened_again(
 ) -> None:
     count = tmp_path / "openings"
     _fake_runtime(tmp_path, monkeypatch, f"open({str(count)!r}, 'a').write('x'); os.abort()")
-    with IsolatedSessions(bundle) as sessions:
+    with OwnProcess() as transport:
         texts = []
         for _ in range(3):
             with pytest.raises(SessionCrashError) as caught:
-                sessions.session(_model(bundle))
+                _open(transport, bundle, _model(bundle))
             texts.append(str(caught.value))
         assert len(set(texts)) == 1
         assert count.read_text() == "x"
-        sessions.stop()
+        transport.stop()
         with pytest.raises(SessionCrashError):
-            sessions.session(_model(bundle))
+            _open(transport, bundle, _model(bundle))
         assert count.read_text() == "xx"
 
 
 def test_an_open_model_is_not_opened_again(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = tmp_path / "openings"
     _fake_runtime(tmp_path, monkeypatch, f"open({str(count)!r}, 'a').write('x')")
-    with IsolatedSessions(bundle) as sessions:
-        runtimes = [sessions.session(_model(bundle)).runtime for _ in range(3)]
+    with OwnProcess() as transport:
+        runtimes = [_open(transport, bundle, _model(bundle)).runtime for _ in range(3)]
     assert runtimes == ["ONNX Runtime 0"] * 3
     assert count.read_text() == "x"
 
 
 def test_a_call_beyond_its_time_is_stopped(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fake_runtime(tmp_path, monkeypatch, "time.sleep(1000)")
-    with IsolatedSessions(bundle, timeout=1.5) as sessions:
+    with OwnProcess(timeout=1.5) as transport:
         begun = time.monotonic()
         with pytest.raises(SessionCrashError, match=r"opening lens_blur took more than 1\.5 s and was stopped"):
-            sessions.session(_model(bundle))
+            _open(transport, bundle, _model(bundle))
         assert time.monotonic() - begun < 60
 
 
@@ -210,18 +231,18 @@ threading.Thread(target=soon, daemon=True).start()
     _at_start(tmp_path, monkeypatch, program)
     inputs = _inputs(bundle)
     expected = open_session(bundle, _model(bundle)).run(inputs)
-    with IsolatedSessions(bundle, timeout=60) as sessions:
-        session = sessions.session(_model(bundle))
+    with OwnProcess(timeout=60) as transport:
+        session = _open(transport, bundle, _model(bundle))
         for _ in range(3):
-            np.testing.assert_array_equal(session.run(inputs), expected)
+            _assert_same(session.run(inputs), expected)
 
 
 def test_a_missing_runtime_is_told_as_in_this_process(
-    bundle: Bundle, sessions: IsolatedSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, transport: OwnProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _at_start(tmp_path, monkeypatch, "import sys; sys.modules['onnxruntime'] = None")
     with pytest.raises(MissingExtraError, match=r"pip install 'dofkit\[onnx\]'"):
-        sessions.session(_model(bundle))
+        _open(transport, bundle, _model(bundle))
 
 
 def test_a_file_that_cannot_be_read_is_told_as_in_this_process(bundle: Bundle, tmp_path: Path) -> None:
@@ -231,15 +252,15 @@ def test_a_file_that_cannot_be_read_is_told_as_in_this_process(bundle: Bundle, t
     copy.path(model.path).write_bytes(b"no model")
     with pytest.raises(DofkitError) as here:
         open_session(copy, model)
-    with IsolatedSessions(copy) as sessions, pytest.raises(DofkitError) as there:
-        sessions.session(model)
+    with OwnProcess() as transport, pytest.raises(DofkitError) as there:
+        _open(transport, copy, model)
     assert str(there.value) == str(here.value)
 
 
 def test_what_the_runtime_refuses_is_an_error_of_one_line_and_costs_no_process(
-    bundle: Bundle, sessions: IsolatedSessions
+    bundle: Bundle, transport: OwnProcess
 ) -> None:
-    session, inputs = sessions.session(_model(bundle)), _inputs(bundle)
+    session, inputs = _open(transport, bundle, _model(bundle)), _inputs(bundle)
     process = session.process_id
     with pytest.raises(DofkitError, match="image") as caught:
         session.run(inputs | {"image": inputs["image"][:, :, :50]})
@@ -250,30 +271,131 @@ def test_what_the_runtime_refuses_is_an_error_of_one_line_and_costs_no_process(
 
 
 def test_nothing_in_the_current_folder_is_executed(
-    bundle: Bundle, sessions: IsolatedSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, transport: OwnProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = tmp_path / "was-here"
-    for module in ("onnxruntime", "numpy", "dofkit", "struct"):
+    for module in ("onnxruntime", "numpy", "dofkit", "struct", "json"):
         (tmp_path / f"{module}.py").write_text(f"open({str(mark)!r}, 'w')\n")
     monkeypatch.chdir(tmp_path)
-    assert sessions.session(_model(bundle)).run(_inputs(bundle)).any()
+    assert _open(transport, bundle, _model(bundle)).run(_inputs(bundle)).any()
     assert not mark.exists()
 
 
+def test_the_current_folder_is_no_place_for_modules_however_this_process_got_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `python -c` and an interactive Python put "" first, `python -m` the folder's name.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path), ".", *sys.path])
+    assert str(tmp_path.resolve()) not in module_path()
+    assert {str(Path(entry).resolve()) for entry in sys.path} - {str(tmp_path.resolve())} == set(module_path())
+
+
+def test_one_module_of_the_package_starts_processes_and_never_by_a_modules_name() -> None:
+    root = Path(__file__).parents[3]
+    starting = {}
+    for path in sorted(root.rglob("*.py")):
+        inside = path.relative_to(root)
+        if inside.parts[0] in ("tests", "build") or any(part.startswith(".") for part in inside.parts):
+            continue
+        if calls := [call for node in ast.walk(ast.parse(path.read_text())) for call in _starts(node)]:
+            starting[inside.as_posix()] = calls
+    # Scenes are drawn by a pool of Python's own, see `runtime_ref.processes`.
+    assert starting.pop("train/data/scene_set.py") == ["get_context"]
+    assert "with safe_path(), ProcessPoolExecutor" in (root / "train/data/scene_set.py").read_text()
+    assert starting == {"runtime_ref/backends/_process.py": ["Popen"]}
+    assert '"-m"' not in (root / "runtime_ref/backends/_process.py").read_text()
+
+
+STARTERS = {
+    "subprocess": {"Popen", "run", "call", "check_call", "check_output", "getoutput", "getstatusoutput"},
+    "os": {"system", "popen", "execv", "execve", "execvp", "spawnv", "spawnve", "spawnl", "posix_spawn", "startfile"},
+    "multiprocessing": {"Process", "Pool", "get_context"},
+    "asyncio": {"create_subprocess_exec", "create_subprocess_shell"},
+}
+
+
+def _starts(node: ast.AST) -> Iterator[str]:
+    """Names of calls that start a process, and of those that are imported to be called."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+        if node.func.attr in STARTERS.get(node.func.value.id, set()):
+            yield node.func.attr
+    elif isinstance(node, ast.ImportFrom) and node.module in STARTERS:
+        yield from (alias.name for alias in node.names if alias.name in STARTERS[node.module])
+
+
+def test_only_dofkits_own_modules_make_backends() -> None:
+    with pytest.raises(ValueError, match="os is no module of dofkit"):
+        _made(Origin(module="os", id="system"))
+    assert _made(backend("litert").origin) == backend("litert")
+
+
+def test_pytorch_computes_in_a_process_of_its_own_from_its_own_weights(
+    bundle: Bundle, weights: Path, transport: OwnProcess
+) -> None:
+    from dofkit.train.backend import pytorch
+
+    session = transport.open(pytorch(weights), bundle, _model(bundle))
+    inputs = _inputs(bundle)
+    assert session.runtime.startswith("PyTorch ")
+    expected = open_session(bundle, _model(bundle)).run(inputs)
+    np.testing.assert_allclose(session.run(inputs), expected, rtol=0, atol=1e-4)  # the table's limit for fp32
+
+
+SLOW_RUNTIME = """
+import time
+__version__ = "0"
+class SessionOptions:
+    pass
+class InferenceSession:
+    def __init__(self, *arguments, **options):
+        time.sleep(0.03)
+        self.waits = iter([0.03])
+    def get_inputs(self):
+        return []
+    get_outputs = get_inputs
+    def run(self, *arguments):
+        time.sleep(next(self.waits, 0))
+        return [None]
+"""
+
+
+def test_loading_and_the_first_run_do_not_count_as_steady(
+    bundle: Bundle, transport: OwnProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(SLOW_RUNTIME)
+    monkeypatch.syspath_prepend(tmp_path)
+    session = _open(transport, bundle, _model(bundle))
+    times = session.time_runs({}, Budget(runs=MIN_RUNS + 3, seconds=10))
+    assert session.load >= 30
+    assert times.first >= 30
+    assert len(times.steady) == MIN_RUNS + 3
+    assert min(times.steady) < 20
+
+
+def test_a_whole_photo_is_timed_where_its_stages_are(bundle: Bundle, transport: OwnProcess, photo: np.ndarray) -> None:
+    sessions = {stage: _open(transport, bundle, _model(bundle, stage=stage)) for stage in Stage}
+    plan, budget = bundle.manifest.plan, Budget(runs=MIN_RUNS, seconds=1e-3)
+    times = sessions[Stage.DEPTH].time_photo(sessions, plan, photo, Lens(0.5, 1.0), budget)
+    assert len(times.depth) == len(times.render) == MIN_RUNS
+    assert times.first > 0
+    assert min(*times.depth, *times.render) > 0
+
+
 def test_no_process_is_left_behind(bundle: Bundle) -> None:
-    with IsolatedSessions(bundle) as sessions:
-        ordinary = sessions.session(_model(bundle)).process_id
-        tflite = sessions.session(_model(bundle, Target.TFLITE)).process_id
+    with OwnProcess() as transport:
+        ordinary = _open(transport, bundle, _model(bundle)).process_id
+        tflite = _open(transport, bundle, _model(bundle, Target.TFLITE)).process_id
     assert _gone(ordinary, 0.1)
     assert _gone(tflite, 0.1)
-    with pytest.raises(KeyboardInterrupt), IsolatedSessions(bundle) as sessions:  # noqa: PT012
-        ordinary = sessions.session(_model(bundle)).process_id
+    with pytest.raises(KeyboardInterrupt), OwnProcess() as transport:  # noqa: PT012
+        ordinary = _open(transport, bundle, _model(bundle)).process_id
         raise KeyboardInterrupt
     assert _gone(ordinary, 0.1)
 
 
-def test_an_interrupted_call_answers_no_later_one(bundle: Bundle, sessions: IsolatedSessions) -> None:
-    session, inputs = sessions.session(_model(bundle)), _inputs(bundle)
+def test_an_interrupted_call_answers_no_later_one(bundle: Bundle, transport: OwnProcess) -> None:
+    session, inputs = _open(transport, bundle, _model(bundle)), _inputs(bundle)
     mirrored = {name: values[..., ::-1].copy() for name, values in inputs.items()}
     expected = session.run(mirrored)
     process = session.process_id
@@ -287,7 +409,7 @@ def test_an_interrupted_call_answers_no_later_one(bundle: Bundle, sessions: Isol
     finally:
         signal.signal(signal.SIGINT, handler)
     assert _gone(process, 0.1)
-    np.testing.assert_array_equal(session.run(mirrored), expected)
+    _assert_same(session.run(mirrored), expected)
 
 
 def test_a_process_ends_with_its_owner_even_while_it_computes(
@@ -299,9 +421,11 @@ import os, signal, sys, threading
 from pathlib import Path
 sys.path.insert(0, {str(tmp_path)!r})
 from dofkit.runtime_ref.bundle import Bundle
-from dofkit.runtime_ref.backends.isolated import IsolatedSessions
+from dofkit.runtime_ref.backends import default_backend
+from dofkit.runtime_ref.backends.own_process import OwnProcess
 bundle = Bundle.open(Path({str(bundle.root)!r}))
-session = IsolatedSessions(bundle).session(next(m for m in bundle.models() if m.target.value == "onnx"))
+model = next(m for m in bundle.models() if m.target.value == "onnx")
+session = OwnProcess().open(default_backend(model.target), bundle, model)
 print(session.process_id, flush=True)
 threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
 session.run({{}})
@@ -311,9 +435,9 @@ session.run({{}})
     assert _gone(int(done.stdout))
 
 
-def test_peak_memory_is_that_of_the_other_process(bundle: Bundle, sessions: IsolatedSessions) -> None:
+def test_peak_memory_is_that_of_the_other_process(bundle: Bundle, transport: OwnProcess) -> None:
     block = bytearray(b"x") * (500 << 20)  # resident here when the process starts
-    session = sessions.session(_model(bundle))
+    session = _open(transport, bundle, _model(bundle))
     session.run(_inputs(bundle))
     assert 30e6 < session.peak_memory < len(block)
 

@@ -1,6 +1,6 @@
-"""Sessions in processes of their own: a runtime that crashes or hangs is an error there and not the end of the program.
+"""Backends in processes of their own: a runtime that crashes or hangs is an error there and not the end of the program.
 
-A process a (target, precision, second opinion), started when it is first needed and again after it died.
+A process a (bundle, target, precision, backend), started when it is first needed and again after it died.
 """
 
 from __future__ import annotations
@@ -9,68 +9,81 @@ import threading
 from collections.abc import Mapping
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
 from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, MissingExtraError
+from ..pipeline.plan import PipelinePlan
+from ..pipeline.portrait import Lens
+from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from ._process import GRACE, SessionProcess
-from ._wire import Array, Hello, Reply, Request
-from .opinions import Opinion, OpinionUnavailableError
+from ._wire import Array, Hello, PhotoJob, Reply, Request
+from .backend import Backend, BackendUnavailableError, Origin
+from .file_tensors import FileTensors
+from .latency import Budget, PhotoTimes, RunTimes
 
-_ERRORS = {"unavailable": OpinionUnavailableError, "missing": MissingExtraError, "bad": DofkitError}
+_ERRORS = {"unavailable": BackendUnavailableError, "missing": MissingExtraError, "bad": DofkitError}
+
+_Key = tuple[str, Target, Precision, str]
 
 
 class SessionCrashError(DofkitError):
     """The process of a runtime died, or was stopped because it took too long."""
 
 
-class IsolatedSessions:
-    """Opens models of a bundle in other processes; a context manager that leaves none running.
+class OwnProcess:
+    """Opens models in other processes; a context manager that leaves none running. Bundles are not verified again.
 
     Args:
-        bundle: a bundle that was verified; the processes do not do so again.
         timeout: seconds that opening a model or computing a stage may take.
         threads: CPU threads of each runtime.
     """
 
-    def __init__(self, bundle: Bundle, timeout: float = 600.0, threads: int = 2) -> None:
-        self._bundle, self._timeout, self._threads = bundle, timeout, threads
-        self._variants: dict[tuple[Target, Precision, Opinion | None], _Variant] = {}
+    def __init__(self, timeout: float = 600.0, threads: int = 2) -> None:
+        self._timeout, self._threads = timeout, threads
+        self._variants: dict[_Key, _Variant] = {}
 
-    def __enter__(self) -> IsolatedSessions:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def session(self, model: ModelEntry, opinion: Opinion | None = None) -> IsolatedSession:
-        """Open a model as `open_session` does, or as `open_opinion` does; one that is open is not opened again.
+    def open(self, backend: Backend, bundle: Bundle, model: ModelEntry) -> ProcessSession:
+        """Open a model; see `Transport.open`.
 
         A model that crashed its process while it was opened, or took too long, is not tried again before `stop`.
 
         Raises:
-            OpinionUnavailableError: the second opinion cannot be had here.
+            BackendUnavailableError: the backend cannot run here.
             MissingExtraError: the runtime is not installed.
             SessionCrashError: the runtime died or took too long.
             DofkitError: the runtime cannot read the file.
         """
-        key = (model.target, model.precision, opinion)
-        if key not in self._variants:
-            manifest, root = self._bundle.manifest, self._bundle.root
-            hello = Hello(root=root, manifest=manifest, opinion=opinion, threads=self._threads)
-            self._variants[key] = _Variant(hello, self._timeout)
-        return IsolatedSession(self._variants[key], model)
+        return ProcessSession(self._variant(backend.origin, bundle, model), model)
 
     def stop(self) -> None:
         """End all processes. Sessions stay usable: their next call starts a process again."""
         for variant in self._variants.values():
             variant.stop()
 
+    def _variant(self, origin: Origin, bundle: Bundle, model: ModelEntry) -> _Variant:
+        key = (str(bundle.root), model.target, model.precision, origin.model_dump_json())
+        if key not in self._variants:
+            hello = Hello(root=bundle.root, manifest=bundle.manifest, origin=origin, threads=self._threads)
+            self._variants[key] = _Variant(hello, self._timeout)
+        return self._variants[key]
 
-class IsolatedSession:
+
+class ProcessSession:
     """A session (see `Session`) that another process computes.
 
     Attributes:
         runtime: name and version of what computes.
+        load: how long opening took there, in milliseconds.
         peak_memory: greatest resident memory of that process by the end of the last call, in bytes; all sessions of a
             variant share the process. 0 where the system does not tell.
     """
@@ -78,12 +91,17 @@ class IsolatedSession:
     def __init__(self, variant: _Variant, model: ModelEntry) -> None:
         self._variant, self._model = variant, model
         reply = variant.open(model)
-        self.runtime, self.peak_memory = reply.runtime, reply.peak_memory
+        self.runtime, self.load, self.peak_memory = reply.runtime, reply.load, reply.peak_memory
+        self._tensors = reply.tensors
 
     @property
     def process_id(self) -> int | None:
         """Of the process that computes; None while there is none."""
         return self._variant.process_id
+
+    def tensors(self) -> FileTensors | None:
+        """What the file declares; None where the runtime does not tell."""
+        return self._tensors
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         """Compute the stage; see `Session.run`.
@@ -92,9 +110,32 @@ class IsolatedSession:
             SessionCrashError: the runtime died or took too long; the next call starts it again.
             DofkitError: the runtime refused.
         """
-        reply, output = self._variant.run(self._model, inputs)
+        _, arrays = self._ask(Request(action="run", key=self._model.location), inputs)
+        return arrays["output"]
+
+    def time_runs(self, inputs: Mapping[str, Array], budget: Budget) -> RunTimes:
+        """Time a session that has not run yet, in the process that computes it; raises as `run` does."""
+        reply, _ = self._ask(Request(action="time", key=self._model.location, budget=budget), inputs)
+        assert reply.times is not None
+        return reply.times
+
+    def time_photo(
+        self, sessions: Mapping[Stage, ProcessSession], plan: PipelinePlan, pixels: NDArray[np.uint8], lens: Lens,
+        budget: Budget,
+    ) -> PhotoTimes:  # fmt: skip
+        """Time the whole pipeline in this session's process, which computes the others too; raises as `run` does."""
+        for session in sessions.values():
+            session._variant.open(session._model)  # again, if the process died meanwhile
+        keys = {stage: session._model.location for stage, session in sessions.items()}
+        job = PhotoJob(keys=keys, plan=plan, focus=lens.focus, aperture=lens.aperture)
+        reply, _ = self._ask(Request(action="photo", photo=job, budget=budget), {"photo": pixels})
+        assert reply.photo is not None
+        return reply.photo
+
+    def _ask(self, request: Request, arrays: Mapping[str, Array]) -> tuple[Reply, dict[str, Array]]:
+        reply, answer = self._variant.ask(self._model, request, arrays)
         self.peak_memory = reply.peak_memory
-        return output
+        return reply, answer
 
 
 class _Variant:
@@ -115,12 +156,10 @@ class _Variant:
             process = self._open(model)
             return process.opened[model.location]
 
-    def run(self, model: ModelEntry, inputs: Mapping[str, Array]) -> tuple[Reply, Array]:
+    def ask(self, model: ModelEntry, request: Request, arrays: Mapping[str, Array]) -> tuple[Reply, dict[str, Array]]:
+        doing = f"computing {model.stage}" if request.photo is None else "computing a photo"
         with self._busy:
-            process = self._open(model)
-            request = Request(action="run", key=model.location)
-            reply, arrays = self._ask(process, request, inputs, f"computing {model.stage}")
-            return reply, arrays["output"]
+            return self._ask(self._open(model), request, arrays, doing)
 
     def stop(self) -> None:
         with self._busy:

@@ -1,0 +1,61 @@
+"""What a manifest declares against what the opened file says: names, shapes, types, operations, and the plan's sizes.
+
+Compared before anything is allocated or computed: a manifest that was sealed again may declare anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..backends.file_tensors import FileTensor, FileTensors, mismatches
+from ..bundle import ModelEntry, TensorEntry
+from ..pipeline.plan import PipelinePlan
+from ..pipeline.stage import INPUTS, Stage
+
+
+def declared_problems(model: ModelEntry, found: FileTensors) -> list[str]:
+    """What in an opened file is not as the manifest says; empty when all is."""
+    problems = []
+    for kind, tensors, there in (("input", model.inputs, found.inputs), ("output", model.outputs, found.outputs)):
+        wanted = tuple(map(_declared, tensors))
+        if mismatches(wanted, there):
+            problems.append(f"{model.path}: {kind}s are {_listed(there)}, the manifest says {_listed(wanted)}")
+    if found.operators is not None and found.operators != model.operators:
+        problems.append(f"{model.path}: operations {found.operators} differ from the manifest's {model.operators}")
+    return problems
+
+
+def plan_problems(plan: PipelinePlan, models: Iterable[ModelEntry]) -> list[str]:
+    """Sizes of a plan that its models do not take; empty when they take all."""
+    return [problem for model in models for problem in _plan_problems(plan, model)]
+
+
+def _plan_problems(plan: PipelinePlan, model: ModelEntry) -> Iterator[str]:
+    sizes = {
+        Stage.DEPTH: plan.depth_size,
+        Stage.LENS_BLUR: plan.lens_blur.tile,
+        Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile,
+    }
+    size = sizes[model.stage]
+    if size is None:
+        return
+    declared = {tensor.name: tensor for tensor in model.inputs}
+    for signal in INPUTS[model.stage]:
+        wanted = (size * signal.scale, size * signal.scale)
+        tensor = declared.get(signal.name)
+        if tensor is not None and _sides(tensor) != wanted:
+            found = "×".join(map(str, _sides(tensor)))
+            yield f"{model.path}: {signal.name} takes {found} pixels, the plan gives {wanted[0]}×{wanted[1]}"
+
+
+def _sides(tensor: TensorEntry) -> tuple[int, ...]:
+    """Height and width."""
+    return tensor.shape[1:3] if tensor.layout == "NHWC" else tensor.shape[2:4]
+
+
+def _declared(tensor: TensorEntry) -> FileTensor:
+    return FileTensor(name=tensor.name, kind=tensor.image or tensor.dtype, shape=tensor.shape)
+
+
+def _listed(tensors: Iterable[FileTensor]) -> str:
+    return "; ".join(sorted(map(str, tensors)))

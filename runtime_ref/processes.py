@@ -1,0 +1,27 @@
+"""Processes that Python's own pools start: they must not run what lies in the working folder.
+
+`multiprocessing` starts a fresh Python by `python -c …`, which looks for modules in the working folder before anything
+of ours has run. Processes of a runtime have a start of their own: `backends._process`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SAFE = "PYTHONSAFEPATH"  # since Python 3.11; 3.10 does not know it and goes on looking there
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Inside it, a fresh Python that is started does not put the working folder on its path."""
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before

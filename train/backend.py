@@ -1,0 +1,70 @@
+"""PyTorch as one more backend: it computes a stage from the weights that its file was exported from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..runtime_ref.backends import Backend, BackendFacts, BackendUnavailableError, Session
+from ..runtime_ref.backends.backend import Origin
+from ..runtime_ref.bundle import Bundle, ModelEntry
+from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.target import Target
+
+FACTS = BackendFacts(
+    id="pytorch",
+    title="PyTorch",
+    library="torch",
+    targets=tuple(Target),
+    device="cpu",
+    shows="what every exported file is compared with",
+    needs="torch",
+    install="pip install 'dofkit[train]'",
+    row="{scope}, PyTorch",
+)
+
+
+@dataclass(frozen=True)
+class PyTorch(Backend):
+    """PyTorch fp32 on the CPU. It computes a model's stage, whatever the model's own file holds.
+
+    Attributes:
+        weights: the folder of weights; None: those that ship.
+    """
+
+    weights: Path | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """How another process makes it."""
+        settings = {} if self.weights is None else {"weights": str(self.weights.resolve())}
+        return Origin(module=__name__, id=self.facts.id, settings=settings)
+
+    def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> Session:
+        """Load a model's stage; see `Backend.open`. The threads are those of the whole process."""
+        del bundle
+        if (absent := self.available()) is not None:
+            raise BackendUnavailableError(str(absent))
+        import torch
+
+        from .session import TorchSession
+        from .weights import SHIPPED, load_weights
+
+        torch.set_num_threads(threads)
+        return TorchSession(model.stage, load_weights(model.stage, self.weights or SHIPPED))
+
+
+def pytorch(weights: Path | None = None) -> PyTorch:
+    """PyTorch with a folder of weights; None: those that ship."""
+    return PyTorch(FACTS, weights)
+
+
+def backend(id: str, weights: str | None = None) -> PyTorch:
+    """The backend of that id, for a process of its own.
+
+    Raises:
+        DofkitError: this module has no such backend.
+    """
+    if id != FACTS.id:
+        raise DofkitError(f"no backend is called {id!r}; there is {FACTS.id}")
+    return pytorch(Path(weights) if weights else None)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .runtime_ref.errors import DofkitError, require
 from .runtime_ref.target import Precision, Target
+
+Kind = TypeVar("Kind", Target, Precision)
 
 if TYPE_CHECKING:
     from .runtime_ref.bundle import Bundle
@@ -45,9 +47,15 @@ def open_pipeline(
         return _over_pytorch(None if weights is None else Path(weights))
     if weights is not None:
         raise DofkitError("a bundle and weights exclude each other; give one of them")
-    return _over_bundle(
-        Path(bundle), None if target is None else Target(target), None if precision is None else Precision(precision)
-    )
+    return _over_bundle(Path(bundle), _member(Target, target), _member(Precision, precision))
+
+
+def _member(kind: type[Kind], value: Kind | str | None) -> Kind | None:
+    try:
+        return None if value is None else kind(value)
+    except ValueError:
+        names = ", ".join(str(member) for member in kind)
+        raise DofkitError(f"{value!r} is no {kind.__name__.lower()}; there are {names}") from None
 
 
 def _over_pytorch(weights: Path | None) -> PortraitPipeline:

@@ -189,7 +189,8 @@ def _stored_disparity(
     """The disparity that comes with the photo (None where the depth network is to be asked), where it is from, and
     what is to be said of it.
 
-    A map smaller than the photo is brought nearer to its size, with edges where the photo has them.
+    A map smaller than the photo is brought nearer to its size, with edges where the photo has them; one that dofkit
+    saved is taken as it is.
     """
     from ..runtime_ref.imageio import (
         DisparityKind,
@@ -199,14 +200,16 @@ def _stored_disparity(
         upsampled_disparity,
     )
 
-    notes: list[str] = []
     if file is not None:
         brought = disparity_for(photo, file, DisparityKind(kind) if kind else None, stretch)
-        stored, source, notes = brought.values, "file", [f"{file} {note}" for note in brought.notes]
-    else:
-        stored = None if predict else embedded_disparity(image)
-        source = "predicted" if stored is None else "embedded"
-    return None if stored is None else upsampled_disparity(stored, eight_bits(photo.pixels)), source, notes
+        notes = [f"{file} {note}" for note in brought.notes]
+        if brought.ours:
+            return brought.values, "file", notes
+        return upsampled_disparity(brought.values, eight_bits(photo.pixels)), "file", notes
+    embedded = None if predict else embedded_disparity(image)
+    if embedded is None:
+        return None, "predicted", []
+    return upsampled_disparity(embedded, eight_bits(photo.pixels)), "embedded", []
 
 
 def _focused(

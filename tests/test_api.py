@@ -49,6 +49,8 @@ def test_importing_dofkit_imports_nothing_heavy() -> None:
         ({"precision": "fp16"}, "precision fp16 chooses a file of a bundle"),
         ({"bundle": "b", "weights": "w"}, "exclude each other"),
         ({"bundle": "gone.dofbundle"}, "not a bundle"),
+        ({"bundle": "b", "target": "litert"}, "'litert' is no target; there are coreml, tflite, onnx"),
+        ({"bundle": "b", "precision": "int8"}, "'int8' is no precision; there are fp32, fp16"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, str], words: str) -> None:

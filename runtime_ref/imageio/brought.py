@@ -50,10 +50,12 @@ class BroughtDisparity:
     Attributes:
         values: float32 `[h, w]` in [0, 1], 1 = nearest.
         notes: what was done to it, or is odd about it, one sentence each.
+        ours: whether `write_disparity` wrote it, so that it is rendered with as it was.
     """
 
     values: Map
     notes: tuple[str, ...] = ()
+    ours: bool = False
 
 
 def disparity_for(
@@ -77,7 +79,8 @@ def disparity_for(
     if not stretch:
         values, turned = _laid_over(values, photo, path)
         notes += turned
-    return BroughtDisparity(filled_disparity(values, eight_bits(photo.pixels)), tuple(notes))
+    filled = filled_disparity(values, eight_bits(photo.pixels))
+    return BroughtDisparity(filled, tuple(notes), ours=DECLARED in image.info)
 
 
 def flatness_of(disparity: NDArray[np.floating]) -> str | None:

@@ -120,7 +120,10 @@ def test_8_bit_values_in_16_bits_are_asked_about_and_made_ones_are_not(tmp_path:
 def test_a_map_that_we_wrote_is_never_asked_about(tmp_path: Path) -> None:
     dark = np.tile(np.linspace(0.01, 0.06, 64, dtype=np.float32), (48, 1))
     write_disparity(tmp_path / "map.png", dark)
-    np.testing.assert_allclose(disparity_for(photo_of(64, 48), tmp_path / "map.png").values, dark, atol=1e-5)
+    brought = disparity_for(photo_of(64, 48), tmp_path / "map.png")
+    assert brought.ours
+    np.testing.assert_allclose(brought.values, dark, atol=1e-5)
+    assert not disparity_for(photo_of(64, 48), map_of(64, 48, tmp_path)).ours
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.0, "is all 0:"), (0.5, r"is flat \(all 0.50\)"), (1.0, "is flat")])

@@ -13,7 +13,7 @@ import click
 from ._options import HintedChoice, json_option
 
 if TYPE_CHECKING:
-    from ..train.trainer import Precision, RunSettings
+    from ..train.trainer import RunSettings, TrainingPrecision
 
 FOLDER = click.Path(path_type=Path)
 
@@ -58,7 +58,7 @@ class RunOptions:
     seed: int
     resume: bool
     devices: int
-    precision: Precision
+    precision: TrainingPrecision
     workers: int
     threads: int
     checkpoint_every: int

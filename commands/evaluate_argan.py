@@ -14,7 +14,7 @@ from ._training import FOLDER, photos_option
 if TYPE_CHECKING:
     import torch
 
-    from ..train.evaluation.generators import Judged
+    from ..train.evaluation.generators import GeneratorScores
 
 KNOWN_SEED, REAL_SEED = 20210613, 20210614
 """Of the photos of known depth, and of those that samples are compared with: no training takes them by chance."""
@@ -148,7 +148,7 @@ def _real(photos: tuple[Path, ...], size: int) -> torch.Tensor:
     return torch.from_numpy(chosen.transpose(0, 3, 1, 2).copy()).float() / 255
 
 
-def _print(rows: list[Judged], out: Path) -> None:
+def _print(rows: list[GeneratorScores], out: Path) -> None:
     """One row a generator."""
     from rich.table import Table
 

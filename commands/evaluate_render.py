@@ -16,7 +16,7 @@ from ._training import FOLDER
 if TYPE_CHECKING:
     from ..train.evaluation.assemble import DepthNetwork
     from ..train.evaluation.methods import Method
-    from ..train.evaluation.render import Evaluation, Scenes
+    from ..train.evaluation.render import SceneEvaluation, Scenes
 
 HELD_OUT_SEED = 20180921
 """Of the scenes made on the spot: no training takes it by chance."""
@@ -72,14 +72,14 @@ def command(
         ensure_installed(package, extra, "evaluating")
     import torch
 
-    from ..train.evaluation.assemble import DepthNetwork, Files
+    from ..train.evaluation.assemble import DepthNetwork, EvaluatedFiles
     from ..train.evaluation.photos import find_photos
     from ..train.evaluation.render import evaluate
     from ..train.evaluation.store import PartialStore
 
     if threads:
         torch.set_num_threads(threads)
-    files = Files.of(weights, named_folders(ablations), direct)
+    files = EvaluatedFiles.of(weights, named_folders(ablations), direct)
     methods = chosen(files.methods(), only)
     shown = find_photos(photos) if photos else []
     _make_folder(out)
@@ -180,7 +180,7 @@ def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
 
 def _write(
     out: Path,
-    evaluation: Evaluation,
+    evaluation: SceneEvaluation,
     facts: dict[str, Any],
     scenes: Scenes,
     depth: DepthNetwork,
@@ -215,7 +215,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _print(evaluation: Evaluation, facts: dict[str, Any], out: Path, as_json: bool) -> None:
+def _print(evaluation: SceneEvaluation, facts: dict[str, Any], out: Path, as_json: bool) -> None:
     """One table, then where to look."""
     from ..train.evaluation.report import level_table, table_rows, to_json
     from . import _console

@@ -56,7 +56,7 @@ SPREAD = (
 
 
 @dataclass(frozen=True, eq=False)
-class Rendering:
+class LensRendering:
     """What a stage was fed while a photo was rendered; the depth network knows no lens."""
 
     lens: Lens | None
@@ -69,7 +69,7 @@ def renderings(
     disparity: Callable[[NDArray[Any]], Array],
     sessions: Mapping[Stage, Session],
     plan: PipelinePlan,
-) -> Iterator[Rendering]:
+) -> Iterator[LensRendering]:
     """A photo through the pipeline, with every lens of the spread.
 
     Args:
@@ -80,13 +80,13 @@ def renderings(
         plan: tile sizes.
     """
     if stage is Stage.DEPTH:
-        yield Rendering(None, [{"image": depth_input(view, plan.depth_shape)} for view in _views(pixels)])
+        yield LensRendering(None, [{"image": depth_input(view, plan.depth_shape)} for view in _views(pixels)])
         return
     measured = disparity(pixels)
     for setting in SPREAD:
         lens = Lens(PLACES[setting.place](measured), setting.aperture)
         held = widen_focus(measured, lens.focus, plan.focus_range) if setting.held else measured
-        yield Rendering(lens, _fed(stage, pixels, held, lens, sessions, plan))
+        yield LensRendering(lens, _fed(stage, pixels, held, lens, sessions, plan))
 
 
 def _fed(

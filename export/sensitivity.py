@@ -86,7 +86,7 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A mixed model on the way from all quantised to none: its `kept` most sensitive layers in floats."""
 
     kept: int
@@ -104,7 +104,7 @@ class Sensitivity:
     """
 
     costs: tuple[LayerCost, ...]
-    curve: tuple[Point, ...]
+    curve: tuple[CurvePoint, ...]
     recipe: Recipe
 
     def as_json(self) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def measure_sensitivity(
     curve = []
     for number, kept in enumerate(_steps(len(order))):
         progress(f"{kept} of {len(order)} layers in floats", min(len(names) + 1 + number, total), total)
-        curve.append(Point(kept, trial.measured(order[:kept])))
+        curve.append(CurvePoint(kept, trial.measured(order[:kept])))
     recipe = Recipe(
         target=target,
         budget=str(budget),

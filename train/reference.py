@@ -8,7 +8,7 @@ import torch
 
 from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.matching import Layer
-from ..runtime_ref.parity.diagnosis.hypotheses import Inputs, Reference
+from ..runtime_ref.parity.diagnosis.hypotheses import Inputs, ReferenceRun
 from ..runtime_ref.pipeline.stage import OUTPUTS, Stage
 from .networks.registry import ARCHITECTURES, Architectures
 from .resampling import resampled_variants
@@ -17,7 +17,7 @@ from .tracing import trace_layers
 
 
 class PyTorchReference:
-    """The networks that a bundle was exported from; see `runtime_ref.diagnosis.explain.Reference`."""
+    """The networks that a bundle was exported from; see `runtime_ref.parity.diagnosis.explain.Reference`."""
 
     def __init__(self, networks: Mapping[Stage, torch.nn.Module], architectures: Architectures = ARCHITECTURES) -> None:
         self._networks, self._architectures = networks, architectures
@@ -33,6 +33,6 @@ class PyTorchReference:
         layers, output = trace_layers(network, model.stage, inputs)
         return [*layers, Layer(OUTPUTS[model.stage].name, "output", output)]
 
-    def variants(self, stage: Stage) -> dict[str, Reference]:
+    def variants(self, stage: Stage) -> dict[str, ReferenceRun]:
         """The stage with its resizes computed otherwise: text -> run."""
         return resampled_variants(self._networks[stage], stage)

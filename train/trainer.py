@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..runtime_ref.errors import DofkitError, first_line
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+TrainingPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RunSettings:
     out: Path
     steps: int
     checkpoint_every: int = 500
-    precision: Precision = "32-true"
+    precision: TrainingPrecision = "32-true"
     devices: int = 1
     accelerator: str = "auto"
     seed: int = 0

@@ -102,7 +102,7 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, eq=False)
-class StoredConvolution:
+class CoreMLConvolution:
     """A convolution of the program: the name of its output, its weight, and its bias if it has one."""
 
     name: str
@@ -125,7 +125,7 @@ class StoredProgram:
             operation.name: operation for operation in self._function.block.walk() if operation.is_constant
         }
 
-    def convolutions(self) -> list[StoredConvolution]:
+    def convolutions(self) -> list[CoreMLConvolution]:
         """All convolutions, in the order in which the program computes them."""
         return list(self._convolutions())
 
@@ -145,12 +145,12 @@ class StoredProgram:
         """The function's operations and how often each stands in it (constants left out)."""
         return self._function.operators
 
-    def _convolutions(self) -> Iterator[StoredConvolution]:
+    def _convolutions(self) -> Iterator[CoreMLConvolution]:
         for operation in self._function.block.walk():
             if operation.type == "conv":  # conv_transpose is one of the other layers
                 weight = self._tensor(operation, "weight")
                 bias = self._tensor(operation, "bias") if "bias" in operation.inputs else None
-                yield StoredConvolution(operation.name, weight, bias)
+                yield CoreMLConvolution(operation.name, weight, bias)
 
     def _tensor(self, operation: Operation, parameter: str) -> StoredTensor:
         (binding,) = operation.inputs[parameter]

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Operation:
+class TfliteOperation:
     """One operation of the graph.
 
     Attributes:
@@ -72,7 +72,7 @@ class TFLiteFile:
         kinds = _names(schema.BuiltinOperator)
         codes = [kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
         self.operations = tuple(
-            Operation(codes[each.opcodeIndex], tuple(map(int, each.inputs)), tuple(map(int, each.outputs)))
+            TfliteOperation(codes[each.opcodeIndex], tuple(map(int, each.inputs)), tuple(map(int, each.outputs)))
             for each in model.subgraphs[0].operators
         )
 

@@ -16,7 +16,7 @@ from ...runtime_ref.quiet import silence
 from ...runtime_ref.target import Precision
 from ..ranges import Ranges
 from .biases import with_fitting_biases
-from .flatbuffer import Operation, TFLiteFile
+from .flatbuffer import TFLiteFile, TfliteOperation
 from .stored import CONVOLUTIONS, layer_name
 
 # Operations that only move numbers. Where nothing but int8 convolutions reads their results they move int8 as well:
@@ -111,14 +111,14 @@ def _widening(file: TFLiteFile) -> list[str]:
     ]
 
 
-def integer_operations(file: TFLiteFile, kept: Collection[str] = ()) -> list[Operation]:
+def integer_operations(file: TFLiteFile, kept: Collection[str] = ()) -> list[TfliteOperation]:
     """The operations that w8a8 computes in integers: convolutions, and what only such convolutions read."""
     chosen = {
         operation
         for operation in file.operations
         if operation.kind in CONVOLUTIONS and layer_name(file, operation) not in kept
     }
-    consumers: dict[int, list[Operation]] = {}
+    consumers: dict[int, list[TfliteOperation]] = {}
     for operation in file.operations:
         for tensor in operation.inputs:
             consumers.setdefault(tensor, []).append(operation)
@@ -135,7 +135,7 @@ def _exactly(names: Iterable[str]) -> str:
     return f"^(?:{'|'.join(map(re.escape, names))});$"
 
 
-def _statistics(file: TFLiteFile, ranges: Ranges, operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
+def _statistics(file: TFLiteFile, ranges: Ranges, operations: Iterable[TfliteOperation]) -> dict[str, dict[str, Any]]:
     """The ranges of all that integer operations read and write, as the quantizer takes them.
 
     Raises:

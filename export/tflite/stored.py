@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...runtime_ref.errors import DofkitError
 from ..parameters import StoredConstant
 from ..stored import StoredConvolution, StoredWeights, half_step, within_rounding
-from .flatbuffer import Operation, TFLiteFile
+from .flatbuffer import TFLiteFile, TfliteOperation
 
 Array = NDArray[Any]
 
@@ -42,12 +42,12 @@ def constants(path: Path) -> list[StoredConstant]:
     return found
 
 
-def layer_name(file: TFLiteFile, convolution: Operation) -> str:
+def layer_name(file: TFLiteFile, convolution: TfliteOperation) -> str:
     """The name of a call of a convolution: its output's, which is the same in every precision of a stage."""
     return file.name(convolution.outputs[0])
 
 
-def _read(file: TFLiteFile, convolution: Operation) -> StoredConvolution:
+def _read(file: TFLiteFile, convolution: TfliteOperation) -> StoredConvolution:
     weight, bias = (_source(file, tensor) for tensor in convolution.inputs[1:3])
     # [O, H, W, I], or [1, H, W, O] where each output channel sees one input channel.
     order = (0, 3, 1, 2) if convolution.kind == "CONV_2D" else (3, 0, 1, 2)

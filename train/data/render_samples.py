@@ -19,7 +19,7 @@ from ..rendering.lens import Array
 from .corruption import corrupt
 from .generated_set import GeneratedSet
 from .scene_levels import SceneLevels, ScenePlanes, Stored, restored
-from .scenes import Scene, SceneSettings, Truth, random_scene
+from .scenes import ComposedScene, SceneSettings, Truth, random_scene
 from .sources import Sources
 
 
@@ -111,7 +111,7 @@ class GeneratedScenes:
         photo = found[index]
         disparity = np.clip(photo.disparity, 0, 1)
         wrong = corrupt(np.random.default_rng((self.seed, number)), disparity, self.settings.unit)
-        scene = Scene(photo.deep, photo.shallow, disparity, wrong, photo.lens)
+        scene = ComposedScene(photo.deep, photo.shallow, disparity, wrong, photo.lens)
         return ScenePlanes.of(scene, self.settings.levels)
 
 

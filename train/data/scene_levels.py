@@ -15,7 +15,7 @@ from ...runtime_ref.pipeline.optics import defocus, network_defocus
 from ...runtime_ref.pipeline.pyramid import Pyramid, build_levels, disparity_at_level, first_level
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
-from .scenes import Scene
+from .scenes import ComposedScene
 
 Stored = npt.NDArray[np.unsignedinteger[Any]]
 """A plane as it is kept: its values times the type's largest, 8 bit for pictures, 16 for disparity."""
@@ -76,7 +76,7 @@ class ScenePlanes:
     lens: SceneLens
 
     @classmethod
-    def of(cls, scene: Scene, levels: int) -> ScenePlanes:
+    def of(cls, scene: ComposedScene, levels: int) -> ScenePlanes:
         """A scene of so many levels above the lowest."""
         pyramid = Pyramid(*scene.disparity.shape, levels=levels)
         return cls(

@@ -23,7 +23,7 @@ from ...runtime_ref.processes import safe_path
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
-from .scenes import RULES, Scene, SceneSettings, TruthName, random_scene, truth_of
+from .scenes import RULES, ComposedScene, SceneSettings, TruthName, random_scene, truth_of
 from .sources import Sources
 
 THUMBNAIL = 320
@@ -81,7 +81,7 @@ class SceneRecord(SetRecord):
         return self.scenes.keys()
 
 
-class SceneSet(PictureSet[SceneRecord, Scene]):
+class SceneSet(PictureSet[SceneRecord, ComposedScene]):
     """The finished scenes of a folder."""
 
     @classmethod
@@ -93,9 +93,9 @@ class SceneSet(PictureSet[SceneRecord, Scene]):
         """
         return cls(folder, SceneRecord.read(folder))
 
-    def of(self, number: int) -> Scene:
+    def of(self, number: int) -> ComposedScene:
         sharp, blurred, disparity, corrupted = (self.plane(name, number) for name in SceneRecord.PLANES)
-        return Scene(sharp, blurred, disparity, corrupted, SceneLens(**dict(self.record.scenes[number])))
+        return ComposedScene(sharp, blurred, disparity, corrupted, SceneLens(**dict(self.record.scenes[number])))
 
 
 def write_scenes(
@@ -180,7 +180,7 @@ def _write_scene(folder: Path, settings: SetSettings, sources: Sources, number: 
     return number, RecordedLens(focus=lens.focus, aperture=lens.aperture, long_side=lens.long_side)
 
 
-def _tile(scene: Scene) -> Array:
+def _tile(scene: ComposedScene) -> Array:
     """Sharp | disparity | blurred, small."""
     grey = np.repeat(scene.disparity[..., None], 3, axis=2)
     return np.concatenate([resize(p, (THUMBNAIL, THUMBNAIL)) for p in (scene.sharp, grey, scene.blurred)], axis=1)

@@ -16,14 +16,14 @@ import numpy as np
 from ...runtime_ref.pipeline.optics import LONG_SIDE_PER_RADIUS
 from ...runtime_ref.pipeline.pyramid import LOWEST_LONG_SIDE
 from ..rendering.aperture import render_through_aperture
-from ..rendering.layered import Layer, SceneLens, render
+from ..rendering.layered import SceneLayer, SceneLens, render
 from ..rendering.lens import Array, to_srgb
 from .corruption import corrupt
 from .sources import Sources
 from .surfaces import emit, foreground, ground, set_apart, sheet, surface
 from .textures import Rng, Size
 
-Truth = Callable[[Sequence[Layer], SceneLens], Array]
+Truth = Callable[[Sequence[SceneLayer], SceneLens], Array]
 """Layers on a canvas with a margin, and a lens -> linear radiance [H, W, 3]."""
 
 TruthName = Literal["aperture", "layered"]
@@ -70,7 +70,7 @@ class SceneSettings:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ComposedScene:
     """A picture, its disparity and lens, and what the lens makes of it.
 
     Attributes:
@@ -88,7 +88,9 @@ class Scene:
     lens: SceneLens
 
 
-def random_scene(seed: tuple[int, ...], settings: SceneSettings, sources: Sources, truth: Truth = render) -> Scene:
+def random_scene(
+    seed: tuple[int, ...], settings: SceneSettings, sources: Sources, truth: Truth = render
+) -> ComposedScene:
     """Draw one scene and show it through its lens, as `truth` renders it."""
     rng = np.random.default_rng(seed)
     side = settings.size + 2 * settings.margin
@@ -97,7 +99,7 @@ def random_scene(seed: tuple[int, ...], settings: SceneSettings, sources: Source
     inner = slice(settings.margin, settings.margin + settings.size)
     sharp = render(layers, SceneLens(lens.focus, 0.0, lens.long_side))
     disparity = seen_disparity(layers)[inner, inner]
-    return Scene(
+    return ComposedScene(
         to_srgb(sharp[inner, inner]),
         to_srgb(truth(layers, lens)[inner, inner]),
         disparity,
@@ -111,7 +113,7 @@ def truth_of(name: TruthName, samples: int) -> Truth:
     return render if name == "layered" else partial(render_through_aperture, samples=samples)
 
 
-def random_layers(rng: Rng, size: Size, settings: SceneSettings, sources: Sources) -> list[Layer]:
+def random_layers(rng: Rng, size: Size, settings: SceneSettings, sources: Sources) -> list[SceneLayer]:
     """Background and one to four foregrounds on a canvas of `size`, far to near; none reaches through another."""
     count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
     depths = _depths(rng, count + 1)
@@ -122,18 +124,18 @@ def random_layers(rng: Rng, size: Size, settings: SceneSettings, sources: Source
         walls[1] = depths[1]  # the first foreground may stand on it
     else:
         far = sheet(rng, size, depths[0], (walls[0], walls[1]))
-    layers = [Layer(emit(rng, picture), np.ones(size, np.float32), far)]
+    layers = [SceneLayer(emit(rng, picture), np.ones(size, np.float32), far)]
     for number in range(1, count + 1):
         front, alpha = foreground(rng, size, sources, settings.real)
         front = set_apart(rng, front, alpha, picture)
         layers.append(
-            Layer(emit(rng, front), alpha, sheet(rng, size, depths[number], (walls[number], walls[number + 1])))
+            SceneLayer(emit(rng, front), alpha, sheet(rng, size, depths[number], (walls[number], walls[number + 1])))
         )
         picture = (picture + alpha[..., None] * (front - picture)).astype(np.float32)
     return layers
 
 
-def random_lens(rng: Rng, layers: list[Layer], settings: SceneSettings) -> SceneLens:
+def random_lens(rng: Rng, layers: list[SceneLayer], settings: SceneSettings) -> SceneLens:
     """Focus mostly on the nearest layer or the farthest, at times elsewhere; any aperture, mostly large.
 
     Some lenses are the extreme ones, wide open and focused at an end: else hardly a scene would have the widest blur.
@@ -152,7 +154,7 @@ def random_lens(rng: Rng, layers: list[Layer], settings: SceneSettings) -> Scene
     return SceneLens(focus, aperture, settings.long_side * (1.0 if part else float(rng.uniform(0.6, 1))))
 
 
-def seen_disparity(layers: Sequence[Layer]) -> Array:
+def seen_disparity(layers: Sequence[SceneLayer]) -> Array:
     """Disparity [H, W] of the nearest layer that covers at least half of a pixel."""
     disparity = layers[0].disparity
     for layer in layers[1:]:

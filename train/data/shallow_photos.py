@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..rendering.layered import Layer, SceneLens, render
+from ..rendering.layered import SceneLayer, SceneLens, render
 from ..rendering.lens import Array, to_linear, to_srgb
 from .textures import Rng, Size, grid, noise
 
@@ -67,8 +67,8 @@ def shallow_photo(seed: tuple[int, ...], settings: PhotoSettings) -> ShallowPhot
     near = float(rng.uniform(0.65, 0.95))
     behind = _behind(rng, size, near)
     layers = [
-        Layer(to_linear(_backdrop(rng, size)), np.ones(size, np.float32), behind),
-        Layer(to_linear(front), alpha, np.full(size, near, np.float32)),
+        SceneLayer(to_linear(_backdrop(rng, size)), np.ones(size, np.float32), behind),
+        SceneLayer(to_linear(front), alpha, np.full(size, near, np.float32)),
     ]
     aperture = 0.0 if rng.random() < settings.deep else float(rng.uniform(0.5, 1))
     image, sharp = (render(layers, SceneLens(near, opened, 40 * reach)) for opened in (aperture, 0.0))

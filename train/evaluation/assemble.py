@@ -91,7 +91,7 @@ def networks_method(name: str, networks: Mapping[Stage, torch.nn.Module], finger
 
 
 @dataclass(frozen=True)
-class Files:
+class EvaluatedFiles:
     """All that an evaluation is made of.
 
     Attributes:
@@ -105,7 +105,7 @@ class Files:
     direct: Path | None
 
     @classmethod
-    def of(cls, weights: Path | None, ablations: Mapping[str, Path], direct: Path | None) -> Files:
+    def of(cls, weights: Path | None, ablations: Mapping[str, Path], direct: Path | None) -> EvaluatedFiles:
         """From folders; without `weights` ours are those that ship with dofkit.
 
         Raises:

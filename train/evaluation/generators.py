@@ -66,7 +66,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Judged:
+class GeneratorScores:
     """A generator, or a map that needs none, and its figures.
 
     Attributes:
@@ -110,7 +110,7 @@ def judge_generator(
     out: Path,
     effort: Effort,
     report: Report,
-) -> list[Judged]:
+) -> list[GeneratorScores]:
     """All figures of one generator, and those of a lens blur that learned from its samples, if there is one.
 
     Args:
@@ -148,16 +148,16 @@ def judge_generator(
     beyond = beyond_place(subjects, disparities)
     pairs = PairScores.of(ThroughDepth(depth, network.lens, span), photos["shallow"])
     weights = file / FILE if file.is_dir() else file
-    found = [Judged(name, weights, judge(photos, depth), pairs, distance, nearer, beyond, folder)]
+    found = [GeneratorScores(name, weights, judge(photos, depth), pairs, distance, nearer, beyond, folder)]
     if renderer is not None:
         blur = load_weights(Stage.LENS_BLUR, renderer)
         assert isinstance(blur, LensBlurNet)
         learned = PairScores.of(ThroughDepth(depth, blur, span), photos["shallow"])
-        found.append(Judged(f"{name}, lens blur", weights_file(Stage.LENS_BLUR, renderer), None, learned))
+        found.append(GeneratorScores(f"{name}, lens blur", weights_file(Stage.LENS_BLUR, renderer), None, learned))
     return found
 
 
-def judge_without(photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[Judged]:
+def judge_without(photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[GeneratorScores]:
     """What needs no generator: one distance everywhere, which leaves photos as they are, and the centre focus prior as
     a depth map, seen through the lens that a generator starts with, fully open."""
     shallow, prior = photos["shallow"], PriorSettings()
@@ -169,15 +169,17 @@ def judge_without(photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[Judged]:
     span = ArganConfig().reach * side * float(np.ptp(centre(shallow[0].image)))
     lens = ApertureRenderer(expansion=False)
     return [
-        Judged("constant", None, judge(photos, _flat), PairScores.of(unchanged, shallow)),
-        Judged("centre prior", None, judge(photos, centre), PairScores.of(ThroughDepth(centre, lens, span), shallow)),
+        GeneratorScores("constant", None, judge(photos, _flat), PairScores.of(unchanged, shallow)),
+        GeneratorScores(
+            "centre prior", None, judge(photos, centre), PairScores.of(ThroughDepth(centre, lens, span), shallow)
+        ),
     ]
 
 
-def judge_cyclegan(file: Path, photos: Mapping[str, Sequence[ShallowPhoto]]) -> Judged:
+def judge_cyclegan(file: Path, photos: Mapping[str, Sequence[ShallowPhoto]]) -> GeneratorScores:
     """What a CycleGAN makes of deep photos; it learned from which are deep and which are shallow."""
     pairs = PairScores.of(translated_by(load_translator(file)), photos["shallow"])
-    return Judged("CycleGAN", file / CYCLEGAN if file.is_dir() else file, None, pairs)
+    return GeneratorScores("CycleGAN", file / CYCLEGAN if file.is_dir() else file, None, pairs)
 
 
 def judge(photos: Mapping[str, Sequence[ShallowPhoto]], predict: Callable[[Array], Array]) -> Reading:

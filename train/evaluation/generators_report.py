@@ -14,21 +14,21 @@ from ..data.generated_set import GeneratedSet
 from ..data.shallow_photos import ShallowPhoto
 from ..rendering.lens import Array
 from .depth_reading import KINDS
-from .generators import SHOWN, Judged
+from .generators import SHOWN, GeneratorScores
 from .page import page
 
 ENLARGED = 2
 """Pixels of the page for one of a picture."""
 
 
-def write_scores(path: Path, rows: Sequence[Judged], facts: Mapping[str, Any]) -> None:
+def write_scores(path: Path, rows: Sequence[GeneratorScores], facts: Mapping[str, Any]) -> None:
     """Write scores.json, whole or not at all."""
     found = {"format": 1, **facts, "generators": [row.facts() for row in rows]}
     write_json(path, found)
 
 
 def write_report(
-    path: Path, rows: Sequence[Judged], photos: Mapping[str, Sequence[ShallowPhoto]], facts: Mapping[str, Any]
+    path: Path, rows: Sequence[GeneratorScores], photos: Mapping[str, Sequence[ShallowPhoto]], facts: Mapping[str, Any]
 ) -> None:
     """Write report.html, one self-contained page.
 
@@ -47,7 +47,7 @@ def write_report(
     write_file(path, filled)
 
 
-def _readings(rows: Sequence[Judged], photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[tuple[str, str]]:
+def _readings(rows: Sequence[GeneratorScores], photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[tuple[str, str]]:
     """Photos, their true disparity, and each reading of them, as rows of pictures with a title."""
     shown = [photo for kind in KINDS for photo in photos[kind][: SHOWN // 2]]
     found = [("photos", [photo.image for photo in shown]), ("truth", [_grey(photo.disparity) for photo in shown])]

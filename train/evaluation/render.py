@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from ...runtime_ref.parity.reports.pictures import Window, to_bytes
 from ...runtime_ref.pipeline.pyramid import resize
-from ..data.scenes import Scene
+from ..data.scenes import ComposedScene
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .methods import DisparityKind, Group, Method, Networks, digest
@@ -33,7 +33,7 @@ class Scenes(Protocol):
     """Scenes by number; `train.data.scene_set.SceneSet` is one."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Scene: ...
+    def __getitem__(self, index: int, /) -> ComposedScene: ...
 
 
 class DepthSource(Protocol):
@@ -67,7 +67,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class SceneEvaluation:
     """All scores.
 
     Attributes:
@@ -111,7 +111,7 @@ def evaluate(
     count: int | None = None,
     shown: int = 6,
     progress: Progress | None = None,
-) -> Evaluation:
+) -> SceneEvaluation:
     """Score every method; what the store holds is not rendered again.
 
     Args:
@@ -142,13 +142,13 @@ def evaluate(
                 entries.append(Entry(index, method.name, kind, scores, path))
     if progress is not None:
         progress(total, total, "done")
-    return Evaluation(tuple(methods), tuple(lenses), tuple(entries), tuple(range(min(shown, number))))
+    return SceneEvaluation(tuple(methods), tuple(lenses), tuple(entries), tuple(range(min(shown, number))))
 
 
 class JudgedScene:
     """A scene with what is derived from it, each part computed when it is first asked for."""
 
-    def __init__(self, scene: Scene, depth: DepthSource) -> None:
+    def __init__(self, scene: ComposedScene, depth: DepthSource) -> None:
         self.scene, self._depth = scene, depth
         self.sharp, self.truth = to_bytes(scene.sharp), to_bytes(scene.blurred)
 

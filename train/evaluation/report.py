@@ -17,7 +17,7 @@ from .methods import DisparityKind, Group, Method, Networks
 from .page import page
 from .photos import PhotoView
 from .plots import line_plot
-from .render import CROP, DepthSource, Evaluation, JudgedScene, Scenes
+from .render import CROP, DepthSource, JudgedScene, SceneEvaluation, Scenes
 from .scores import Bytes
 from .store import PartialStore
 
@@ -43,7 +43,7 @@ class Row:
     pictures: tuple[Titled, ...]
 
 
-def to_json(evaluation: Evaluation, facts: Mapping[str, Any]) -> dict[str, Any]:
+def to_json(evaluation: SceneEvaluation, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that was found, in a form that JSON holds.
 
     Args:
@@ -68,18 +68,18 @@ def to_json(evaluation: Evaluation, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _per_scene(evaluation: Evaluation, method: Method, kind: DisparityKind) -> list[dict[str, Any]]:
+def _per_scene(evaluation: SceneEvaluation, method: Method, kind: DisparityKind) -> list[dict[str, Any]]:
     return [{"scene": entry.scene, **asdict(entry.scores)} for entry in evaluation.of(method, kind)]
 
 
-def write_scores(path: Path, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
+def write_scores(path: Path, evaluation: SceneEvaluation, facts: Mapping[str, Any]) -> None:
     """Write scores.json, whole or not at all."""
     write_json(path, to_json(evaluation, facts))
 
 
 def write_report(
     path: Path,
-    evaluation: Evaluation,
+    evaluation: SceneEvaluation,
     facts: Mapping[str, Any],
     scenes: Scenes,
     depth: DepthSource,
@@ -113,7 +113,9 @@ def write_report(
     write_file(path, filled)
 
 
-def score_table(evaluation: Evaluation) -> list[tuple[str, list[tuple[Method, dict[DisparityKind, dict[str, Any]]]]]]:
+def score_table(
+    evaluation: SceneEvaluation,
+) -> list[tuple[str, list[tuple[Method, dict[DisparityKind, dict[str, Any]]]]]]:
     """Heading of each group, and its methods with their mean scores by kind of disparity."""
     table = []
     for group in Group:
@@ -124,7 +126,7 @@ def score_table(evaluation: Evaluation) -> list[tuple[str, list[tuple[Method, di
     return table
 
 
-def level_table(evaluation: Evaluation) -> list[tuple[str, DisparityKind, list[float]]]:
+def level_table(evaluation: SceneEvaluation) -> list[tuple[str, DisparityKind, list[float]]]:
     """(method, kind, mean dB of each level from the lowest) of the methods that have levels."""
     found = []
     for method in evaluation.methods:
@@ -135,7 +137,7 @@ def level_table(evaluation: Evaluation) -> list[tuple[str, DisparityKind, list[f
     return found
 
 
-def disparity_errors(evaluation: Evaluation) -> dict[DisparityKind, float]:
+def disparity_errors(evaluation: SceneEvaluation) -> dict[DisparityKind, float]:
     """Mean RMSE of each kind of disparity that is not the true one."""
     errors: dict[DisparityKind, float] = {}
     for method in evaluation.methods:
@@ -146,7 +148,7 @@ def disparity_errors(evaluation: Evaluation) -> dict[DisparityKind, float]:
     return errors
 
 
-def channel_plots(evaluation: Evaluation) -> list[Titled]:
+def channel_plots(evaluation: SceneEvaluation) -> list[Titled]:
     """PSNR over the number in names such as `channels=16`, one plot a word that at least two ablations share."""
     series: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for method in evaluation.methods:
@@ -165,7 +167,7 @@ def channel_plots(evaluation: Evaluation) -> list[Titled]:
     return plots
 
 
-def _scene_rows(evaluation: Evaluation, index: int, scenes: Scenes, depth: DepthSource) -> list[Row]:
+def _scene_rows(evaluation: SceneEvaluation, index: int, scenes: Scenes, depth: DepthSource) -> list[Row]:
     """Photo, truth and disparities of one scene, then ours and the best classical renderer by kind of disparity."""
     judged = JudgedScene(scenes[index], depth)
     window = judged.window
@@ -185,7 +187,9 @@ def _scene_rows(evaluation: Evaluation, index: int, scenes: Scenes, depth: Depth
     return rows
 
 
-def _compared(evaluation: Evaluation, method: Method, kind: DisparityKind, index: int, truth: Bytes) -> list[Titled]:
+def _compared(
+    evaluation: SceneEvaluation, method: Method, kind: DisparityKind, index: int, truth: Bytes
+) -> list[Titled]:
     """A method's crop and its amplified difference from the truth."""
     entry = next((entry for entry in evaluation.of(method, kind) if entry.scene == index), None)
     crop = PartialStore.crop(entry.path) if entry else None
@@ -225,7 +229,7 @@ def _flat(facts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield before + name, value
 
 
-def table_rows(evaluation: Evaluation) -> Sequence[tuple[str, list[str]]]:
+def table_rows(evaluation: SceneEvaluation) -> Sequence[tuple[str, list[str]]]:
     """The terminal's table: (method, cells), a heading with no cells before each group; '-' where nothing is known."""
     rows: list[tuple[str, list[str]]] = []
     for heading, methods in score_table(evaluation):

@@ -23,7 +23,7 @@ from torch.nn.functional import grid_sample, pad
 
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.optics import defocus
-from .layered import Layer, SceneLens, blur_layer
+from .layered import SceneLayer, SceneLens, blur_layer
 from .lens import Array
 
 FLAT = 0.02
@@ -34,7 +34,7 @@ STEPS = 2
 """Fixed-point steps on curved layers, after a first guess by the slope."""
 
 
-def render_through_aperture(layers: Sequence[Layer], lens: SceneLens, samples: int = 256) -> Array:
+def render_through_aperture(layers: Sequence[SceneLayer], lens: SceneLens, samples: int = 256) -> Array:
     """The scene through `lens`, ray by ray.
 
     Beyond the canvas its border goes on; pixels nearer to the border than the largest radius should be cropped off.
@@ -60,7 +60,7 @@ def render_through_aperture(layers: Sequence[Layer], lens: SceneLens, samples: i
         surfaces = [_surface(layer, lens, samples) for layer in layers]
         for top in range(0, height, ROWS):
             bottom = min(top + ROWS, height)
-            image[:, top:bottom] = _band(surfaces, points, Window(top, bottom, 0, width))
+            image[:, top:bottom] = _band(surfaces, points, CanvasWindow(top, bottom, 0, width))
     return np.ascontiguousarray(image.numpy().transpose(1, 2, 0))
 
 
@@ -84,7 +84,7 @@ def lens_points(samples: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Window:
+class CanvasWindow:
     """Rows top..bottom and columns left..right of the canvas, the latter exclusive."""
 
     top: int
@@ -92,27 +92,27 @@ class Window:
     left: int
     right: int
 
-    def common(self, other: Window) -> Window | None:
+    def common(self, other: CanvasWindow) -> CanvasWindow | None:
         """What both cover, if anything."""
         top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
         left, right = max(self.left, other.left), min(self.right, other.right)
-        return Window(top, bottom, left, right) if top < bottom and left < right else None
+        return CanvasWindow(top, bottom, left, right) if top < bottom and left < right else None
 
 
 class _Surface(Protocol):
     """A layer made ready for rays. Its planes are light times coverage and, unless it is opaque, 1 − coverage."""
 
     @property
-    def touched(self) -> Window:
+    def touched(self) -> CanvasWindow:
         """Where any ray can meet it."""
         ...
 
-    def views(self, points: Array, window: Window) -> Iterator[torch.Tensor]:
+    def views(self, points: Array, window: CanvasWindow) -> Iterator[torch.Tensor]:
         """What each point of the lens sees of it: [3 or 4, h, w]."""
         ...
 
 
-def _surface(layer: Layer, lens: SceneLens, samples: int) -> _Surface:
+def _surface(layer: SceneLayer, lens: SceneLens, samples: int) -> _Surface:
     """The layer blurred by one cell of the lens, as the simplest surface that its disparity allows."""
     light, alpha = blur_layer(layer, replace(lens, aperture=lens.aperture / math.sqrt(samples)))
     planes = torch.from_numpy(np.concatenate([light, 1 - alpha[..., None]], axis=2).transpose(2, 0, 1).copy())
@@ -129,15 +129,15 @@ def _surface(layer: Layer, lens: SceneLens, samples: int) -> _Surface:
     return _Flat(pad(planes[None], (reach,) * 4, mode="replicate")[0], float(radius.mean()), reach, touched)
 
 
-def _touched(alpha: Array, radius: Array) -> Window:
+def _touched(alpha: Array, radius: Array) -> CanvasWindow:
     """The box around all coverage, widened by the largest radius, within the canvas."""
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     if not rows.size:
-        return Window(0, 0, 0, 0)
+        return CanvasWindow(0, 0, 0, 0)
     reach = math.ceil(float(np.abs(radius).max())) + 1
     height, width = alpha.shape
     top, bottom = max(int(rows[0]) - reach, 0), min(int(rows[-1]) + 1 + reach, height)
-    return Window(top, bottom, max(int(columns[0]) - reach, 0), min(int(columns[-1]) + 1 + reach, width))
+    return CanvasWindow(top, bottom, max(int(columns[0]) - reach, 0), min(int(columns[-1]) + 1 + reach, width))
 
 
 def _plane_fit(radius: Array) -> tuple[tuple[float, float], float]:
@@ -157,9 +157,9 @@ class _Flat:
     planes: torch.Tensor  # continued by `reach` pixels on every side
     radius: float
     reach: int
-    touched: Window
+    touched: CanvasWindow
 
-    def views(self, points: Array, window: Window) -> Iterator[torch.Tensor]:
+    def views(self, points: Array, window: CanvasWindow) -> Iterator[torch.Tensor]:
         shifts = self.reach - points * np.float32(_sampled(torch.tensor(self.radius)))
         whole = np.floor(shifts).astype(int)
         for (x, y), (along_x, along_y) in zip(whole.tolist(), (shifts - whole).tolist(), strict=True):
@@ -174,10 +174,10 @@ class _Slanted:
 
     planes: torch.Tensor
     radius: torch.Tensor
-    touched: Window
+    touched: CanvasWindow
     slope: tuple[float, float]
 
-    def views(self, points: Array, window: Window) -> Iterator[torch.Tensor]:
+    def views(self, points: Array, window: CanvasWindow) -> Iterator[torch.Tensor]:
         x, y = _pixels(window)
         radius = _part(self.radius, window)
         for u, v in points.tolist():
@@ -191,9 +191,9 @@ class _Curved:
 
     planes: torch.Tensor
     radius: torch.Tensor
-    touched: Window
+    touched: CanvasWindow
 
-    def views(self, points: Array, window: Window) -> Iterator[torch.Tensor]:
+    def views(self, points: Array, window: CanvasWindow) -> Iterator[torch.Tensor]:
         x, y = _pixels(window)
         radius = _part(self.radius, window)
         down, right = (_part(g, window) for g in torch.gradient(self.radius))
@@ -213,13 +213,13 @@ def _sampled(radius: torch.Tensor) -> torch.Tensor:
     return torch.sign(radius) * torch.minimum(radius.abs(), (2 * radius.abs() - 1).clamp(min=0))
 
 
-def _pixels(window: Window) -> tuple[torch.Tensor, torch.Tensor]:
+def _pixels(window: CanvasWindow) -> tuple[torch.Tensor, torch.Tensor]:
     """Columns [1, w] and rows [h, 1]."""
     columns = torch.arange(window.left, window.right, dtype=torch.float32)[None]
     return columns, torch.arange(window.top, window.bottom, dtype=torch.float32)[:, None]
 
 
-def _part(plane: torch.Tensor, window: Window) -> torch.Tensor:
+def _part(plane: torch.Tensor, window: CanvasWindow) -> torch.Tensor:
     return plane[window.top : window.bottom, window.left : window.right]
 
 
@@ -230,7 +230,7 @@ def _look_up(planes: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Te
     return grid_sample(planes[None], grid[None], padding_mode="border", align_corners=True)[0]
 
 
-def _band(surfaces: list[_Surface], points: Array, window: Window) -> torch.Tensor:
+def _band(surfaces: list[_Surface], points: Array, window: CanvasWindow) -> torch.Tensor:
     """Mean over the lens of what its points see in `window`: [3, h, w]."""
     parts = [(surface, surface.touched.common(window)) for surface in surfaces]
     seen = [(part, surface.views(points, part)) for surface, part in parts if part is not None]

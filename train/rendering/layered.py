@@ -23,7 +23,7 @@ RADIUS_STEP = 1.5
 
 
 @dataclass(frozen=True)
-class Layer:
+class SceneLayer:
     """One sheet of a scene.
 
     Attributes:
@@ -63,7 +63,7 @@ class SceneLens:
         return Lens(self.focus, self.aperture * self.long_side / max(picture.shape[:2]))
 
 
-def render(layers: Sequence[Layer], lens: SceneLens) -> Array:
+def render(layers: Sequence[SceneLayer], lens: SceneLens) -> Array:
     """The scene through `lens`.
 
     The canvas wraps around at its borders: give layers with a margin of the largest radius and crop it off.
@@ -82,7 +82,7 @@ def render(layers: Sequence[Layer], lens: SceneLens) -> Array:
     return image
 
 
-def blur_layer(layer: Layer, lens: SceneLens) -> tuple[Array, Array]:
+def blur_layer(layer: SceneLayer, lens: SceneLens) -> tuple[Array, Array]:
     """One layer through `lens`: light times coverage [H, W, 3], and coverage [H, W].
 
     Where the layer's radius varies, each pixel spreads by the two nearest radii of a bank, weighted by their closeness;

@@ -13,7 +13,7 @@ from ...backends import Session
 from ...pipeline.stage import Stage
 from ..tolerances import Tolerance
 from .effects import ignored_inputs
-from .hypotheses import Inputs, Reference, likely_causes
+from .hypotheses import Inputs, ReferenceRun, likely_causes
 from .localisation import Divergence
 
 Array = NDArray[np.floating[Any]]
@@ -33,7 +33,7 @@ class Evidence:
     """
 
     original: Session | None = None
-    references: Mapping[str, Reference] = field(default_factory=dict)
+    references: Mapping[str, ReferenceRun] = field(default_factory=dict)
     divergence: Callable[[], Divergence | None] | None = None
 
 

@@ -18,8 +18,7 @@ from ...target import Precision
 from .. import metrics
 from ..tolerances import Tolerance, tolerance
 from .diagnose import Evidence, diagnose
-from .hypotheses import Inputs
-from .hypotheses import Reference as Variant
+from .hypotheses import Inputs, ReferenceRun
 from .localisation import Divergence, divergence_limit, first_divergence, layers_of
 
 
@@ -34,7 +33,7 @@ class Reference(Protocol):
         """The output of every layer that a model should compute; nothing where these are not known."""
         ...
 
-    def variants(self, stage: Stage) -> Mapping[str, Variant]:
+    def variants(self, stage: Stage) -> Mapping[str, ReferenceRun]:
         """The stage computed with mistakes that only it can make: text -> run."""
         ...
 
@@ -96,7 +95,7 @@ class _File:
         path = self.bundle.path(self.model.path)
         return layers_of(open_tracer(model.stage, self.model.target, path, self.model.function), inputs)
 
-    def variants(self, stage: Stage) -> Mapping[str, Variant]:
+    def variants(self, stage: Stage) -> Mapping[str, ReferenceRun]:
         del stage
         return {}
 

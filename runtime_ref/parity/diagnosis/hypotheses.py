@@ -19,7 +19,7 @@ from .mistakes import BGR, DEFOCUS, DISPARITY, GEOMETRY, IMAGE_VALUES, LAYOUT, A
 from .shift import measured_shift, shifted
 
 Inputs = Mapping[str, Array]
-Reference = Callable[[Inputs], Array]
+ReferenceRun = Callable[[Inputs], Array]
 
 # A mistake explains an output when it brings it within the limits and clearly nearer than before (the loosest limits,
 # those of 4-bit weights, are so wide that a wrong output may come within them by chance); or much nearer, and near. dB.
@@ -131,7 +131,7 @@ def likely_causes(
     reference: Array,
     limits: Tolerance,
     original: Session | None = None,
-    references: Mapping[str, Reference] | None = None,
+    references: Mapping[str, ReferenceRun] | None = None,
     output: Array | None = None,
 ) -> tuple[str, ...]:
     """Mistakes that explain why a file's output is not the reference's, the best first, one line each with figures.
@@ -174,7 +174,7 @@ def _matches(
     stage: Stage,
     inputs: Inputs,
     original: Session | None,
-    references: Mapping[str, Reference],
+    references: Mapping[str, ReferenceRun],
 ) -> Iterator[_Match]:
     """Everything that can be tried, what takes least time first."""
     yield judge.shifted()

@@ -15,7 +15,7 @@ from dofkit.train.data.scenes import EXTREME, SceneSettings, random_layers, rand
 from dofkit.train.data.sources import Sources, find_sources
 from dofkit.train.data.surfaces import emit
 from dofkit.train.data.textures import random_texture
-from dofkit.train.rendering.layered import Layer, SceneLens, render
+from dofkit.train.rendering.layered import SceneLayer, SceneLens, render
 from dofkit.train.rendering.lens import to_linear
 
 SETTINGS = SceneSettings(size=64, levels=1)
@@ -55,7 +55,7 @@ def test_scenes_keep_to_their_ranges_and_to_eight_pixels_at_the_lowest_level(see
     assert scene.lens.radius(scene.disparity).max() <= 8 * SETTINGS.unit
 
 
-def some_layers(seed: int) -> list[Layer]:
+def some_layers(seed: int) -> list[SceneLayer]:
     return random_layers(np.random.default_rng(seed), (64, 64), SETTINGS, Sources())
 
 
@@ -120,7 +120,7 @@ def test_the_truth_is_what_the_renderer_given_makes_of_the_layers() -> None:
 def test_disparity_is_that_of_the_nearest_layer_that_covers_half() -> None:
     light, alpha = np.zeros((1, 3, 3), np.float32), np.ones((1, 3), np.float32)
     cover = np.array([[1, 0.6, 0.4]], np.float32)
-    layers = [Layer(light, alpha, alpha * 0.25), Layer(light, cover, alpha * 0.75)]
+    layers = [SceneLayer(light, alpha, alpha * 0.25), SceneLayer(light, cover, alpha * 0.75)]
     assert seen_disparity(layers).tolist() == [[0.75, 0.75, 0.25]]
 
 

@@ -11,21 +11,21 @@ import numpy as np
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pipeline.portrait import Array, PortraitPipeline
 from dofkit.runtime_ref.pipeline.stage import Stage
-from dofkit.train.data.scenes import Scene
+from dofkit.train.data.scenes import ComposedScene
 from dofkit.train.evaluation.methods import ALL, DisparityKind, Group, Networks
 from dofkit.train.rendering.layered import SceneLens
 
 LENS = SceneLens(focus=0.8, aperture=1.0, long_side=96)
 
 
-def scene(seed: int = 0, shape: tuple[int, int] = (64, 96)) -> Scene:
+def scene(seed: int = 0, shape: tuple[int, int] = (64, 96)) -> ComposedScene:
     """Noise whose right half is near and in focus, and whose left half loses half of its contrast."""
     rng = np.random.default_rng(seed)
     sharp = (rng.integers(0, 256, (*shape, 3)) / 255).astype(np.float32)
     near = np.arange(shape[1]) >= shape[1] // 2
     disparity = np.broadcast_to(np.where(near, 0.8, 0.2), shape).astype(np.float32)
     blurred = np.where(near[:, None], sharp, 0.25 + 0.5 * sharp).astype(np.float32)
-    return Scene(sharp, blurred, disparity, np.roll(disparity, 3, axis=1), LENS)
+    return ComposedScene(sharp, blurred, disparity, np.roll(disparity, 3, axis=1), LENS)
 
 
 @dataclass(frozen=True)

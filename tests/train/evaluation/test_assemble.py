@@ -12,7 +12,7 @@ import torch
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.portrait import Lens, PortraitPipeline
 from dofkit.runtime_ref.pipeline.stage import Stage
-from dofkit.train.evaluation.assemble import DepthNetwork, Files, WeightFiles, load_direct
+from dofkit.train.evaluation.assemble import DepthNetwork, EvaluatedFiles, WeightFiles, load_direct
 from dofkit.train.evaluation.methods import DisparityKind, Group, Networks
 from dofkit.train.rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
 from dofkit.train.rendering.layered import SceneLens
@@ -31,7 +31,7 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ours_render_as_the_pipeline_does(weights: Path) -> None:
-    (ours,) = (method for method in Files.of(weights, {}, None).methods() if method.group is Group.OURS)
+    (ours,) = (method for method in EvaluatedFiles.of(weights, {}, None).methods() if method.group is Group.OURS)
     rng = np.random.default_rng(0)
     sharp, disparity = rng.integers(0, 256, (40, 60, 3)).astype(np.uint8), rng.random((40, 60)).astype(np.float32)
     pipeline = PortraitPipeline(torch_sessions(load_networks(weights)), default_plan())
@@ -47,7 +47,7 @@ def test_the_predicted_disparity_is_the_pipelines(weights: Path) -> None:
 
 
 def test_the_table_has_every_group(weights: Path, direct: Path) -> None:
-    methods = Files.of(weights, {"channels=4": weights}, direct).methods()
+    methods = EvaluatedFiles.of(weights, {"channels=4": weights}, direct).methods()
     assert {method.group for method in methods} == set(Group)
     names = [method.name for method in methods]
     assert len(set(names)) == len(names)
@@ -73,7 +73,7 @@ def test_stages_that_a_folder_lacks_come_from_ours(weights: Path, tmp_path: Path
 
 
 def test_the_direct_network_takes_the_lens_blurs_place(weights: Path, direct: Path) -> None:
-    methods = Files.of(weights, {}, direct.parent).methods()
+    methods = EvaluatedFiles.of(weights, {}, direct.parent).methods()
     (replaced,) = (method for method in methods if method.group is Group.REPLACED)
     assert isinstance(replaced, Networks)
     rng = np.random.default_rng(0)
@@ -93,9 +93,9 @@ def test_what_is_missing_is_named(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(DofkitError, match="holds no lens_blur"):
         WeightFiles.of(tmp_path)
     with pytest.raises(DofkitError, match="no direct regression network at"):
-        Files.of(weights, {}, tmp_path)
+        EvaluatedFiles.of(weights, {}, tmp_path)
     with pytest.raises(DofkitError, match="two methods are called 'ours'"):
-        Files.of(weights, {"ours": weights}, None).methods()
+        EvaluatedFiles.of(weights, {"ours": weights}, None).methods()
 
 
 def test_another_networks_file_is_no_direct_network(weights: Path, tmp_path: Path) -> None:

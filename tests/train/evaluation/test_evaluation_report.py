@@ -18,7 +18,7 @@ from dofkit.runtime_ref.pipeline.portrait import PortraitPipeline
 from dofkit.train.evaluation import photos, report
 from dofkit.train.evaluation.methods import Group, Unblurred
 from dofkit.train.evaluation.photos import find_photos, photo_views
-from dofkit.train.evaluation.render import Evaluation, evaluate
+from dofkit.train.evaluation.render import SceneEvaluation, evaluate
 from dofkit.train.evaluation.store import PartialStore
 from dofkit.train.session import default_plan
 
@@ -30,7 +30,7 @@ FACTS = {"versions": {"dofkit": "1 & 2"}, "weights_sha256": {"lens_blur": "abc"}
 
 
 @pytest.fixture
-def evaluation(tmp_path: Path) -> Evaluation:
+def evaluation(tmp_path: Path) -> SceneEvaluation:
     channels = [Fake(f"channels={n}", step=40 - n, group=Group.ABLATION) for n in (16, 4)]
     methods = [fake_networks(), Fake("<best>", step=1), Fake("worse", step=60), *channels, Unblurred()]
     return evaluate(SCENES, methods, DEPTH, PartialStore(tmp_path / "partial"), shown=1)
@@ -54,7 +54,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_needs_nothing_from_elsewhere(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(evaluation: SceneEvaluation, tmp_path: Path) -> None:
     report.write_report(tmp_path / "report.html", evaluation, FACTS, SCENES, DEPTH)
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
@@ -66,7 +66,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(evaluation: Evaluati
     assert "://" not in text
 
 
-def test_a_difference_is_amplified_eightfold(evaluation: Evaluation) -> None:
+def test_a_difference_is_amplified_eightfold(evaluation: SceneEvaluation) -> None:
     rows = report._scene_rows(evaluation, 0, SCENES, DEPTH)
     pictures = {picture.title: decoded(picture.uri) for row in rows for picture in row.pictures}
     photo, truth = (pictures[name].astype(int) for name in ("photo", "truth"))
@@ -78,7 +78,7 @@ def decoded(uri: str) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
-def test_the_json_holds_every_score_and_the_means(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_the_json_holds_every_score_and_the_means(evaluation: SceneEvaluation, tmp_path: Path) -> None:
     report.write_scores(tmp_path / "scores.json", evaluation, FACTS)
     found = json.loads((tmp_path / "scores.json").read_text())
     assert found["weights_sha256"] == {"lens_blur": "abc"}
@@ -90,7 +90,7 @@ def test_the_json_holds_every_score_and_the_means(evaluation: Evaluation, tmp_pa
         assert best["mean"][kind]["psnr"] == pytest.approx(np.mean(values))
 
 
-def test_the_terminals_table_has_a_line_for_each_method_under_its_heading(evaluation: Evaluation) -> None:
+def test_the_terminals_table_has_a_line_for_each_method_under_its_heading(evaluation: SceneEvaluation) -> None:
     rows = report.table_rows(evaluation)
     assert [name for name, cells in rows if not cells] == [
         "ours",
@@ -103,7 +103,7 @@ def test_the_terminals_table_has_a_line_for_each_method_under_its_heading(evalua
     assert photo[4:8] == ["-"] * 4  # it sees no disparity
 
 
-def test_numbers_in_the_ablations_names_make_a_plot(evaluation: Evaluation) -> None:
+def test_numbers_in_the_ablations_names_make_a_plot(evaluation: SceneEvaluation) -> None:
     (plot,) = report.channel_plots(evaluation)
     assert plot.title == "PSNR over channels"
     svg = base64.b64decode(plot.uri.partition(",")[2]).decode()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dofkit.train.evaluation.methods import DisparityKind, Group, Unblurred
-from dofkit.train.evaluation.render import Evaluation, JudgedScene, busiest_window, evaluate
+from dofkit.train.evaluation.render import JudgedScene, SceneEvaluation, busiest_window, evaluate
 from dofkit.train.evaluation.store import PartialStore
 from dofkit.train.rendering.layered import SceneLens
 
@@ -19,7 +19,7 @@ SCENES = [scene(0), scene(1)]
 DEPTH = FakeDepth(SCENES[0].disparity)
 
 
-def run(folder: Path, *methods, **options) -> Evaluation:
+def run(folder: Path, *methods, **options) -> SceneEvaluation:
     return evaluate(SCENES, methods, DEPTH, PartialStore(folder), **options)
 
 

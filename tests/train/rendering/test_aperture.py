@@ -6,7 +6,7 @@ import pytest
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.optics import defocus
 from dofkit.train.rendering.aperture import lens_points, render_through_aperture
-from dofkit.train.rendering.layered import Layer, SceneLens, render
+from dofkit.train.rendering.layered import SceneLayer, SceneLens, render
 from dofkit.train.rendering.lens import to_srgb
 
 SIDE = 96
@@ -17,8 +17,8 @@ def sheet(value: float) -> np.ndarray:
     return np.full((SIDE, SIDE), value, np.float32)
 
 
-def layer(light: np.ndarray, alpha: np.ndarray, disparity: np.ndarray) -> Layer:
-    return Layer(np.repeat(light[..., None], 3, axis=2), alpha, disparity)
+def layer(light: np.ndarray, alpha: np.ndarray, disparity: np.ndarray) -> SceneLayer:
+    return SceneLayer(np.repeat(light[..., None], 3, axis=2), alpha, disparity)
 
 
 def waves(seed: int) -> np.ndarray:
@@ -94,9 +94,11 @@ def test_a_slanted_plane_agrees_with_rays_traced_in_space_one_by_one() -> None:
     y, x = np.mgrid[:side, :side].astype(np.float32)
     disparity = (0.85 + 0.011 * x - 0.007 * y).astype(np.float32)
     light = np.random.default_rng(0).random((side, side, 3)).astype(np.float32)
-    back = Layer(np.full_like(light, 0.3), np.ones((side, side), np.float32), np.full((side, side), 0.1, np.float32))
+    back = SceneLayer(
+        np.full_like(light, 0.3), np.ones((side, side), np.float32), np.full((side, side), 0.1, np.float32)
+    )
     cover = (np.random.default_rng(1).random((side, side)) > 0.3).astype(np.float32)
-    image = render_through_aperture([back, Layer(light, cover, disparity)], lens, samples)
+    image = render_through_aperture([back, SceneLayer(light, cover, disparity)], lens, samples)
     for row, column in [(7, 7), (5, 9), (10, 4)]:
         seen = [_traced(light, cover, 0.3, point, (column, row), lens) for point in lens_points(samples)]
         assert np.allclose(image[row, column], np.mean(seen, axis=0), atol=2e-3)
@@ -191,6 +193,6 @@ def test_no_samples_and_layers_of_two_sizes_are_refused() -> None:
     with pytest.raises(DofkitError, match="at least 1"):
         render_through_aperture([whole], LENS, 0)
     with pytest.raises(DofkitError, match="one size"):
-        render_through_aperture([whole, Layer(whole.light[:8], whole.alpha[:8], whole.disparity[:8])], LENS)
+        render_through_aperture([whole, SceneLayer(whole.light[:8], whole.alpha[:8], whole.disparity[:8])], LENS)
     with pytest.raises(DofkitError, match="background"):
         render_through_aperture([], LENS)

@@ -18,7 +18,7 @@ from dofkit.train.rendering.baselines import (
     Upsampler,
 )
 from dofkit.train.rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
-from dofkit.train.rendering.layered import Layer, SceneLens, render
+from dofkit.train.rendering.layered import SceneLayer, SceneLens, render
 from dofkit.train.rendering.lens import to_linear, to_srgb
 
 SIDE = 96
@@ -45,13 +45,13 @@ def psnr(first: np.ndarray, second: np.ndarray, margin: int = 16) -> float:
     return float(-10 * np.log10(((first[inner, inner] - second[inner, inner]) ** 2).mean()))
 
 
-def two_planes(front: float, back: float) -> tuple[np.ndarray, np.ndarray, list[Layer]]:
+def two_planes(front: float, back: float) -> tuple[np.ndarray, np.ndarray, list[SceneLayer]]:
     """Photo, disparity and true layers of a disc before a background."""
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     cover = (np.hypot(x, y) < 24).astype(np.float32)
     layers = [
-        Layer(to_linear(colours(0)), sheet(1), sheet(back)),
-        Layer(to_linear(colours(1)), cover, sheet(front)),
+        SceneLayer(to_linear(colours(0)), sheet(1), sheet(back)),
+        SceneLayer(to_linear(colours(1)), cover, sheet(front)),
     ]
     photo = to_srgb(render(layers, SceneLens(0.5, 0.0, 640)))
     return photo, np.where(cover > 0, sheet(front), sheet(back)), layers
@@ -85,7 +85,7 @@ def test_flat_colour_stays_on_a_ground_whose_farthest_point_is_a_single_pixel(re
 
 @pytest.mark.parametrize("renderer", CLASSICAL, ids=named)
 def test_a_plane_out_of_focus_is_blurred_as_the_truth_is(renderer: Renderer) -> None:
-    truth = to_srgb(render([Layer(to_linear(colours(0)), sheet(1), sheet(0.9))], LENS))
+    truth = to_srgb(render([SceneLayer(to_linear(colours(0)), sheet(1), sheet(0.9))], LENS))
     least = 30 if renderer.name == "gaussian" else 42  # a Gaussian is not a disc
     assert psnr(renderer.render(colours(0), sheet(0.9), LENS), truth) > least > psnr(colours(0), truth)
 

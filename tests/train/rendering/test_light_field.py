@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dofkit.train.networks.transfer import decode
-from dofkit.train.rendering.layered import Layer, SceneLens, render
+from dofkit.train.rendering.layered import SceneLayer, SceneLens, render
 from dofkit.train.rendering.lens import to_linear, to_srgb
 from dofkit.train.rendering.light_field import ApertureRenderer, view_points
 
@@ -30,7 +30,7 @@ def exact(picture: np.ndarray, radius: float) -> np.ndarray:
     """A fronto-parallel sheet through the layered ground truth, its circle of confusion `radius` pixels."""
     lens = SceneLens(focus=0.0, aperture=1.0, long_side=40 * radius)
     whole = np.ones((SIDE, SIDE), np.float32)
-    return to_srgb(render([Layer(to_linear(picture), whole, whole)], lens))
+    return to_srgb(render([SceneLayer(to_linear(picture), whole, whole)], lens))
 
 
 def blurred(picture: np.ndarray, radius: float, side: int = 5) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dofkit.train.rendering.layered import Layer, SceneLens, blur_layer, render
+from dofkit.train.rendering.layered import SceneLayer, SceneLens, blur_layer, render
 from dofkit.train.rendering.lens import disc
 
 SIDE = 96
@@ -14,8 +14,8 @@ def sheet(value: float) -> np.ndarray:
     return np.full((SIDE, SIDE), value, np.float32)
 
 
-def layer(light: np.ndarray, alpha: np.ndarray, disparity: np.ndarray) -> Layer:
-    return Layer(np.repeat(light[..., None], 3, axis=2), alpha, disparity)
+def layer(light: np.ndarray, alpha: np.ndarray, disparity: np.ndarray) -> SceneLayer:
+    return SceneLayer(np.repeat(light[..., None], 3, axis=2), alpha, disparity)
 
 
 def test_radius_is_aperture_times_disparity_difference_times_a_fortieth_of_the_long_side() -> None:

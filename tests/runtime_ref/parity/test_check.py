@@ -21,7 +21,15 @@ from dofkit.runtime_ref.bundle import Bundle, ModelEntry
 from dofkit.runtime_ref.bundle.golden import GoldenArrays, read_golden, write_golden
 from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
 from dofkit.runtime_ref.parity.cases import Picture, compute_case, golden_cases
-from dofkit.runtime_ref.parity.check import PIPELINE, CheckOptions, ParityReport, ParityResult, Verdict, run_parity
+from dofkit.runtime_ref.parity.check import (
+    PIPELINE,
+    CheckOptions,
+    ParityReport,
+    ParityResult,
+    Verdict,
+    graded,
+    run_parity,
+)
 from dofkit.runtime_ref.parity.declared import declared_problems
 from dofkit.runtime_ref.parity.grade import Grade
 from dofkit.runtime_ref.parity.tolerance_file import TeamTolerance, TeamTolerances
@@ -108,20 +116,23 @@ def test_on_a_mac_every_stage_is_compared_on_every_compute_unit(bundle_path: Pat
 
 @pytest.mark.usefixtures("on_a_mac")
 def test_on_a_mac_core_ml_obeys_a_teams_tolerances_and_its_failures_are_explained(bundle_path: Path) -> None:
-    entry = TeamTolerance(backend="coreml-cpu", scope="lens_blur", psnr=199.0, reason="never enough")
+    whole = Bundle.open(bundle_path)
+    blur = tuple(model for model in whole.models(Target.COREML, Precision.FP16) if model.stage is Stage.LENS_BLUR)
+    bundle = Bundle(whole.root, whole.manifest.model_copy(update={"models": blur}))
+    entry = TeamTolerance(backend="coreml-cpu", psnr=199.0, reason="never enough")
     options = CheckOptions(
         transport=InProcess,
         tolerances=TeamTolerances("team.toml", (entry,)),
         backends=(backend("coreml-cpu"), backend("coreml-gpu")),
     )
-    report = run_parity(Bundle.open(bundle_path), [(Target.COREML, Precision.FP16)], options=options)
-    rows = {row.title: row for row in report.results}
-    assert rows["lens_blur on CPU"].limits == TeamTolerances("team.toml", (entry,)).apply(
-        rows["lens_blur on CPU"].key, tolerance("lens_blur", Precision.FP16, Target.COREML)
-    )
-    assert rows["lens_blur on CPU"].verdict is Verdict.FAIL
-    assert rows["depth on CPU"].verdict is Verdict.PASS
-    assert rows["lens_blur on GPU"].causes, "half of what is right is a mistake that can be named"
+    report = run_parity(bundle, cases=golden_cases(bundle)[:1], options=options)
+    on_cpu, on_gpu = report.results
+    assert (on_cpu.title, on_gpu.title) == ("lens_blur on CPU", "lens_blur on GPU")
+    assert on_cpu.limits is not None
+    assert (on_cpu.limits.psnr, on_cpu.limits.reason) == (199.0, "team.toml: never enough")
+    assert on_gpu.limits == tolerance("lens_blur", Precision.FP16, Target.COREML)
+    assert on_cpu.verdict is Verdict.FAIL
+    assert on_gpu.causes, "half of what is right is a mistake that can be named"
 
 
 def test_on_a_mac_core_ml_runs_in_a_process_of_its_own_like_all_others(
@@ -357,21 +368,28 @@ def test_cases_may_be_computed_by_any_sessions(bundle_path: Path, tmp_path: Path
 
 def test_a_pipeline_that_looks_worse_than_was_asked_for_fails_for_that(bundle_path: Path) -> None:
     bundle = Bundle.open(bundle_path)
-    tinted = _with(lambda model: _Stub(open_session(bundle, model), lambda output: output + np.float32(0.01)))
+    tinted = _with(lambda model: _Stub(open_session(bundle, model), lambda output: output + np.float32(0.004)))
     team = TeamTolerances("team.toml", (TeamTolerance(max_abs=1.0, psnr=1.0, reason="anything goes"),))
-    variants, cases = [(Target.ONNX, Precision.FP16)], golden_cases(bundle)[:1]
+    options = dataclasses.replace(tinted, tolerances=team, least_grade=Grade.LOSSLESS)
+    variant = (Target.ONNX, Precision.FP32)
+    row = _rows(run_parity(bundle, [variant], golden_cases(bundle)[:1], options), *variant)[PIPELINE]
+    assert row.grade is Grade.GOOD  # one to four times 0.004: 48 to 36 dB
+    assert row.verdict is Verdict.FAIL
+    assert row.reason == "its pictures are graded good, at least visually lossless was asked for"
 
-    def pipeline(least: Grade | None) -> ParityResult:
-        options = dataclasses.replace(tinted, tolerances=team, least_grade=least)
-        return _rows(run_parity(bundle, variants, cases, options), *variants[0])[PIPELINE]
 
-    accepted = pipeline(None)
-    assert accepted.verdict is Verdict.PASS
-    assert accepted.grade is Grade.GOOD  # 0.01 is 40 dB, and a step of 2.5 of 255 a stage
-    assert pipeline(Grade.GOOD).verdict is Verdict.PASS
-    refused = pipeline(Grade.LOSSLESS)
-    assert refused.verdict is Verdict.FAIL
-    assert refused.reason == "its pictures are graded good, at least visually lossless was asked for"
+def test_a_grade_decides_only_where_one_was_asked_for_and_is_not_reached() -> None:
+    row = ParityResult(
+        RowKey.by_default(PIPELINE, Target.ONNX, Precision.W4), Verdict.PASS, {"psnr": 40.0, "ssim": 0.98}
+    )
+    assert graded(row, None) is row
+    assert graded(row, Grade.GOOD) is row
+    assert graded(row, Grade.LOSSLESS).verdict is Verdict.FAIL
+    stage = dataclasses.replace(row, key=RowKey.by_default("depth", Target.ONNX, Precision.W4))
+    assert graded(stage, Grade.LOSSLESS) is stage
+    failed = dataclasses.replace(row, verdict=Verdict.FAIL, reason="far", failing=("one",))
+    assert graded(failed, Grade.LOSSLESS).reason.startswith("far; its pictures are graded good")
+    assert graded(failed, Grade.LOSSLESS).failing == (), "no case is what was asked for"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from .errors import DofkitError
 
+_PART = ".part"
+
 
 def read_file(path: Path) -> bytes:
     """All bytes of a file.
@@ -46,13 +48,16 @@ def check_folder(path: Path) -> None:
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside the goal is renamed over it at the end.
 
+    A process that is killed meanwhile leaves its hidden `.NAME.PID-….part`; the next one to write the goal removes it.
+
     Raises:
         DofkitError: the folder is missing or not writable, the goal is a folder, or the disk is full.
     """
     check_folder(path)
     # Not tempfile: its files are readable by their owner only, and the goal would inherit that.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_PART}")
     try:
+        _clear_stale(path)
         with temporary.open("xb") as file:
             file.write(data)
         os.replace(temporary, path)
@@ -63,6 +68,30 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):  # it is gone after a success, and was never there where the folder is none
             temporary.unlink()
+
+
+def is_running(process: str) -> bool:
+    """Whether a process of this number runs; False for what is no number."""
+    if not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove what killed processes left of a file."""
+    start = f".{path.name}."
+    with os.scandir(path.parent) as entries:
+        parts = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(_PART)]
+    for name in parts:
+        process, sign, _ = name.removeprefix(start).partition("-")
+        if sign and process.isdigit() and not is_running(process):
+            path.with_name(name).unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:

@@ -31,8 +31,8 @@ from dofkit.tests.fuzz.verdicts import MEGABYTES, SECONDS, Verdict, judge
 
 Sound = dict[str, list[Tree]]
 _HEADROOM = (MEGABYTES + 2048) * 2**20  # of address space: libraries reserve more than they use
-# A process whose own alarm does not ring is stuck in foreign code, or waits for ever: seconds of a core's time, with its
-# start, and seconds by the clock, of which a crowded machine takes many.
+# A process whose own alarm does not ring is stuck in foreign code, or waits for ever: seconds of a core's time, with
+# its start, and seconds by the clock, of which a crowded machine takes many.
 _STUCK, _WAITS = 6 * SECONDS, 60 * SECONDS
 
 

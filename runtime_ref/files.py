@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -18,6 +19,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:  # the same parser, as a package
     import tomli as tomllib
+
+_PART = ".part"
 
 
 def read_file(path: Path) -> bytes:
@@ -113,17 +116,18 @@ def same_file(first: Path, second: Path) -> bool:
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside the goal is renamed over it at the end.
 
-    A symbolic link stays one: what it points at is written.
+    A symbolic link stays one: what it points at is written. A process that is killed meanwhile leaves a hidden `.….part`
+    file; the next one to write the goal removes it.
 
     Raises:
         DofkitError: the folder is missing or not writable, the goal is a folder, or the disk is full.
     """
     check_folder(path)
     goal = _behind_links(path)
-    # Not tempfile: its files are readable by their owner only, and the goal would inherit that. Not the goal's name,
-    # which may be as long as the system allows.
-    temporary = goal.with_name(f".{secrets.token_hex(8)}.part")
+    # Not tempfile: its files are readable by their owner only, and the goal would inherit that.
+    temporary = goal.with_name(f"{_part_of(goal)}{os.getpid()}-{secrets.token_hex(4)}{_PART}")
     try:
+        _clear_stale(goal)
         with temporary.open("xb") as file:
             file.write(data)
         os.replace(temporary, goal)
@@ -151,6 +155,35 @@ def _behind_links(path: Path) -> Path:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def is_running(process: str) -> bool:
+    """Whether a process of this number runs; False for what is no number."""
+    if not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove what killed processes left of a file."""
+    start = _part_of(path)
+    with os.scandir(path.parent) as entries:
+        parts = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(_PART)]
+    for name in parts:
+        process, sign, _ = name.removeprefix(start).partition("-")
+        if sign and process.isdigit() and not is_running(process):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _part_of(goal: Path) -> str:
+    """How the temporary files of a goal begin. Not with its name, which may be as long as the system allows."""
+    return f".{hashlib.sha256(os.fsencode(goal.name)).hexdigest()[:16]}."
 
 
 def _reason(error: Exception) -> str:

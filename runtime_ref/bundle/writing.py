@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import DofkitError
+from ..files import is_running
 from .manifest import MANIFEST
 
 _PARTIAL = ".partial-"
@@ -55,7 +56,7 @@ def _clear_stale(goal: Path) -> None:
     """Remove what killed processes left; an older bundle that stepped aside for nothing returns."""
     for stale in sorted(goal.parent.glob(f".{glob.escape(goal.name)}{_PARTIAL}*")):
         pid = stale.name.rpartition(_PARTIAL)[2].removesuffix(_OLD)
-        if _is_running(pid):
+        if is_running(pid):
             continue
         if stale.name.endswith(_OLD) and not goal.exists():
             stale.rename(goal)
@@ -72,15 +73,3 @@ def _replace(folder: Path, goal: Path) -> None:
     goal.rename(old)
     folder.rename(goal)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _is_running(pid: str) -> bool:
-    if not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import time
@@ -30,8 +31,9 @@ from dofkit.tests.fuzz.verdicts import MEGABYTES, SECONDS, Verdict, judge
 
 Sound = dict[str, list[Tree]]
 _HEADROOM = (MEGABYTES + 2048) * 2**20  # of address space: libraries reserve more than they use
-# Seconds by the clock after which a process is stuck in foreign code, or waits for ever; it starts in some of them.
-_PATIENCE = 12 * SECONDS
+# A process whose own alarm does not ring is stuck in foreign code, or waits for ever: seconds of a core's time, with
+# its start, and seconds by the clock, of which a crowded machine takes many.
+_STUCK, _WAITS = 6 * SECONDS, 60 * SECONDS
 
 
 @click.command()
@@ -106,11 +108,11 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.number: int | None = None
-        self._started = 0.0
+        self._started = self._worked = 0.0
 
     def give(self, number: int | None) -> None:
         """Have it read a case; None is nothing more to do."""
-        self.number, self._started = number, time.monotonic()
+        self.number, self._started, self._worked = number, time.monotonic(), self._busy()
         if number is not None:
             self.pipe.send(number)
 
@@ -124,7 +126,7 @@ class _Worker:
         except (EOFError, ConnectionError):
             self.process.join()
             return self._lost("crash", f"the process ended with code {self.process.exitcode}")
-        if time.monotonic() - self._started > _PATIENCE:
+        if time.monotonic() - self._started > _WAITS or self._busy() - self._worked > _STUCK:
             self.process.kill()
             self.process.join()
             return self._lost("hang", "the process did not come back")
@@ -135,6 +137,14 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+    def _busy(self) -> float:
+        """Seconds of a core's time that the process has used; 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _lost(self, outcome: str, detail: str) -> Verdict:
         assert self.number is not None

@@ -49,6 +49,11 @@ class Tally:
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    def note(self, problem: str) -> None:
+        """Add a problem, and say it at once."""
+        self.problems.append(problem)
+        click.echo(f"{self.job.name}: PROBLEM: {problem}", err=True)
+
 
 @click.command()
 @click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="Kills in all.")
@@ -59,8 +64,9 @@ def main(count: int, seed: int, names: tuple[str, ...], out: Path) -> None:
     """Kill commands at random moments, and see that nothing is lost or half-written."""
     jobs = [job for job in JOBS if not names or job.name in names]
     rng = np.random.default_rng(seed)
-    tallies = []
-    with Progress(console=Console(stderr=True)) as progress:
+    tallies: list[Tally] = []
+    # Ctrl-C: what was found so far is shown.
+    with suppress(KeyboardInterrupt), Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("kills", total=count)
         for number, job in enumerate(jobs):
             share = count // len(jobs) + (number < count % len(jobs))
@@ -108,14 +114,14 @@ def _compare(tally: Tally, out: Path, wanted: Result) -> None:
     try:
         given = tally.job.result(out)
     except DofkitError as error:
-        tally.problems.append(f"there is no result: {error}")
+        tally.note(f"there is no result: {error}")
         return
     if given != wanted:
         names = sorted(name for name in {**wanted, **given} if wanted.get(name) != given.get(name))
-        tally.problems.append(f"the result differs from an undisturbed run's: {', '.join(names[:5])}")
+        tally.note(f"the result differs from an undisturbed run's: {', '.join(names[:5])}")
     left = [path.name for pattern in tally.job.owned for path in out.rglob(pattern)]
     if left:
-        tally.problems.append(f"left behind at the end: {', '.join(left[:5])}")
+        tally.note(f"left behind at the end: {', '.join(left[:5])}")
 
 
 def _start(job: Job, out: Path, again: bool) -> subprocess.Popen[bytes]:
@@ -131,11 +137,11 @@ def _finish(tally: Tally, out: Path, again: bool) -> None:
         code = process.wait(_LIMIT)
     except subprocess.TimeoutExpired:
         code = None
-        tally.problems.append("a run did not end")
+        tally.note("a run did not end")
     finally:
         _end_group(process.pid)
     if code not in (0, None):
-        tally.problems.append(f"a run that nobody killed ended with code {code}; see {out.parent}")
+        tally.note(f"a run that nobody killed ended with code {code}; see {out.parent}")
 
 
 def _killed(tally: Tally, out: Path, moment: float, kind: signal.Signals, again: bool) -> bool:
@@ -153,14 +159,14 @@ def _killed(tally: Tally, out: Path, moment: float, kind: signal.Signals, again:
         try:
             process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            tally.problems.append(f"{kind.name} did not end it within {_GRACE:.0f} s")
+            tally.note(f"{kind.name} did not end it within {_GRACE:.0f} s")
         if not _group_ends(process.pid):
-            tally.problems.append(f"{kind.name} after {moment:.1f} s: processes that it started live on")
+            tally.note(f"{kind.name} after {moment:.1f} s: processes that it started live on")
         return True
     else:
         tally.late += 1
         if code != 0:
-            tally.problems.append(f"a run that nobody killed ended with code {code}; see {out.parent}")
+            tally.note(f"a run that nobody killed ended with code {code}; see {out.parent}")
         return False
     finally:
         _end_group(process.pid)
@@ -186,7 +192,7 @@ def _inspect(tally: Tally, out: Path, when: str) -> None:
     try:
         tally.job.sound(out)
     except Exception as error:  # whatever a reader says of a half-written file
-        tally.problems.append(f"{when}: {type(error).__name__}: {error}")
+        tally.note(f"{when}: {type(error).__name__}: {error}")
 
 
 def _print_summary(tallies: list[Tally]) -> None:

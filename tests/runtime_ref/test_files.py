@@ -1,14 +1,16 @@
-"""Goals: whole or not at all, links stay links, and no goal destroys another or what is read."""
+"""Goals: whole or not at all, links stay links, none destroys another; what a killed process left is cleared."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.files import check_folder, check_goals, same_file, write_file
+from dofkit.runtime_ref.files import check_folder, check_goals, is_running, same_file, write_file
 
 
 def test_a_symbolic_link_stays_one_and_what_it_points_at_is_written(tmp_path: Path) -> None:
@@ -82,3 +84,41 @@ def test_goals_that_are_one_file_and_goals_that_are_read_are_refused(tmp_path: P
     with pytest.raises(DofkitError, match="or say --overwrite"):
         check_goals({"--out": photo}, [photo], overwrite=False)
     check_goals({"--out": photo}, [photo], overwrite=True)
+
+
+@pytest.fixture
+def ended() -> int:
+    """The number of a process that has come to its end."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_process_left_of_a_file_is_cleared_when_it_is_written_again(tmp_path: Path, ended: int) -> None:
+    stale, foreign = tmp_path / f".a.png.{ended}-0f0f.part", tmp_path / ".a.png.notes.part"
+    other, live = tmp_path / f".b.png.{ended}-0f0f.part", tmp_path / f".a.png.{os.getpid()}-0f0f.part"
+    for path in (stale, foreign, other, live):
+        path.write_bytes(b"half")
+    write_file(tmp_path / "a.png", b"whole")
+    assert (tmp_path / "a.png").read_bytes() == b"whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", foreign.name, other.name, live.name}
+
+
+def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a.png").write_bytes(b"older")
+
+    def full(source: object, goal: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DofkitError, match="No space left"):
+        write_file(tmp_path / "a.png", b"newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"older"
+
+
+def test_a_process_is_known_to_run_or_not(ended: int) -> None:
+    assert is_running(str(os.getpid()))
+    assert not is_running(str(ended))
+    assert not is_running("9" * 30)
+    assert not is_running("old")

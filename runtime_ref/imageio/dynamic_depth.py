@@ -1,7 +1,7 @@
 """Dynamic Depth (Google, 1.0): a depth map appended to the JPEG as a file of its own, named in the photo's XMP.
 
-The packet lists the appended files with their lengths in the order in which they follow the photo, and says of which one
-the camera's depth is. Only finding it is done here; what its values mean is the same as in GDepth.
+The packet lists the appended files with their lengths in the order in which they follow the photo, and says which of
+them is the camera's depth. Only finding it is done here; what its values mean is the same as in GDepth.
 """
 
 from __future__ import annotations

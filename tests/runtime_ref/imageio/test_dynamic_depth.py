@@ -52,7 +52,7 @@ def packet(items: list[dict[str, object]], depth: dict[str, str], container: str
     return (
         f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {declared}><rdf:Description>'
         f"<Container:Directory><rdf:Seq>{listed}</rdf:Seq></Container:Directory>"
-        f'<Camera:DepthMap {stated("DepthMap", depth)}/>'
+        f"<Camera:DepthMap {stated('DepthMap', depth)}/>"
         "</rdf:Description></rdf:RDF></x:xmpmeta>"
     ).encode()
 

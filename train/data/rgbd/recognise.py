@@ -52,8 +52,8 @@ def survey(path: Path) -> list[Found]:
         merged[key] = replace(before, entries=(*before.entries, *entries))
     if not merged:
         raise DofkitError(
-            f"{path}: no image + depth or image + mask set is recognised; lay it out as `dofkit data inspect "
-            "--formats` lists, or declare its files in an index.csv (name,image,depth,kind,scale,offset)"
+            f"{path}: no image + depth or image + mask set is recognised; lay it out as `dofkit data formats` "
+            "lists, or declare its files in an index.csv (name,image,depth,kind,scale,offset)"
         )
     return list(merged.values())
 

@@ -114,7 +114,7 @@ def command(
     check_goal(goal, *photo.pixels.shape[:2])
     if save_disparity is not None:
         check_goal(save_disparity, *photo.pixels.shape[:2])
-    disparity, source = _stored_disparity(image, disparity_file, predict)
+    disparity, source = _stored_disparity(image, disparity_file, predict, photo.pixels)
     sessions, plan = _sessions(bundle, target, precision, weights)
     pipeline = PortraitPipeline(sessions, plan)
     if disparity is None:
@@ -157,13 +157,18 @@ def command(
         )
 
 
-def _stored_disparity(image: Path, file: Path | None, predict: bool) -> tuple[NDArray[np.float32] | None, str]:
-    """The disparity that comes with the photo, None where the depth network is to be asked, and where it is from."""
-    from ..runtime_ref.imageio import embedded_disparity, read_disparity
+def _stored_disparity(
+    image: Path, file: Path | None, predict: bool, pixels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32] | None, str]:
+    """The disparity that comes with the photo, None where the depth network is to be asked, and where it is from.
 
-    if file is not None:
-        return read_disparity(file), "file"
-    return (None if predict else embedded_disparity(image)), "embedded"
+    A map smaller than the photo is brought nearer to its size, with edges where the photo has them.
+    """
+    from ..runtime_ref.imageio import embedded_disparity, read_disparity, upsampled_disparity
+
+    source = "embedded" if file is None else "file"
+    stored = read_disparity(file) if file is not None else None if predict else embedded_disparity(image)
+    return (None if stored is None else upsampled_disparity(stored, pixels)), source
 
 
 def _sessions(

@@ -1,5 +1,6 @@
 """Photos and disparity maps in files, as phones write and read them. Pixels in, pixels out; nothing is rendered."""
 
+from .depth_upsampling import filled_disparity, upsampled_disparity
 from .disparity import read_disparity, write_disparity
 from .embedded_depth import embedded_disparity
 from .photo import Photo, check_goal, read_photo, write_photo
@@ -8,8 +9,10 @@ __all__ = [
     "Photo",
     "check_goal",
     "embedded_disparity",
+    "filled_disparity",
     "read_disparity",
     "read_photo",
+    "upsampled_disparity",
     "write_disparity",
     "write_photo",
 ]

@@ -181,4 +181,4 @@ def _truth(judged: Judged) -> Bytes:
     step = max(1, max(judged.truth.shape) // 320)
     grey = normalised(judged.truth)[::step, ::step]
     colours = np.repeat(np.nan_to_num(grey)[..., None], 3, axis=2)
-    return to_bytes(np.where(np.isfinite(grey)[..., None], colours, np.float32(UNKNOWN)).astype(np.float32))
+    return to_bytes(np.where(np.isfinite(grey)[..., None], colours, np.array(UNKNOWN, np.float32)).astype(np.float32))

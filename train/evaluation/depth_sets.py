@@ -126,7 +126,7 @@ class DrawnSet:
     def pair(self, index: int) -> RgbdPair:
         scene = Drawn().scene(np.random.default_rng((DRAWN_SEED, index)))
         depth = DepthMap(np.asarray(scene.disparity, np.float32), Meaning.PROPORTIONAL)
-        subject = np.asarray(scene.subject, np.float32) / np.float32(255)
+        subject = (np.asarray(scene.subject, np.float32) / np.float32(255)).astype(np.float32)
         return RgbdPair(self.title(index), np.asarray(scene.image), depth, subject, self.name, ())
 
 

@@ -44,7 +44,7 @@ def _lens_blur(folder: Path) -> list[Entry]:
 def _lens_blur_pair(image: Path, depth: Path) -> Content:
     """The app stores GDepth's RangeInverse: 0 is the near end, linear in disparity."""
     disparity = 1 - eight_bits(depth).astype(np.float32) / np.float32(255)
-    return Content(photo_pixels(image), DepthMap(disparity, Meaning.AFFINE))
+    return Content(photo_pixels(image), DepthMap(disparity.astype(np.float32), Meaning.AFFINE))
 
 
 FORMATS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def grey_disparity(path: Path) -> Array:
     if mode.startswith("I"):
         stored = sixteen_bits(path).astype(np.float32)
         return np.where(stored > 0, stored / np.float32(65535), np.float32(np.nan)).astype(np.float32)
-    return eight_bits(path).astype(np.float32) / np.float32(255)
+    return (eight_bits(path) / np.float32(255)).astype(np.float32)
 
 
 def _masked(folder: Path) -> list[Entry]:
@@ -132,7 +132,7 @@ def _masked_pair(image: Path, mask: Path) -> Content:
     return Content(photo_pixels(image), mask=subject_mask(mask))
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> list[Mapping[str, str]]:
+def _rows(path: Path, columns: tuple[str, ...]) -> Sequence[Mapping[str, str]]:
     """The lines of a table with at least these columns."""
     try:
         table = csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline=""))

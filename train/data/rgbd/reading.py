@@ -66,7 +66,7 @@ def subject_mask(path: Path) -> Array:
     Raises:
         DofkitError: it cannot be read.
     """
-    return np.asarray(read_grey(path), np.float32) / np.float32(255)
+    return (np.asarray(read_grey(path), np.float32) / np.float32(255)).astype(np.float32)
 
 
 def namesakes(

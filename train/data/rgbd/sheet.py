@@ -6,11 +6,14 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ....runtime_ref.errors import DofkitError
 from .inspection import SetFacts
 from .pair import Array, Bytes, RgbdPair
+
+Mask = NDArray[np.bool_]
 
 HEIGHT, WIDTH = 120, 160
 """Of a picture on the sheet, at most, in pixels."""
@@ -87,7 +90,7 @@ def _fitted(photo: Image.Image) -> Image.Image:
     return small
 
 
-def _normalised(values: Array, size: tuple[int, int]) -> tuple[Array, Array]:
+def _normalised(values: Array, size: tuple[int, int]) -> tuple[Array, Mask]:
     """(values in [0, 1], where they are known) at `size`, without a mean across edges."""
     known = np.isfinite(values)
     low, high = np.percentile(values[known], [1, 99]) if known.any() else (0.0, 1.0)
@@ -103,7 +106,7 @@ def _grey(values: Array, size: tuple[int, int]) -> Bytes:
     return np.where(known[..., None], grey, np.array(UNKNOWN, np.uint8))
 
 
-def _edges(values: Array, size: tuple[int, int]) -> Array:
+def _edges(values: Array, size: tuple[int, int]) -> Mask:
     share, known = _normalised(values, size)
     edges = np.zeros(share.shape, bool)
     both = known[1:] & known[:-1]

@@ -1,0 +1,172 @@
+"""Small depth maps brought to a photo's size, their edges moved onto the photo's, their holes filled. Numpy only.
+
+Phones store 768×576 values and less for twelve megapixels. Stretched bilinearly, such a map has ramps where the photo
+has edges: hair and shoulders get a rim that is neither sharp nor blurred. Here a value near an edge is taken from the
+side whose colours are the pixel's own (joint bilateral upsampling, Kopf et al. 2007), then once more from those of its
+neighbours that say about the same (a step of mean shift, Comaniciu and Meer 2002), which undoes what both averaged.
+Away from edges the map stays as bilinear resampling has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Map = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+LONGEST = 1536
+"""Long side up to which maps are brought: half of a twelve megapixel photo's, about what its last level looks at."""
+REACH = 1
+"""Values of the small map to each side of a pixel that it may take its own from; with 2 it gains nothing (40.4 dB
+instead of 41.3 of the whole map, five Middlebury pairs reduced by 4; the same pairs chose the next three)."""
+SPATIAL = 0.6
+"""Standard deviation of their weights, in the small map's pixels."""
+COLOUR = 0.1
+"""Standard deviation in colour, the Euclidean distance of RGB in [0, 1]."""
+AGREEING = 0.05
+"""Standard deviation in disparity around the first estimate, for the second."""
+EDGE = 0.02
+"""Disparities within reach that differ by more hold an edge; a slope of less is left to bilinear resampling."""
+_PIXELS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """The small map, flat, with the colours of the photo behind each value.
+
+    Attributes:
+        values: [h·w].
+        colours: [h·w, 3] in [0, 1].
+        height, width: h and w.
+    """
+
+    values: Map
+    colours: Map
+    height: int
+    width: int
+
+
+def upsampled_disparity(disparity: Map, photo: Bytes, longest: int = LONGEST) -> Map:
+    """A disparity map at the photo's size, or at a smaller size of the same aspect with the long side `longest`.
+
+    A map that is as large already only gets its holes filled.
+
+    Args:
+        disparity: float32 `[h, w]` in [0, 1], over the whole photo; NaN where unknown, but not everywhere.
+        photo: uint8 `[H, W, 3]`, upright.
+        longest: pixels.
+
+    Returns:
+        float32 `[H', W']` in the range of the known values.
+
+    Raises:
+        ValueError: nothing is known.
+    """
+    if not np.isfinite(disparity).any():
+        raise ValueError("a map of which nothing is known cannot be brought to another size")
+    filled = filled_disparity(disparity, photo)
+    size = _goal(photo.shape, longest)
+    if max(size) <= max(disparity.shape):
+        return filled
+    guide = _reduced(photo, size)
+    small = _small(filled, _reduced(photo, filled.shape))
+    result = _bilinear(filled, size)
+    near_edges = np.flatnonzero(_stretched(_spread(filled, REACH) > EDGE, size))
+    flat, colours = result.reshape(-1), guide.reshape(-1, 3)
+    for start in range(0, len(near_edges), _PIXELS_AT_ONCE):
+        places = near_edges[start : start + _PIXELS_AT_ONCE]
+        flat[places] = _from_own_side(small, places, size, colours[places] * np.float32(1 / 255))
+    return result
+
+
+def filled_disparity(disparity: Map, photo: Bytes) -> Map:
+    """The map without holes: each gets the mean of known neighbours, weighted by the likeness of their colours, from
+    its border inwards.
+
+    Args:
+        disparity: float32 `[h, w]`, NaN where unknown, but not everywhere.
+        photo: uint8 `[H, W, 3]` of any size over the same picture.
+    """
+    if np.isfinite(disparity).all():
+        return disparity
+    small = _small(disparity.copy(), _reduced(photo, disparity.shape))
+    holes = np.flatnonzero(~np.isfinite(small.values))
+    while len(holes):
+        rows, columns = np.divmod(holes, small.width)
+        places, weights = _neighbours(small, rows.astype(np.float32), columns.astype(np.float32), small.colours[holes])
+        values = small.values[places]
+        known = np.isfinite(values)
+        weights = np.where(known, weights, 0)
+        reached = known.any(axis=1)
+        total = weights[reached].sum(axis=1)
+        small.values[holes[reached]] = (weights * np.nan_to_num(values))[reached].sum(axis=1) / total
+        holes = holes[~reached]
+    return small.values.reshape(disparity.shape)
+
+
+def _from_own_side(small: _Small, places: NDArray[np.intp], size: tuple[int, int], colours: Map) -> Map:
+    """The values [N] of pixels near edges, by their flat places in a picture of `size` and their colours [N, 3]."""
+    rows, columns = np.divmod(places, size[1])
+    at = [
+        ((index + 0.5) * (length / full) - 0.5).astype(np.float32)
+        for index, length, full in ((rows, small.height, size[0]), (columns, small.width, size[1]))
+    ]
+    taken, weights = _neighbours(small, at[0], at[1], colours)
+    values = small.values[taken]
+    first = (weights * values).sum(axis=1) / weights.sum(axis=1)
+    weights *= np.exp(np.square(values - first[:, None]) * np.float32(-0.5 / AGREEING**2)) + np.float32(1e-6)
+    return (weights * values).sum(axis=1) / weights.sum(axis=1)
+
+
+def _neighbours(small: _Small, rows: Map, columns: Map, colours: Map) -> tuple[NDArray[np.intp], Map]:
+    """Flat places [N, 9] of the values around positions [N] of the small map, and their weights by distance and by
+    likeness to `colours` [N, 3]. At the border the outermost value stands for what is beyond."""
+    steps = np.arange(-REACH, REACH + 1)
+    down, right = np.rint(rows).astype(np.intp)[:, None] + steps, np.rint(columns).astype(np.intp)[:, None] + steps
+    fall = np.float32(-0.5 / SPATIAL**2)
+    distance = np.square(down - rows[:, None])[:, :, None] + np.square(right - columns[:, None])[:, None, :]
+    down, right = np.clip(down, 0, small.height - 1), np.clip(right, 0, small.width - 1)
+    places = (down[:, :, None] * small.width + right[:, None, :]).reshape(len(rows), -1)
+    unlike = np.zeros(places.shape, np.float32)
+    for channel in range(3):
+        unlike += np.square(small.colours[places, channel] - colours[:, channel, None])
+    exponent = distance.reshape(len(rows), -1).astype(np.float32) * fall + unlike * np.float32(-0.5 / COLOUR**2)
+    exponent -= exponent.max(axis=1, keepdims=True)  # where no colour is alike, the likest counts
+    return places, np.exp(exponent)
+
+
+def _small(values: Map, photo: Bytes) -> _Small:
+    colours = photo.reshape(-1, 3) * np.float32(1 / 255)
+    return _Small(np.ascontiguousarray(values, np.float32).reshape(-1), colours, *values.shape)
+
+
+def _goal(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
+    scale = min(1.0, longest / max(shape[:2]))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _reduced(photo: Bytes, size: tuple[int, ...]) -> Bytes:
+    """The photo at (height, width) `size`, each pixel the mean of what it covers."""
+    return np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BOX))
+
+
+def _bilinear(values: Map, size: tuple[int, int]) -> Map:
+    return np.array(Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _stretched(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
+def _spread(values: Map, reach: int) -> Map:
+    """Greatest minus least value within `reach` of each, [h, w]."""
+    most, least = values, values
+    for axis in (0, 1):
+        pads = [(reach, reach) if one == axis else (0, 0) for one in (0, 1)]
+        most = np.lib.stride_tricks.sliding_window_view(np.pad(most, pads, mode="edge"), 2 * reach + 1, axis).max(-1)
+        least = np.lib.stride_tricks.sliding_window_view(np.pad(least, pads, mode="edge"), 2 * reach + 1, axis).min(-1)
+    return most - least

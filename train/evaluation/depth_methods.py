@@ -17,6 +17,8 @@ from ...runtime_ref.stage import Stage
 from ..rendering.lens import Array
 from ..session import DEPTH_SIZE
 from ..weights import SHIPPED, load_weights, weights_file
+from ..weights.pix2pix import FILE as PIX2PIX
+from ..weights.pix2pix import load_pix2pix
 from .methods import code_of, digest
 from .scores import Bytes
 
@@ -135,8 +137,14 @@ def _depth(file: Path) -> tuple[torch.nn.Module, str]:
     return network, f"depth network, {millions:.1f} M parameters"
 
 
+def _pix2pix(file: Path) -> tuple[torch.nn.Module, str]:
+    network = load_pix2pix(file)
+    return network, f"Pix2Pix at {network.config.size} pixels (Isola et al. 2017)"
+
+
 _KINDS: Mapping[str, Callable[[Path], tuple[torch.nn.Module, str]]] = {
     weights_file(Stage.DEPTH, Path()).name: _depth,
+    PIX2PIX: _pix2pix,
 }
 
 

@@ -162,13 +162,15 @@ def _stored_disparity(
 ) -> tuple[NDArray[np.float32] | None, str]:
     """The disparity that comes with the photo, None where the depth network is to be asked, and where it is from.
 
-    A map smaller than the photo is brought nearer to its size, with edges where the photo has them.
+    A map much smaller than the photo is brought nearer to its size, with edges where the photo has them.
     """
-    from ..runtime_ref.imageio import embedded_disparity, read_disparity, upsampled_disparity
+    from ..runtime_ref.imageio import embedded_disparity, is_coarse, read_disparity, upsampled_disparity
 
     source = "embedded" if file is None else "file"
     stored = read_disparity(file) if file is not None else None if predict else embedded_disparity(image)
-    return (None if stored is None else upsampled_disparity(stored, pixels)), source
+    if stored is not None and is_coarse(stored, pixels):
+        stored = upsampled_disparity(stored, pixels)
+    return stored, source
 
 
 def _sessions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -137,8 +137,8 @@ class Format:
 
 
 @dataclass(frozen=True)
-class Found(Sequence[RgbdPair]):
-    """A set that was recognised; pairs are read when asked for.
+class Found:
+    """A set that was recognised; pairs are read when asked for, one at a time.
 
     Attributes:
         format: what it is read as.
@@ -153,7 +153,10 @@ class Found(Sequence[RgbdPair]):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __iter__(self) -> Iterator[RgbdPair]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> RgbdPair:
         """The pair at an index.
 
         Raises:

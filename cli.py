@@ -24,7 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mil": ("mil", "Run, show and compare Core ML packages on any machine."),
     "train": ("train", "Train the networks, or generators of training data."),
     "generate": ("generate", "Generate scenes of known depth of field, or photos by AR-GAN."),
-    "evaluate": ("evaluate", "Score renderers beside classical ones, and generators."),
+    "data": ("data", "Look at image + depth data before training on it."),
+    "evaluate": ("evaluate", "Score renderers, depth networks and generators."),
     "doctor": ("doctor", "Show versions and what works on this machine."),
 }
 

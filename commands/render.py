@@ -189,27 +189,26 @@ def _stored_disparity(
     """The disparity that comes with the photo (None where the depth network is to be asked), where it is from, and
     what is to be said of it.
 
-    A map smaller than the photo is brought nearer to its size, with edges where the photo has them; one that dofkit
-    saved is taken as it is.
+    A map that dofkit saved is taken as it is, others are refined.
     """
-    from ..runtime_ref.imageio import (
-        DisparityKind,
-        disparity_for,
-        eight_bits,
-        embedded_disparity,
-        upsampled_disparity,
-    )
+    from ..runtime_ref.imageio import DisparityKind, disparity_for, embedded_disparity
 
     if file is not None:
         brought = disparity_for(photo, file, DisparityKind(kind) if kind else None, stretch)
         notes = [f"{file} {note}" for note in brought.notes]
-        if brought.ours:
-            return brought.values, "file", notes
-        return upsampled_disparity(brought.values, eight_bits(photo.pixels)), "file", notes
+        return brought.values if brought.ours else _refined(brought.values, photo), "file", notes
     embedded = None if predict else embedded_disparity(image)
     if embedded is None:
         return None, "predicted", []
-    return upsampled_disparity(embedded, eight_bits(photo.pixels)), "embedded", []
+    return _refined(embedded, photo), "embedded", []
+
+
+def _refined(disparity: NDArray[np.float32], photo: Photo) -> NDArray[np.float32]:
+    """A map much smaller than the photo nearer to its size, with edges where the photo has them."""
+    from ..runtime_ref.imageio import eight_bits, is_coarse, upsampled_disparity
+
+    pixels = eight_bits(photo.pixels)
+    return upsampled_disparity(disparity, pixels) if is_coarse(disparity, pixels) else disparity
 
 
 def _focused(

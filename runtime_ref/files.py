@@ -116,8 +116,8 @@ def same_file(first: Path, second: Path) -> bool:
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside the goal is renamed over it at the end.
 
-    A symbolic link stays one: what it points at is written. A process that is killed meanwhile leaves a hidden `.….part`
-    file; the next one to write the goal removes it.
+    A symbolic link stays one: what it points at is written. A process that is killed meanwhile leaves a hidden `.….part`,
+    which the next one to write the goal removes.
 
     Raises:
         DofkitError: the folder is missing or not writable, the goal is a folder, or the disk is full.

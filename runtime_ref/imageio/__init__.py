@@ -1,7 +1,7 @@
 """Photos and disparity maps in files, as phones write and read them. Pixels in, pixels out; nothing is rendered."""
 
 from .brought import BroughtDisparity, DisparityKind, disparity_for, flatness_of
-from .depth_upsampling import filled_disparity, upsampled_disparity
+from .depth_upsampling import filled_disparity, is_coarse, upsampled_disparity
 from .disparity import read_disparity, write_disparity
 from .embedded_depth import embedded_disparity
 from .formats import Keep, check_goal, format_of, goal_beside
@@ -20,6 +20,7 @@ __all__ = [
     "flatness_of",
     "format_of",
     "goal_beside",
+    "is_coarse",
     "read_disparity",
     "read_photo",
     "upsampled_disparity",

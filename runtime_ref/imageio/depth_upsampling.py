@@ -20,6 +20,11 @@ Bytes = NDArray[np.uint8]
 
 LONGEST = 1536
 """Long side up to which maps are brought: half of a twelve megapixel photo's, about what its last level looks at."""
+COARSE = 4.5
+"""Pixels of a photo's long side to one of a map's, from which on `render` brings the map to another size first.
+Portraits of two Middlebury pairs from maps reduced by 8 come 3.5 dB nearer to those from the whole maps (47.5 → 51.0),
+by 4 they lose 0.4 dB (52.7 → 52.2): the pipeline makes good use of values that are exact means. A phone's 768 of 4032
+are 5.25."""
 REACH = 1
 """Values of the small map to each side of a pixel that it may take its own from; with 2 it gains nothing (40.4 dB
 instead of 41.3 of the whole map, five Middlebury pairs reduced by 4; the same pairs chose the next three)."""
@@ -48,6 +53,11 @@ class _Small:
     colours: Map
     height: int
     width: int
+
+
+def is_coarse(disparity: Map, photo: Bytes) -> bool:
+    """Whether a portrait of the photo gains by `upsampled_disparity`; see `COARSE`."""
+    return max(photo.shape[:2]) >= COARSE * max(disparity.shape)
 
 
 def upsampled_disparity(disparity: Map, photo: Bytes, longest: int = LONGEST) -> Map:

@@ -1,4 +1,5 @@
-"""The depth map that a phone stores inside a portrait photo: Apple's (JPEG, HEIC) and Google's GDepth (JPEG).
+"""The depth map that a phone stores inside a portrait photo: Apple's (JPEG, HEIC), Google's GDepth and Dynamic Depth
+(JPEG).
 
 Metadata that is damaged or not understood means "no depth", never a guess: a wrong map ruins the photo, without one
 the depth network is asked.
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import DofkitError
 from ..files import read_file
-from . import jpeg
+from . import dynamic_depth, jpeg
 from .disparity import grey_values
 from .exif import orientation_of, oriented
 from .opening import decode
@@ -58,6 +59,8 @@ def _from_jpeg(data: bytes) -> Map | None:
     stored = next((found for found in candidates if found is not None), None)
     if stored is None:
         stored = _google_disparity(photo)
+    if stored is None:
+        stored = _dynamic_disparity(data, photo)
     # The map is stored as the sensor saw it, like the photo, and carries no orientation of its own.
     return None if stored is None else oriented(stored, orientation_of(photo.exif))
 
@@ -84,7 +87,21 @@ def _google_disparity(photo: jpeg.JpegPicture) -> Map | None:
         name: next(filter(None, (xmp_property(packet, _GDEPTH, name) for packet in packets)), None)
         for name in ("Data", "Format", "Near", "Far")
     }
-    values = _picture_values(_from_base64(properties["Data"] or ""))
+    return _of_range(_picture_values(_from_base64(properties["Data"] or "")), properties)
+
+
+def _dynamic_disparity(data: bytes, photo: jpeg.JpegPicture) -> Map | None:
+    """The map in a file of its own after the photo (Google, Dynamic Depth 1.0, "DepthMap")."""
+    stored = dynamic_depth.depth_file(data, photo)
+    if stored is None or photo.xmp is None:
+        return None
+    names = ("Format", "Near", "Far")
+    properties = {name: xmp_property(photo.xmp, dynamic_depth.DEPTH_MAP, name) for name in names}
+    return _of_range(_picture_values(stored), properties)
+
+
+def _of_range(values: Map | None, properties: Mapping[str, str | None]) -> Map | None:
+    """Disparity of Google's values, which run from 0 at `Near` to 1 at `Far` in the way that `Format` names."""
     if values is None:
         return None
     if properties["Format"] == "RangeLinear":

@@ -174,3 +174,26 @@ def test_orientation_is_applied_once_and_metadata_kept(render: Callable, photo: 
         assert image.getexif()[0x010F] == "dofkit camera"
         shown = np.asarray(image, np.float32) / 255
     assert psnr(np.rot90(photo, -1).astype(np.float32) / 255, shown) > 25
+
+
+def test_a_coarse_map_is_used_with_its_edges_on_the_photos(cli: Callable, weights: Path, tmp_path: Path) -> None:
+    pixels = np.full((120, 160, 3), (40, 110, 160), np.uint8)
+    pixels[:, 75:] = (190, 60, 50)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    near = np.zeros((120, 160), np.uint8)
+    near[:, 75:] = 200
+    wrong = {}
+    for factor in (2, 8):
+        small = np.rint(near.reshape(120 // factor, factor, 160 // factor, factor).mean(axis=(1, 3))).astype(np.uint8)
+        Image.fromarray(small).save(tmp_path / "small.png")
+        result = cli(
+            "render", str(tmp_path / "photo.png"), "--disparity", str(tmp_path / "small.png"), "--aperture", "0",
+            "--weights", str(weights), "--save-disparity", str(tmp_path / "used.png"), "--out", str(tmp_path / "o.png"),
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        used = np.asarray(Image.open(tmp_path / "used.png")) / 257
+        wrong[factor] = used.shape, used.shape == near.shape and float((np.abs(used - near) > 20).mean())
+    assert wrong[2] == ((60, 80), False)  # fine enough: as it is
+    shape, share = wrong[8]
+    assert shape == (120, 160)
+    assert share == 0.0  # bilinear would be wrong in 8 of 160 columns

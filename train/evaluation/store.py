@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,10 +20,8 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class PartialStore:
-    """One JSON file a picture scored, and a PNG of the crop that the report shows.
-
-    The file's name holds a digest of the scene, the method and the disparity: what changed is not found again.
+class Partials:
+    """One JSON file a result, and perhaps a PNG beside it that the report shows.
 
     Attributes:
         folder: where they lie.
@@ -30,37 +29,64 @@ class PartialStore:
 
     folder: Path
 
-    def path(self, scene: int, scene_digest: str, method: Method, kind: DisparityKind) -> Path:
-        """Where a picture's scores are kept."""
-        key = digest(FORMAT, scene_digest, method.name, method.fingerprint, kind)
-        return self.folder / f"{scene:06d}-{_slug(method.name)}-{kind}-{key}.json"
+    def file(self, start: str, name: str, key: str) -> Path:
+        """Where a result is kept: `key` stands for all that it depends on, so what changed is not found again."""
+        return self.folder / f"{start}-{_slug(name)}-{key}.json"
 
     @staticmethod
-    def read(path: Path) -> Scores | None:
-        """The scores, or None when they are not there (or the file is damaged)."""
+    def values(path: Path) -> dict[str, Any] | None:
+        """What a file holds, or None when it is not there (or damaged)."""
         try:
-            return Scores.from_json(json.loads(path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            found = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
             return None
+        return found if isinstance(found, dict) else None
 
     @staticmethod
-    def write(path: Path, scores: Scores, crop: Bytes | None) -> None:
-        """Keep scores and, where the report shows it, the crop [h, w, 3] of the picture."""
+    def keep(path: Path, values: dict[str, Any], picture: Bytes | None) -> None:
+        """Write values and, where the report shows it, a picture [h, w, 3] or [h, w]; the values last."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        if crop is not None:
+        if picture is not None:
             partial = path.with_suffix(".png.part")
-            Image.fromarray(np.ascontiguousarray(crop)).save(partial, "PNG")
+            Image.fromarray(np.ascontiguousarray(picture)).save(partial, "PNG")
             partial.replace(path.with_suffix(".png"))
-        write_file(path, json.dumps(asdict(scores)).encode())
+        write_file(path, json.dumps(values).encode())
 
     @staticmethod
     def crop(path: Path) -> Bytes | None:
-        """The crop beside the scores, or None."""
+        """The picture [h, w, 3] beside the values, or None."""
         try:
             with Image.open(path.with_suffix(".png")) as image:
                 return np.asarray(image.convert("RGB"))
         except OSError:
             return None
+
+
+@dataclass(frozen=True)
+class PartialStore(Partials):
+    """The scores of rendered pictures, and the crop that the report shows.
+
+    The file's name holds a digest of the scene, the method and the disparity.
+    """
+
+    def path(self, scene: int, scene_digest: str, method: Method, kind: DisparityKind) -> Path:
+        """Where a picture's scores are kept."""
+        key = digest(FORMAT, scene_digest, method.name, method.fingerprint, kind)
+        return self.file(f"{scene:06d}", method.name, f"{kind}-{key}")
+
+    @classmethod
+    def read(cls, path: Path) -> Scores | None:
+        """The scores, or None when they are not there (or the file is damaged)."""
+        try:
+            values = cls.values(path)
+            return None if values is None else Scores.from_json(values)
+        except (TypeError, KeyError):
+            return None
+
+    @classmethod
+    def write(cls, path: Path, scores: Scores, crop: Bytes | None) -> None:
+        """Keep scores and, where the report shows it, the crop [h, w, 3] of the picture."""
+        cls.keep(path, asdict(scores), crop)
 
 
 def _slug(name: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dofkit.runtime_ref.imageio import depth_upsampling
-from dofkit.runtime_ref.imageio.depth_upsampling import LONGEST, filled_disparity, upsampled_disparity
+from dofkit.runtime_ref.imageio.depth_upsampling import LONGEST, filled_disparity, is_coarse, upsampled_disparity
 
 SHAPE, FACTOR = (96, 128), 8
 
@@ -142,3 +142,9 @@ def test_memory_is_bounded_where_everything_is_an_edge() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6  # all pixels at once would take over 400 MB
+
+
+def test_a_phones_map_is_coarse_and_half_a_photo_is_not() -> None:
+    phone = np.zeros((4032, 3024, 3), np.uint8)
+    assert is_coarse(np.zeros((768, 576), np.float32), phone)
+    assert not is_coarse(np.zeros((2016, 1512), np.float32), phone)

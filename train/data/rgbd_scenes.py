@@ -1,0 +1,50 @@
+"""Any set that `data.rgbd` recognises as scenes for the depth network's training, split like its other folders."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from .depth import Folder, Scene, hold_out
+from .rgbd import DepthMap, Found, RgbdPair
+from .rgbd.pair import Array
+
+
+def read_scenes(found: Found, side: int) -> tuple[Folder, Folder]:
+    """(training, held out) of a set, kept with the longer side at most `side` pixels.
+
+    Raises:
+        DofkitError: a file cannot be read.
+    """
+    names = {entry.name: number for number, entry in enumerate(found.entries)}
+    training, held = (Folder([scene_of(found[names[name]], side) for name in part]) for part in hold_out(list(names)))
+    return training, held
+
+
+def scene_of(pair: RgbdPair, side: int) -> Scene:
+    """A pair as a scene: disparity in [0, 1], see `scene_disparity`, and the subject's mask where there is one."""
+    photo = Image.fromarray(pair.photo)
+    photo.thumbnail((side, side), Image.Resampling.BICUBIC)
+    disparity = subject = None
+    if pair.depth is not None:
+        values = Image.fromarray(scene_disparity(pair.depth))
+        disparity = values.resize(photo.size, Image.Resampling.NEAREST)
+    if pair.mask is not None:
+        mask = Image.fromarray(np.rint(pair.mask * 255).astype(np.uint8))
+        subject = mask.resize(photo.size, Image.Resampling.BILINEAR)
+    return Scene(photo, disparity, subject)
+
+
+def scene_disparity(depth: DepthMap) -> Array:
+    """[h, w] in [0, 1], 1 at the picture's nearest point, NaN where unknown.
+
+    Where infinity is known, 0 is at infinity and the map stays proportional to 1 / depth, as `data.depth.inverse_depth`
+    has it; where it is not, 0 is the picture's farthest.
+    """
+    disparity = depth.disparity()
+    known = np.isfinite(disparity) & ((disparity >= 0) | (not depth.meaning.infinity_known))
+    if not known.any():
+        return np.full(disparity.shape, np.nan, np.float32)
+    far = 0.0 if depth.meaning.infinity_known else float(disparity[known].min())
+    span = max(float(disparity[known].max()) - far, np.finfo(np.float32).tiny)
+    return np.where(known, (disparity - far) / span, np.nan).astype(np.float32)

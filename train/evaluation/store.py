@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -48,9 +49,9 @@ class PartialStore:
         """Keep scores and, where the report shows it, the crop [h, w, 3] of the picture."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if crop is not None:
-            partial = path.with_suffix(".png.part")
-            Image.fromarray(np.ascontiguousarray(crop)).save(partial, "PNG")
-            partial.replace(path.with_suffix(".png"))
+            encoded = io.BytesIO()
+            Image.fromarray(np.ascontiguousarray(crop)).save(encoded, "PNG")
+            write_file(path.with_suffix(".png"), encoded.getvalue())
         write_file(path, json.dumps(asdict(scores)).encode())
 
     @staticmethod

@@ -116,7 +116,7 @@ def same_file(first: Path, second: Path) -> bool:
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside the goal is renamed over it at the end.
 
-    A symbolic link stays one: what it points at is written. A process that is killed meanwhile leaves a hidden `.….part`,
+    A symbolic link stays one: what it points at is written. A process that is killed meanwhile leaves a hidden file,
     which the next one to write the goal removes.
 
     Raises:

@@ -8,6 +8,7 @@ was interrupted or not.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import time
@@ -22,12 +23,18 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..runtime_ref.errors import DofkitError, first_line
+from ..runtime_ref.files import write_file
 
 TrainingPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+# Folders that runs make before their first checkpoint.
+_BEFORE_A_CHECKPOINT = ("tensorboard", "scenes", "held_out", "sheets")
 
 
 @dataclass(frozen=True)
@@ -106,13 +113,25 @@ def resume_step(settings: RunSettings) -> int:
     """Steps already done in `settings.out`: 0 for a new run.
 
     Raises:
-        DofkitError: when `out` holds a run and `resume` is not set, or its checkpoint cannot be read.
+        DofkitError: when `out` holds a run and `resume` is not set, its checkpoint cannot be read, or it is the folder
+            of something else.
     """
     if not settings.checkpoint.is_file():
+        _check_ours(settings.out)
         return 0
     if not settings.resume:
         raise DofkitError(f"{settings.out} already holds a run; go on with --resume or give another --out folder")
     return int(_read_checkpoint(settings.checkpoint)["global_step"])
+
+
+def _check_ours(out: Path) -> None:
+    """Refuse a folder of something else; one that a run left before its first checkpoint is taken."""
+    if out.exists() and not out.is_dir():
+        raise DofkitError(f"{out}: is a file; give a folder for --out")
+    entries = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    foreign = next((name for name in entries if name not in _BEFORE_A_CHECKPOINT and not name.startswith(".")), None)
+    if foreign is not None:
+        raise DofkitError(f"{out} holds {foreign} and no run to go on with; give a new or empty folder for --out")
 
 
 def endless_loader(
@@ -173,6 +192,7 @@ def _trainer(settings: RunSettings, strategy: str, validates: bool) -> lightning
         precision=settings.precision,
         gradient_clip_val=settings.clip_norm or None,
         use_distributed_sampler=False,  # EndlessIndices shares the indices out
+        plugins=[_WholeCheckpoints()],
         callbacks=[_averaging(settings.ema_decay), checkpoints, _StepLines(settings.log_every)],
         logger=TensorBoardLogger(settings.out, name="", version="tensorboard"),
         log_every_n_steps=settings.log_every,
@@ -182,6 +202,21 @@ def _trainer(settings: RunSettings, strategy: str, validates: bool) -> lightning
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all, though a run is killed while one is written.
+
+    Lightning's own are moved from the system's temporary folder, which on another disk is a copy that can be cut short.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Beside the goal first, then renamed over it."""
+        del storage_options
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_file(Path(path), buffer.getvalue())
 
 
 def _averaging(decay: float) -> WeightAveraging:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.files import check_folder, check_goals, is_running, same_file, write_file
+from dofkit.runtime_ref.files import _part_of, check_folder, check_goals, is_running, same_file, write_file
 
 
 def test_a_symbolic_link_stays_one_and_what_it_points_at_is_written(tmp_path: Path) -> None:
@@ -95,8 +95,9 @@ def ended() -> int:
 
 
 def test_what_a_killed_process_left_of_a_file_is_cleared_when_it_is_written_again(tmp_path: Path, ended: int) -> None:
-    stale, foreign = tmp_path / f".a.png.{ended}-0f0f.part", tmp_path / ".a.png.notes.part"
-    other, live = tmp_path / f".b.png.{ended}-0f0f.part", tmp_path / f".a.png.{os.getpid()}-0f0f.part"
+    mine, others = _part_of(tmp_path / "a.png"), _part_of(tmp_path / "b.png")
+    stale, foreign = tmp_path / f"{mine}{ended}-0f0f.part", tmp_path / f"{mine}notes.part"
+    other, live = tmp_path / f"{others}{ended}-0f0f.part", tmp_path / f"{mine}{os.getpid()}-0f0f.part"
     for path in (stale, foreign, other, live):
         path.write_bytes(b"half")
     write_file(tmp_path / "a.png", b"whole")

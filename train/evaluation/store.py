@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -47,9 +48,9 @@ class Partials:
         """Write values and, where the report shows it, a picture [h, w, 3] or [h, w]; the values last."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if picture is not None:
-            partial = path.with_suffix(".png.part")
-            Image.fromarray(np.ascontiguousarray(picture)).save(partial, "PNG")
-            partial.replace(path.with_suffix(".png"))
+            encoded = io.BytesIO()
+            Image.fromarray(np.ascontiguousarray(picture)).save(encoded, "PNG")
+            write_file(path.with_suffix(".png"), encoded.getvalue())
         write_file(path, json.dumps(values).encode())
 
     @staticmethod

@@ -127,7 +127,7 @@ class Backend(ABC):
 
     def available(self) -> NotRun | None:
         """Why it cannot run here, as far as can be told without opening a file; None where it can."""
-        if importlib.util.find_spec(self.facts.library) is not None:
+        if _importable(self.facts.library):
             return None
         package = self.facts.package or self.facts.library
         return NotRun(f"the package {package} is not installed", f"run: {self.facts.install}")
@@ -157,6 +157,13 @@ class Backend(ABC):
             opened = " and ".join(target.value for target in self.facts.targets)
             raise ValueError(f"{self.facts.id} computes {opened} files, not {model.target} ones")
         return bundle.path(model.path)
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # an import hook that forbids it
+        return False
 
 
 def installed_version(package: str) -> str:

@@ -112,9 +112,8 @@ def test_the_gates_grades_are_the_grades() -> None:
 def test_pictures_that_look_worse_than_was_asked_for_fail_the_job(
     cli: Callable, bundle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = ParityResult(
-        RowKey.by_default("pipeline", Target.ONNX, Precision.W4), Verdict.PASS, {"psnr": 30.0, "ssim": 0.9}
-    )
+    key = RowKey.by_default("pipeline", Target.ONNX, Precision.W4)
+    row = ParityResult(key, Verdict.PASS, {"psnr": 30.0, "ssim": 0.9})
 
     def compared(bundle: Bundle, variants: object, cases: object, options: CheckOptions, watch: object) -> ParityReport:
         del bundle, variants, cases, watch

@@ -41,7 +41,8 @@ def command(
     """Evaluate the Core ML PACKAGE.
 
     Photos become RGB for inputs of three channels and grey for those of one, with values in [0, 1]; image inputs get
-    pixels. Whole numbers in floating arrays are taken by integer inputs. States start at zero. Pictures that are written are cut to [0, 1].
+    pixels. Whole numbers in floating arrays are taken by integer inputs. States start at zero. Pictures that are
+    written are cut to [0, 1].
 
     \b
     Exit codes: 0 done, 1 an operation made infinities or NaN (it is named), 2 bad input.

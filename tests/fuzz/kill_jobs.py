@@ -55,24 +55,21 @@ def _bundle_result(out: Path) -> Result:
 
 
 def _scenes_are_sound(out: Path) -> None:
-    from dofkit.train.data.scene_set import SceneSet
+    """Every picture that the record lists can be read; where nothing is listed yet, nothing is promised."""
+    from dofkit.train.data.scene_set import SceneRecord, SceneSet
 
-    _all_readable(out, "scenes.json", SceneSet.open)
+    if (out / SceneRecord.FILE).exists() and SceneRecord.read(out).finished:
+        for _ in SceneSet.open(out):
+            pass
 
 
 def _photos_are_sound(out: Path) -> None:
-    from dofkit.train.data.generated_set import GeneratedSet
+    """As of scenes."""
+    from dofkit.train.data.generated_set import GeneratedRecord, GeneratedSet
 
-    _all_readable(out, "samples.json", GeneratedSet.open)
-
-
-def _all_readable(out: Path, record: str, open_set: Callable[[Path], object]) -> None:
-    """Every picture that the record lists can be read; where nothing is listed yet, nothing is promised."""
-    if not (out / record).exists():
-        return
-    pictures = open_set(out)
-    for index in range(len(pictures)):  # pyright: ignore[reportArgumentType]
-        _ = pictures[index]  # pyright: ignore[reportIndexIssue]
+    if (out / GeneratedRecord.FILE).exists() and GeneratedRecord.read(out).finished:
+        for _ in GeneratedSet.open(out):
+            pass
 
 
 def _same_files(out: Path) -> Result:

@@ -89,7 +89,7 @@ def upsampled_disparity(disparity: Map, photo: Bytes, longest: int = LONGEST) ->
     flat, colours = result.reshape(-1), guide.reshape(-1, 3)
     for start in range(0, len(near_edges), _PIXELS_AT_ONCE):
         places = near_edges[start : start + _PIXELS_AT_ONCE]
-        flat[places] = _from_own_side(small, places, size, colours[places] * np.float32(1 / 255))
+        flat[places] = _from_own_side(small, places, size, _as_floats(colours[places]))
     return result
 
 
@@ -150,8 +150,12 @@ def _neighbours(small: _Small, rows: Map, columns: Map, colours: Map) -> tuple[N
 
 
 def _small(values: Map, photo: Bytes) -> _Small:
-    colours = photo.reshape(-1, 3) * np.float32(1 / 255)
-    return _Small(np.ascontiguousarray(values, np.float32).reshape(-1), colours, *values.shape)
+    height, width = values.shape
+    return _Small(np.ascontiguousarray(values, np.float32).reshape(-1), _as_floats(photo.reshape(-1, 3)), height, width)
+
+
+def _as_floats(colours: Bytes) -> Map:
+    return np.divide(colours, np.float32(255), dtype=np.float32)
 
 
 def _goal(shape: tuple[int, ...], longest: int) -> tuple[int, int]:

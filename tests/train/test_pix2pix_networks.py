@@ -49,7 +49,7 @@ def test_a_judge_sees_seventy_pixels_of_each_side() -> None:
     judge = PairDiscriminator(4).double()
     for module in judge.modules():  # its statistics look at the whole picture: what remains is what convolutions see
         if isinstance(module, nn.BatchNorm2d):
-            module.forward = lambda x: x
+            module.forward = lambda input: input
         if isinstance(module, nn.LeakyReLU):
             module.negative_slope = 0.9
     image = torch.rand(1, 3, 128, 128, dtype=torch.float64, requires_grad=True)

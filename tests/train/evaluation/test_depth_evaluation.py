@@ -54,7 +54,7 @@ class Pictures:
     def pair(self, index: int) -> RgbdPair:
         self.read.append(index)
         photo = np.random.default_rng(index).integers(20, 255, (40, 50, 3)).astype(np.uint8)
-        depth = DepthMap(photo[..., 0].astype(np.float32) / np.float32(100), self.meaning)
+        depth = DepthMap((photo[..., 0] / 100).astype(np.float32), self.meaning)
         mask = np.zeros((40, 50), np.float32)
         mask[5:30, 10:30] = 1
         return RgbdPair(self.title(index), photo, depth, mask, "test", ())

@@ -53,13 +53,14 @@ def image_levels(photo: NDArray[np.uint8], levels: Levels) -> list[Array]:
     return images
 
 
-def depth_input(photo: NDArray[np.uint8], side: int) -> Array:
-    """Step 4, `[side, side, 3]`."""
+def depth_input(photo: NDArray[np.uint8], height: int, width: int) -> Array:
+    """Step 4, `[height, width, 3]`."""
     levels = Levels.of(*photo.shape[:2])
     images = image_levels(photo, levels)
-    k = next((k for k, image in enumerate(images) if min(image.shape[:2]) >= side), levels.n)
-    step = levels.factor(k) * side
-    return resample(images[k], (side, side), (levels.height / step, levels.width / step))
+    enough = (k for k, image in enumerate(images) if image.shape[0] >= height and image.shape[1] >= width)
+    k = next(enough, levels.n)
+    pitch = levels.height / (levels.factor(k) * height), levels.width / (levels.factor(k) * width)
+    return resample(images[k], (height, width), pitch)
 
 
 def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float], largest: bool = False) -> Array:

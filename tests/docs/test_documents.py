@@ -6,14 +6,18 @@ import contextlib
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from dofkit.export.precision import SUPPORT
+from dofkit.runtime_ref.backends import BACKENDS
 from dofkit.runtime_ref.parity.tolerances import tolerance
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -119,16 +123,51 @@ def test_the_figures_of_precisions_are_those_that_the_tolerances_quote() -> None
         assert [figure for figure in figures if figure] == quoted
 
 
+def test_the_table_of_backends_is_the_registrys() -> None:
+    table = {row[0]: row[2] for row in rows("ci.md", "Other backends") if len(row) == 3}
+    table = {name: shows for name, shows in table.items() if name not in ("id", "---")}
+    assert table == {one.facts.id: one.facts.shows for one in BACKENDS}
+
+
 def test_the_reader_of_golden_files_reads_them() -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "bundle.md").read_text(), re.DOTALL | re.MULTILINE)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(code, names)
     path = ROOT / "docs" / "vectors" / "steps.safetensors"
-    read, expected = names["read"](path), load_file(path)  # pyright: ignore[reportCallIssue]
+    read, expected = names["read"](path), load_file(path)
     assert read.keys() == expected.keys()
     for name, values in expected.items():
         assert read[name].dtype == values.dtype
         np.testing.assert_array_equal(read[name], values)
+
+
+@dataclass(frozen=True)
+class MyDepthConfig:
+    scale: float = 3.0
+
+
+class MyDepth(torch.nn.Module):
+    """Inverse depth of any scale: what is bright is near."""
+
+    def __init__(self, config: MyDepthConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mix = torch.nn.Conv2d(3, 1, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.config.scale * self.mix(image)
+
+
+def test_the_example_of_a_network_of_yours_comes_back_from_its_file_as_a_disparity(tmp_path: Path) -> None:
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "networks.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    names: dict[str, Any] = {"MyDepth": MyDepth, "MyDepthConfig": MyDepthConfig, "folder": tmp_path}
+    exec(code, names)
+    disparity = names["network"](torch.rand(1, 3, 14, 28))
+    assert disparity.shape == (1, 1, 14, 28)
+    assert disparity.min() == 0
+    assert 0.9 < disparity.max() <= 1
 
 
 @pytest.mark.e2e

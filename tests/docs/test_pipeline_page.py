@@ -153,11 +153,13 @@ def test_tiles_follow_the_page(height: int, width: int, core: int, halo: int) ->
         np.testing.assert_array_equal(plan.core(cut, tile), kept)
 
 
-@pytest.mark.parametrize(("height", "width", "side"), [(70, 90, 128), (330, 140, 64), (33, 700, 16)])
-def test_the_depth_networks_input_follows_the_page(height: int, width: int, side: int) -> None:
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(70, 90, (128, 96)), (330, 140, (64, 64)), (330, 140, (120, 80)), (33, 700, (16, 40))]
+)
+def test_the_depth_networks_input_follows_the_page(height: int, width: int, size: tuple[int, int]) -> None:
     photo = np.random.default_rng(3).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    ours = portrait.from_network(portrait.depth_input(photo, side))
-    np.testing.assert_allclose(ours, page.depth_input(photo, side), atol=1e-5)
+    ours = portrait.from_network(portrait.depth_input(photo, size))
+    np.testing.assert_allclose(ours, page.depth_input(photo, *size), atol=1e-5)
 
 
 class StandIn:
@@ -214,7 +216,7 @@ def test_a_rendering_follows_the_page(
         ),
     }
     blur, upsampling = TileSpec(tile=24, halo=4, align=2), TileSpec(tile=20, halo=2, align=1)
-    plan = PipelinePlan(depth_size=128, lens_blur=blur, guided_upsampling=upsampling)
+    plan = PipelinePlan(depth_height=128, depth_width=128, lens_blur=blur, guided_upsampling=upsampling)
     lens = portrait.Lens(focus=0.2, aperture=aperture)
     assert portrait.levels_for(size, disparity, lens).levels == n
     ours = portrait.PortraitPipeline(sessions, plan).render(photo, disparity, lens, np.float32)
@@ -246,7 +248,7 @@ def test_the_golden_vectors_hold_what_the_page_says(bundle_path: Path) -> None:
     arrays = case.arrays()
     photo, disparity = arrays.photo, arrays.output(Stage.DEPTH)[0, 0].astype(np.float64)
     image = portrait.from_network(arrays.inputs(Stage.DEPTH)["image"])
-    np.testing.assert_allclose(image, page.depth_input(photo, plan.depth_size), atol=1e-5)
+    np.testing.assert_allclose(image, page.depth_input(photo, plan.depth_height, plan.depth_width), atol=1e-5)
     assert case.lens.focus == pytest.approx(page.focus_by_itself(disparity), abs=6e-5)
     assert case.lens.aperture == 1
     levels = page.started(page.Levels.of(*photo.shape[:2]), disparity, case.lens.focus, 1.0)

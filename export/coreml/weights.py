@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from ...runtime_ref.bundle import LayerEntry
 from ..folded import FoldedLayer
 from .palette import palettise
-from .stored import PALETTE, StoredConvolution, StoredTensor
+from .stored import PALETTE, CoreMLConvolution, StoredTensor
 
 Array = NDArray[Any]
 
 
-def compare_weights(expected: list[FoldedLayer], stored: list[StoredConvolution]) -> tuple[LayerEntry, ...]:
+def compare_weights(expected: list[FoldedLayer], stored: list[CoreMLConvolution]) -> tuple[LayerEntry, ...]:
     """Compare a program's convolutions with the network's, one entry a layer (shared layers have one).
 
     Both stand in the order in which they are computed; a converter that changed it, or left one out, is a problem.
@@ -43,7 +43,7 @@ def compare_weights(expected: list[FoldedLayer], stored: list[StoredConvolution]
     return tuple(entries.values())
 
 
-def _compare(layer: FoldedLayer, found: StoredConvolution | None) -> LayerEntry:
+def _compare(layer: FoldedLayer, found: CoreMLConvolution | None) -> LayerEntry:
     parameters = layer.weight.size + layer.bias.size
     if found is None:
         problem = "the program lacks this convolution"

@@ -40,18 +40,18 @@ def command(
 ) -> None:
     """Evaluate the Core ML PACKAGE.
 
-        Photos become RGB for inputs of three channels and grey for those of one, with values in [0, 1]; image inputs get
-            pixels. Whole numbers in floating arrays are taken by integer inputs. States start at zero. Pictures that are
-        written are cut to [0, 1].
-    
-        \b
-        Exit codes: 0 done, 1 an operation made infinities or NaN (it is named), 2 bad input.
+    Photos become RGB for inputs of three channels and grey for those of one, with values in [0, 1]; image inputs get
+    pixels. Whole numbers in floating arrays are taken by integer inputs. States start at zero. Pictures that are
+    written are cut to [0, 1].
 
-        \b
-        Examples:
-            dofkit mil run depth.mlpackage --input image=photo.jpg --resize --out disparity
-            dofkit mil run blur.mlpackage --input image=photo.png --input defocus=0.5 --out blurred=out.jpg
-            dofkit mil run any.mlpackage --random 0
+    \b
+    Exit codes: 0 done, 1 an operation made infinities or NaN (it is named), 2 bad input.
+
+    \b
+    Examples:
+        dofkit mil run depth.mlpackage --input image=photo.jpg --resize --out disparity
+        dofkit mil run blur.mlpackage --input image=photo.png --input defocus=0.5 --out blurred=out.jpg
+        dofkit mil run any.mlpackage --random 0
     """
     import time
 

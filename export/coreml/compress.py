@@ -13,14 +13,14 @@ from typing_extensions import assert_never
 from ...runtime_ref.target import Precision
 from ..precision import LEAST_WEIGHTS
 from .palette import palettise
-from .stored import StoredConvolution
+from .stored import CoreMLConvolution
 from .tools import coremltools, quietly
 
 # int4 takes the largest of these that divides a layer's input channels; without one the layer stays as it is.
 BLOCKS = (32, 16, 8)
 
 
-def compress(model: Any, layers: list[StoredConvolution], precision: Precision, kept: Collection[str] = ()) -> Any:
+def compress(model: Any, layers: list[CoreMLConvolution], precision: Precision, kept: Collection[str] = ()) -> Any:
     """A coremltools model with its convolutions' weights compressed.
 
     Args:
@@ -47,7 +47,7 @@ def _optimise() -> ModuleType:
     return coreml
 
 
-def _layer_config(optimise: ModuleType, layer: StoredConvolution, precision: Precision) -> Any:
+def _layer_config(optimise: ModuleType, layer: CoreMLConvolution, precision: Precision) -> Any:
     """coremltools' configuration of one layer; None leaves it as it is."""
     shape = layer.weight.shape
     if layer.weight.kind != "const" or prod(shape) < LEAST_WEIGHTS:

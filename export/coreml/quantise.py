@@ -9,7 +9,7 @@ from ...runtime_ref.target import Precision
 from ..ranges import Ranges
 from .calibration import concatenations_joined, quantise_activations
 from .compress import compress
-from .stored import StoredConvolution, StoredProgram
+from .stored import CoreMLConvolution, StoredProgram
 from .tools import coremltools, quietly
 
 
@@ -32,6 +32,6 @@ def quantise(base: Path, goal: Path, precision: Precision, ranges: Ranges | None
     compress(model, convolutions(base), precision, kept).save(str(goal))
 
 
-def convolutions(package: Path) -> list[StoredConvolution]:
+def convolutions(package: Path) -> list[CoreMLConvolution]:
     """All convolutions of a package, in the order in which they are computed."""
     return StoredProgram(package).convolutions()

@@ -20,7 +20,7 @@ from ...runtime_ref.bundle import LayerEntry
 from ..folded import FoldedLayer
 from ..stored import Judged, compare_in_order
 from .palette import palettise
-from .stored import PALETTE, StoredConvolution, StoredTensor
+from .stored import PALETTE, CoreMLConvolution, StoredTensor
 
 Array = NDArray[Any]
 

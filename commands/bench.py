@@ -57,7 +57,7 @@ def command(
     --backend coreml-cpu). Times of different machines do not compare; on one machine compare the rows of one run.
     """
     from ..devices import host
-    from ..runtime_ref.backends.latency import Budget
+    from ..runtime_ref.backends.latency import TimeBudget
     from ..runtime_ref.backends.registry import backend
     from ..runtime_ref.bundle import Bundle
     from . import _console
@@ -65,7 +65,7 @@ def command(
     chosen = tuple(map(backend, backends))
     opened = Bundle.open(bundle)
     asked = _asked(opened, targets, precisions, chosen, pytorch, weights)
-    budget = Budget(runs=runs, seconds=seconds)
+    budget = TimeBudget(runs=runs, seconds=seconds)
     rows = []
     with _console.progress() as display:
         bar = display.add_task("bench", total=len(asked))

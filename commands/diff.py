@@ -112,7 +112,7 @@ def _measure(old: Bundle, new: Bundle) -> list[LatencyChange]:
 def _measure_variant(old: Bundle, new: Bundle, variant: Variant) -> list[LatencyChange]:
     from ..devices import host
     from ..runtime_ref.backends import default_backend
-    from ..runtime_ref.backends.latency import Budget
+    from ..runtime_ref.backends.latency import TimeBudget
     from ..runtime_ref.bundle.diff import LatencyChange
 
     target, precision = variant
@@ -122,7 +122,7 @@ def _measure_variant(old: Bundle, new: Bundle, variant: Variant) -> list[Latency
     rounds: tuple[list[BenchFigures], list[BenchFigures]] = ([], [])
     for _ in range(ROUNDS):
         for bundle, figures in zip((old, new), rounds, strict=True):
-            budget = Budget(runs=30, seconds=2)
+            budget = TimeBudget(runs=30, seconds=2)
             request = host.BenchRequest(bundle, default_backend(target), target, precision, budget=budget, photo_side=0)
             figures.append(host.bench(request))
     errors = [next((one.error for one in figures if one.error), "") for figures in rounds]

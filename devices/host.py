@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from ..runtime_ref.backends import Backend, default_backend
-from ..runtime_ref.backends.latency import Budget, PhotoTimes, RunTimes
+from ..runtime_ref.backends.latency import PhotoTimes, RunTimes, TimeBudget
 from ..runtime_ref.backends.own_process import OwnProcess, ProcessSession
 from ..runtime_ref.bundle import Bundle, ModelEntry
 from ..runtime_ref.bundle.golden import GoldenArrays, read_golden
@@ -23,7 +23,7 @@ from ..runtime_ref.pipeline.portrait import Lens
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 
-_USUAL = Budget(runs=30, seconds=10)
+_USUAL = TimeBudget(runs=30, seconds=10)
 _PATIENCE = 3600.0  # seconds for the steady runs of a whole photo on the slowest backend
 
 
@@ -46,7 +46,7 @@ class BenchRequest:
     target: Target | None
     precision: Precision = Precision.FP32
     threads: int = 2
-    budget: Budget = _USUAL
+    budget: TimeBudget = _USUAL
     photo_side: int = 2048
 
     @property

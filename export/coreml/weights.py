@@ -25,7 +25,7 @@ from .stored import PALETTE, CoreMLConvolution, StoredTensor
 Array = NDArray[Any]
 
 
-def judge(layer: FoldedLayer, found: StoredConvolution) -> Judged:
+def judge(layer: FoldedLayer, found: CoreMLConvolution) -> Judged:
     """Hold a convolution of a program against the network's: every stored number is the one that must stand there."""
     problems, differences = [], [0.0]
     for part, wanted, tensor in (("weight", layer.weight, found.weight), ("bias", layer.bias, found.bias)):
@@ -39,7 +39,7 @@ def judge(layer: FoldedLayer, found: StoredConvolution) -> Judged:
     return Judged(max(differences), tuple(problems))
 
 
-def compare_weights(expected: Sequence[FoldedLayer], stored: Sequence[StoredConvolution]) -> tuple[LayerEntry, ...]:
+def compare_weights(expected: Sequence[FoldedLayer], stored: Sequence[CoreMLConvolution]) -> tuple[LayerEntry, ...]:
     """Compare a program's convolutions with the network's; see `compare_in_order`."""
     return compare_in_order(expected, stored, judge)
 

@@ -17,7 +17,7 @@ from ..pipeline.plan import PipelinePlan
 from ..pipeline.stage import Stage
 from .backend import Origin
 from .file_tensors import FileTensors
-from .latency import Budget, PhotoTimes, RunTimes
+from .latency import PhotoTimes, RunTimes, TimeBudget
 
 Array = NDArray[Any]
 
@@ -68,7 +68,7 @@ class Request(_Message):
     action: Literal["open", "run", "time", "photo"]
     key: str = ""
     model: ModelEntry | None = None
-    budget: Budget | None = None
+    budget: TimeBudget | None = None
     photo: PhotoJob | None = None
 
 

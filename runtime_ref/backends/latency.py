@@ -28,7 +28,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Budget(_Frozen):
+class TimeBudget(_Frozen):
     """How long steady runs go on: at most `runs`, ended by `seconds`, but at least `MIN_RUNS`."""
 
     runs: int = Field(ge=1)
@@ -67,7 +67,7 @@ def timed(call: Callable[[], Result]) -> tuple[Result, float]:
     return result, (time.perf_counter() - started) * 1e3
 
 
-def steady(run: Callable[[], object], budget: Budget) -> list[float]:
+def steady(run: Callable[[], object], budget: TimeBudget) -> list[float]:
     """Times of repeated runs, as many as the budget allows."""
     times: list[float] = []
     started = time.perf_counter()
@@ -76,14 +76,14 @@ def steady(run: Callable[[], object], budget: Budget) -> list[float]:
     return times
 
 
-def time_runs(session: Session, inputs: Mapping[str, Array], budget: Budget) -> RunTimes:
+def time_runs(session: Session, inputs: Mapping[str, Array], budget: TimeBudget) -> RunTimes:
     """Time a session that has not run yet, on the same inputs again and again."""
     _, first = timed(lambda: session.run(inputs))
     return RunTimes(first=first, steady=tuple(steady(lambda: session.run(inputs), budget)))
 
 
 def time_photo(
-    sessions: Mapping[Stage, Session], plan: PipelinePlan, pixels: NDArray[np.uint8], lens: Lens, budget: Budget
+    sessions: Mapping[Stage, Session], plan: PipelinePlan, pixels: NDArray[np.uint8], lens: Lens, budget: TimeBudget
 ) -> PhotoTimes:
     """Time the whole pipeline on a photo, uint8 `[H, W, 3]`.
 

@@ -23,7 +23,7 @@ from ._process import GRACE, SessionProcess
 from ._wire import Array, Hello, PhotoJob, Reply, Request
 from .backend import Backend, BackendUnavailableError, Origin
 from .file_tensors import FileTensors
-from .latency import Budget, PhotoTimes, RunTimes
+from .latency import PhotoTimes, RunTimes, TimeBudget
 
 _ERRORS = {"unavailable": BackendUnavailableError, "missing": MissingExtraError, "bad": DofkitError}
 
@@ -113,7 +113,7 @@ class ProcessSession:
         _, arrays = self._ask(Request(action="run", key=self._model.location), inputs)
         return arrays["output"]
 
-    def time_runs(self, inputs: Mapping[str, Array], budget: Budget) -> RunTimes:
+    def time_runs(self, inputs: Mapping[str, Array], budget: TimeBudget) -> RunTimes:
         """Time a session that has not run yet, in the process that computes it; raises as `run` does."""
         reply, _ = self._ask(Request(action="time", key=self._model.location, budget=budget), inputs)
         assert reply.times is not None
@@ -121,7 +121,7 @@ class ProcessSession:
 
     def time_photo(
         self, sessions: Mapping[Stage, ProcessSession], plan: PipelinePlan, pixels: NDArray[np.uint8], lens: Lens,
-        budget: Budget,
+        budget: TimeBudget,
     ) -> PhotoTimes:  # fmt: skip
         """Time the whole pipeline in this session's process, which computes the others too; raises as `run` does."""
         for session in sessions.values():

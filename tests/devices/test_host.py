@@ -9,7 +9,7 @@ import pytest
 
 from dofkit.devices import host
 from dofkit.runtime_ref.backends import default_backend
-from dofkit.runtime_ref.backends.latency import Budget, PhotoTimes, RunTimes
+from dofkit.runtime_ref.backends.latency import PhotoTimes, RunTimes, TimeBudget
 from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.memory import peak_memory
@@ -45,7 +45,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 def request_for(bundle: Bundle, **more: object) -> host.BenchRequest:
     one = default_backend(Target.ONNX)
-    given = {"budget": Budget(runs=5, seconds=1e-3), **more}
+    given = {"budget": TimeBudget(runs=5, seconds=1e-3), **more}
     return host.BenchRequest(bundle, one, Target.ONNX, Precision.FP32, **given)  # pyright: ignore[reportArgumentType]
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ...runtime_ref.errors import DofkitError
 from .depth import hold_out
 from .depth_composites import Drawn
-from .rgbd import Found
+from .rgbd import FoundSet
 
 JITTER = 286 / 256
 """Pictures are read so much larger than the crops that are cut from them (Isola et al. 2017, 6.2)."""
@@ -81,7 +81,7 @@ def sample(photo: NDArray[np.uint8], disparity: NDArray[np.float32]) -> dict[str
 
 
 def read_pairs(
-    sets: Sequence[Found], size: int, progress: Callable[[int, int], None] | None = None
+    sets: Sequence[FoundSet], size: int, progress: Callable[[int, int], None] | None = None
 ) -> tuple[SquarePairs, SquarePairs]:
     """(training, held out) of sets on disk; each set is split by `data.depth.hold_out`, like the depth network's.
 
@@ -95,7 +95,7 @@ def read_pairs(
     Raises:
         DofkitError: a set has masks only, a file cannot be read, or no pair is left for training.
     """
-    parts: tuple[list[tuple[Found, int]], list[tuple[Found, int]]] = ([], [])
+    parts: tuple[list[tuple[FoundSet, int]], list[tuple[FoundSet, int]]] = ([], [])
     for found in sets:
         names = {entry.name: number for number, entry in enumerate(found.entries)}
         for part, chosen in zip(parts, hold_out(list(names)), strict=True):
@@ -125,7 +125,7 @@ def drawn_square_pairs(count: int, held_out: int, size: int) -> tuple[SquarePair
     return drawn(range(count), round(size * JITTER)), drawn(range(2**30, 2**30 + held_out), size)
 
 
-def _square_pair(found: Found, number: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _square_pair(found: FoundSet, number: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     pair = found[number]
     if pair.depth is None:
         raise DofkitError(f"{found.folder} has masks and no depth; give image + depth folders")

@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 from .depth import Folder, Scene, hold_out
-from .rgbd import DepthMap, Found, RgbdPair
+from .rgbd import DepthMap, FoundSet, RgbdPair
 from .rgbd.pair import Array
 
 
-def read_scenes(found: Found, side: int) -> tuple[Folder, Folder]:
+def read_scenes(found: FoundSet, side: int) -> tuple[Folder, Folder]:
     """(training, held out) of a set, kept with the longer side at most `side` pixels.
 
     Raises:

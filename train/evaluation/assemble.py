@@ -18,11 +18,11 @@ from ..rendering.baselines.direct import DIRECT_ONLY, DirectBlurNet
 from ..rendering.lens import Array
 from ..session import DEPTH_SIZE, Tiled, default_plan, tile_spec, torch_sessions
 from ..weights import SHIPPED, has_weights, load_network, load_weights, weights_file
-from .methods import VERSION, Classical, DisparityKind, Group, Method, Networks, OtherUpsampling, Unblurred, digest
+from .methods import VERSION, Classical, DisparitySource, Group, Method, Networks, OtherUpsampling, Unblurred, digest
 from .scores import Bytes
 
 RENDERING = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
-TRUE_AND_CORRUPTED = (DisparityKind.TRUE, DisparityKind.CORRUPTED)
+TRUE_AND_CORRUPTED = (DisparitySource.TRUE, DisparitySource.CORRUPTED)
 
 
 @dataclass(frozen=True)

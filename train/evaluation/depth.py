@@ -15,7 +15,7 @@ from ..rendering.lens import Array
 from . import depth_scores
 from .depth_methods import DepthMethod
 from .depth_scores import DepthFigures, normalised
-from .depth_sets import DepthSet, Judged
+from .depth_sets import DepthSet, JudgedPair
 from .methods import code_of, digest
 from .scores import Bytes
 from .store import Partials
@@ -101,7 +101,7 @@ def evaluate_depth(
                 kept = index in places[dataset.name]
                 figures = _stored(store, path, kept)
                 if figures is None:
-                    judged = judged or Judged(dataset.pair(index))
+                    judged = judged or JudgedPair(dataset.pair(index))
                     figures, predicted = score(judged, method)
                     store.keep(path, asdict(figures), to_bytes(reduced(predicted)) if kept else None)
                 entries.append(DepthEntry(dataset.name, index, method.name, figures, path))
@@ -120,7 +120,7 @@ def _stored(store: Partials, path: Path, with_map: bool) -> DepthFigures | None:
         return None
 
 
-def score(judged: Judged, method: DepthMethod) -> tuple[DepthFigures, Array]:
+def score(judged: JudgedPair, method: DepthMethod) -> tuple[DepthFigures, Array]:
     """Every figure of one picture that its truth allows, and the normalised map [h, w] that was scored.
 
     Raises:
@@ -150,7 +150,7 @@ def ask(method: DepthMethod, photo: Bytes) -> Array:
     return normalised(found)
 
 
-def _against_truth(guess: Array, judged: Judged, truth: Array) -> dict[str, float | None]:
+def _against_truth(guess: Array, judged: JudgedPair, truth: Array) -> dict[str, float | None]:
     goal = normalised(truth)
     figures: dict[str, float | None] = {
         "mae": depth_scores.mean_absolute_error(guess, goal),

@@ -54,7 +54,7 @@ class SizedNetwork(Protocol):
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantDepth:
     """One distance everywhere."""
 
     name: str = "constant"
@@ -167,7 +167,7 @@ def depth_methods(weights: Path | None, others: Mapping[str, Path]) -> list[Dept
     Raises:
         DofkitError: a name is taken, or weights cannot be read.
     """
-    guesses = (Constant(), LowerIsNearer())
+    guesses = (ConstantDepth(), LowerIsNearer())
     taken = {"ours", *(guess.name for guess in guesses)}
     if clash := taken & set(others):
         raise DofkitError(f"--method {min(clash)}: this name is taken; choose another")

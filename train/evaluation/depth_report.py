@@ -16,7 +16,7 @@ from ...runtime_ref.pipeline.pyramid import as_float
 from .depth import DepthEvaluation, reduced, resized
 from .depth_methods import DepthMethod
 from .depth_scores import FIGURES, Figure, normalised
-from .depth_sets import DepthSet, Judged
+from .depth_sets import DepthSet, JudgedPair
 from .page import page
 from .scores import Bytes
 from .store import Partials
@@ -155,7 +155,7 @@ def figure_text(value: float) -> str:
 def _shown(evaluation: DepthEvaluation, dataset: DepthSet) -> list[Shown]:
     found = []
     for index in evaluation.shown[dataset.name]:
-        judged = Judged(dataset.pair(index))
+        judged = JudgedPair(dataset.pair(index))
         photo = to_bytes(reduced(as_float(judged.photo)))
         pictures = [("photo", data_uri(photo, lossless=False))]
         if judged.truth is not None:
@@ -175,7 +175,7 @@ def _stretched_like(stored: Bytes, photo: Bytes) -> Bytes:
     return to_bytes(resized(as_float(stored)[..., 0], photo.shape[:2]))
 
 
-def _truth(judged: Judged) -> Bytes:
+def _truth(judged: JudgedPair) -> Bytes:
     """[h, w, 3], white is near, in colour where nothing is known."""
     assert judged.truth is not None
     step = max(1, max(judged.truth.shape) // 320)

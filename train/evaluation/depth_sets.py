@@ -13,7 +13,7 @@ from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ..data.depth import hold_out
 from ..data.depth_composites import Drawn
-from ..data.rgbd import DepthMap, Found, Meaning, RgbdPair
+from ..data.rgbd import DepthMap, DepthMeaning, FoundSet, RgbdPair
 from ..rendering.lens import Array
 from .depth_scores import Mask
 from .methods import code_of, digest
@@ -67,11 +67,11 @@ class FoundSet:
     """
 
     name: str
-    found: Found
+    found: FoundSet
     indices: tuple[int, ...]
 
     @classmethod
-    def of(cls, name: str, found: Found, count: int | None = None) -> FoundSet:
+    def of(cls, name: str, found: FoundSet, count: int | None = None) -> FoundSet:
         """At most `count` pictures, evenly chosen from all over the set."""
         number = len(found) if count is None else min(count, len(found))
         return cls(name, found, tuple(np.linspace(0, len(found) - 1, number).astype(int).tolist()))
@@ -94,7 +94,7 @@ class FoundSet:
         return self.found[self.indices[index]]
 
 
-def kept_for_judging(found: Found) -> Found:
+def kept_for_judging(found: FoundSet) -> FoundSet:
     """The part that `dofkit train depth` keeps out of its training; see `data.depth.hold_out`.
 
     Raises:
@@ -125,13 +125,13 @@ class DrawnSet:
 
     def pair(self, index: int) -> RgbdPair:
         scene = Drawn().scene(np.random.default_rng((DRAWN_SEED, index)))
-        depth = DepthMap(np.asarray(scene.disparity, np.float32), Meaning.PROPORTIONAL)
+        depth = DepthMap(np.asarray(scene.disparity, np.float32), DepthMeaning.PROPORTIONAL)
         subject = (np.asarray(scene.subject, np.float32) / np.float32(255)).astype(np.float32)
         return RgbdPair(self.title(index), np.asarray(scene.image), depth, subject, self.name, ())
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPair:
     """A picture with its truth at the sizes of the evaluation.
 
     Attributes:

@@ -23,7 +23,7 @@ VERSION = 1
 computes another picture of the same weights and settings, and kept scores are computed anew."""
 
 
-class DisparityKind(str, Enum):
+class DisparitySource(str, Enum):
     """The disparity that a method is given."""
 
     TRUE = "true"
@@ -48,7 +48,7 @@ class Group(str, Enum):
         return self.value
 
 
-ALL = tuple(DisparityKind)
+ALL = tuple(DisparitySource)
 
 
 class Method(Protocol):
@@ -70,7 +70,7 @@ class Method(Protocol):
     @property
     def source(self) -> str: ...
     @property
-    def kinds(self) -> tuple[DisparityKind, ...]: ...
+    def kinds(self) -> tuple[DisparitySource, ...]: ...
     @property
     def fingerprint(self) -> str: ...
 
@@ -91,7 +91,7 @@ class Unblurred:
     name: str = "all in focus"
     group: Group = Group.PHOTO
     source: str = "no blur at all"
-    kinds: tuple[DisparityKind, ...] = (DisparityKind.TRUE,)
+    kinds: tuple[DisparitySource, ...] = (DisparitySource.TRUE,)
     fingerprint: str = "unblurred"
 
     def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
@@ -104,7 +104,7 @@ class Classical:
 
     renderer: Renderer
     group: Group = Group.CLASSICAL
-    kinds: tuple[DisparityKind, ...] = ALL
+    kinds: tuple[DisparitySource, ...] = ALL
 
     @property
     def name(self) -> str:
@@ -135,7 +135,7 @@ class Networks:
     fingerprint: str
     group: Group = Group.OURS
     source: str = "lens blur and guided upsampling"
-    kinds: tuple[DisparityKind, ...] = ALL
+    kinds: tuple[DisparitySource, ...] = ALL
 
     def render(self, sharp: Bytes, disparity: Array, lens: SceneLens) -> Bytes:
         return self.pipeline.render(sharp, disparity, lens.alone(sharp))
@@ -158,7 +158,7 @@ class OtherUpsampling:
     networks: Networks
     upsampler: Upsampler
     group: Group = Group.UPSAMPLING
-    kinds: tuple[DisparityKind, ...] = (DisparityKind.TRUE, DisparityKind.CORRUPTED)
+    kinds: tuple[DisparitySource, ...] = (DisparitySource.TRUE, DisparitySource.CORRUPTED)
 
     @property
     def name(self) -> str:

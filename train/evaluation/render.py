@@ -18,7 +18,7 @@ from ...runtime_ref.pipeline.pyramid import resize
 from ..data.scenes import ComposedScene
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
-from .methods import DisparityKind, Group, Method, Networks, digest
+from .methods import DisparitySource, Group, Method, Networks, digest
 from .scores import Bytes, Regions, Scores, fit_scale_and_shift, mean_scores, score
 from .store import PartialStore
 
@@ -61,7 +61,7 @@ class Entry:
 
     scene: int
     method: str
-    kind: DisparityKind
+    kind: DisparitySource
     scores: Scores
     path: Path
 
@@ -87,16 +87,16 @@ class SceneEvaluation:
         """How many there were."""
         return len(self.lenses)
 
-    def of(self, method: Method, kind: DisparityKind) -> list[Entry]:
+    def of(self, method: Method, kind: DisparitySource) -> list[Entry]:
         """A method's entries with one kind of disparity, by scene."""
         return [entry for entry in self.entries if (entry.method, entry.kind) == (method.name, kind)]
 
-    def means(self, method: Method, kind: DisparityKind) -> dict[str, Any] | None:
+    def means(self, method: Method, kind: DisparitySource) -> dict[str, Any] | None:
         """Mean scores, see `scores.mean_scores`; None where the method is not scored with that kind."""
         entries = self.of(method, kind)
         return mean_scores([entry.scores for entry in entries]) if entries else None
 
-    def best(self, group: Group, kind: DisparityKind = DisparityKind.TRUE) -> Method | None:
+    def best(self, group: Group, kind: DisparitySource = DisparitySource.TRUE) -> Method | None:
         """The method of a group with the highest mean PSNR."""
         scored = [(self.means(method, kind), method) for method in self.methods if method.group is group]
         ranked = [(means["psnr"], number) for number, (means, _) in enumerate(scored) if means]
@@ -117,7 +117,7 @@ def evaluate(
     Args:
         scenes: pictures whose truth is known.
         methods: with distinct names.
-        depth: predicts the disparity of `DisparityKind.PREDICTED`.
+        depth: predicts the disparity of `DisparitySource.PREDICTED`.
         store: of finished scores.
         count: scenes from the first; all by default.
         shown: of how many scenes a crop of each picture is kept.
@@ -175,24 +175,24 @@ class JudgedScene:
         scale, shift = fit_scale_and_shift(predicted, self.scene.disparity)
         return np.clip(predicted * np.float32(scale) + np.float32(shift), 0, 1).astype(np.float32), scale, shift
 
-    def disparity(self, kind: DisparityKind) -> Array:
+    def disparity(self, kind: DisparitySource) -> Array:
         """[H, W] in [0, 1]."""
-        if kind is DisparityKind.PREDICTED:
+        if kind is DisparitySource.PREDICTED:
             return self.fitted[0]
-        return self.scene.corrupted if kind is DisparityKind.CORRUPTED else self.scene.disparity
+        return self.scene.corrupted if kind is DisparitySource.CORRUPTED else self.scene.disparity
 
     @cached_property
     def _pictures(self) -> str:
         planes = (self.sharp, self.truth, self.scene.disparity)
         return digest(self.lens, *(_hash(plane) for plane in planes))
 
-    def digest(self, kind: DisparityKind) -> str:
+    def digest(self, kind: DisparitySource) -> str:
         """Of all that a score with this kind of disparity depends on, the method apart."""
-        parts = {DisparityKind.CORRUPTED: lambda: _hash(self.scene.corrupted)}
-        parts[DisparityKind.PREDICTED] = lambda: self._depth.fingerprint
+        parts = {DisparitySource.CORRUPTED: lambda: _hash(self.scene.corrupted)}
+        parts[DisparitySource.PREDICTED] = lambda: self._depth.fingerprint
         return digest(self._pictures, parts[kind]() if kind in parts else "")
 
-    def score(self, method: Method, kind: DisparityKind) -> tuple[Scores, Bytes]:
+    def score(self, method: Method, kind: DisparitySource) -> tuple[Scores, Bytes]:
         """Render and score; returns the picture too."""
         disparity = self.disparity(kind)
         started = time.perf_counter()

@@ -13,7 +13,7 @@ import numpy as np
 from ...runtime_ref.files import write_file, write_json
 from ...runtime_ref.parity.reports.pictures import data_uri, to_bytes
 from ...runtime_ref.pipeline.pyramid import as_float, resize
-from .methods import DisparityKind, Group, Method, Networks
+from .methods import DisparitySource, Group, Method, Networks
 from .page import page
 from .photos import PhotoView
 from .plots import line_plot
@@ -68,7 +68,7 @@ def to_json(evaluation: SceneEvaluation, facts: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _per_scene(evaluation: SceneEvaluation, method: Method, kind: DisparityKind) -> list[dict[str, Any]]:
+def _per_scene(evaluation: SceneEvaluation, method: Method, kind: DisparitySource) -> list[dict[str, Any]]:
     return [{"scene": entry.scene, **asdict(entry.scores)} for entry in evaluation.of(method, kind)]
 
 
@@ -101,7 +101,7 @@ def write_report(
         scenes=evaluation.scenes,
         facts=dict(_flat(facts)),
         errors=disparity_errors(evaluation),
-        kinds=list(DisparityKind),
+        kinds=list(DisparitySource),
         groups=score_table(evaluation),
         levels=level_table(evaluation),
         plots=channel_plots(evaluation),
@@ -115,7 +115,7 @@ def write_report(
 
 def score_table(
     evaluation: SceneEvaluation,
-) -> list[tuple[str, list[tuple[Method, dict[DisparityKind, dict[str, Any]]]]]]:
+) -> list[tuple[str, list[tuple[Method, dict[DisparitySource, dict[str, Any]]]]]]:
     """Heading of each group, and its methods with their mean scores by kind of disparity."""
     table = []
     for group in Group:
@@ -126,7 +126,7 @@ def score_table(
     return table
 
 
-def level_table(evaluation: SceneEvaluation) -> list[tuple[str, DisparityKind, list[float]]]:
+def level_table(evaluation: SceneEvaluation) -> list[tuple[str, DisparitySource, list[float]]]:
     """(method, kind, mean dB of each level from the lowest) of the methods that have levels."""
     found = []
     for method in evaluation.methods:
@@ -137,13 +137,13 @@ def level_table(evaluation: SceneEvaluation) -> list[tuple[str, DisparityKind, l
     return found
 
 
-def disparity_errors(evaluation: SceneEvaluation) -> dict[DisparityKind, float]:
+def disparity_errors(evaluation: SceneEvaluation) -> dict[DisparitySource, float]:
     """Mean RMSE of each kind of disparity that is not the true one."""
-    errors: dict[DisparityKind, float] = {}
+    errors: dict[DisparitySource, float] = {}
     for method in evaluation.methods:
         for kind in method.kinds:
             means = evaluation.means(method, kind)
-            if means and kind is not DisparityKind.TRUE:
+            if means and kind is not DisparitySource.TRUE:
                 errors.setdefault(kind, means["disparity_error"])
     return errors
 
@@ -173,14 +173,14 @@ def _scene_rows(evaluation: SceneEvaluation, index: int, scenes: Scenes, depth: 
     window = judged.window
     truth = window.of(judged.truth)
     first = [Titled("photo", data_uri(window.of(judged.sharp))), Titled("truth", data_uri(truth))]
-    maps = {kind: to_bytes(window.of(judged.disparity(kind))) for kind in DisparityKind}
+    maps = {kind: to_bytes(window.of(judged.disparity(kind))) for kind in DisparitySource}
     first += [Titled(f"{kind} disparity", data_uri(grey)) for kind, grey in maps.items()]
     lens = judged.lens
     title = f"focus {lens.focus:.2f}, aperture {lens.aperture:.2f}"
     rows = [Row(title, tuple(first))]
     best = evaluation.best(Group.CLASSICAL)
     ours = next((method for method in evaluation.methods if method.group is Group.OURS), None)
-    for kind in DisparityKind:
+    for kind in DisparitySource:
         pictures = [p for method in (ours, best) if method for p in _compared(evaluation, method, kind, index, truth)]
         if pictures:
             rows.append(Row(f"{kind} disparity", tuple(pictures)))
@@ -188,7 +188,7 @@ def _scene_rows(evaluation: SceneEvaluation, index: int, scenes: Scenes, depth: 
 
 
 def _compared(
-    evaluation: SceneEvaluation, method: Method, kind: DisparityKind, index: int, truth: Bytes
+    evaluation: SceneEvaluation, method: Method, kind: DisparitySource, index: int, truth: Bytes
 ) -> list[Titled]:
     """A method's crop and its amplified difference from the truth."""
     entry = next((entry for entry in evaluation.of(method, kind) if entry.scene == index), None)
@@ -235,10 +235,10 @@ def table_rows(evaluation: SceneEvaluation) -> Sequence[tuple[str, list[str]]]:
     for heading, methods in score_table(evaluation):
         rows.append((heading, []))
         for method, by_kind in methods:
-            true = by_kind.get(DisparityKind.TRUE, {})
+            true = by_kind.get(DisparitySource.TRUE, {})
             cells = [figure(true.get("psnr")), figure(true.get("ssim"), 4)]
             cells += [figure(true.get(name)) for name in ("psnr_edges", "psnr_in_focus")]
-            for kind in (DisparityKind.CORRUPTED, DisparityKind.PREDICTED):
+            for kind in (DisparitySource.CORRUPTED, DisparitySource.PREDICTED):
                 cells += [figure(by_kind.get(kind, {}).get(name)) for name in ("psnr", "psnr_edges")]
             rows.append((method.name, [*cells, figure(true.get("seconds"))]))
     return rows

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...runtime_ref.files import write_file
-from .methods import DisparityKind, Method, digest
+from .methods import DisparitySource, Method, digest
 from .scores import Bytes, Scores
 
 FORMAT = 1
@@ -70,7 +70,7 @@ class PartialStore(Partials):
     The file's name holds a digest of the scene, the method and the disparity.
     """
 
-    def path(self, scene: int, scene_digest: str, method: Method, kind: DisparityKind) -> Path:
+    def path(self, scene: int, scene_digest: str, method: Method, kind: DisparitySource) -> Path:
         """Where a picture's scores are kept."""
         key = digest(FORMAT, scene_digest, method.name, method.fingerprint, kind)
         return self.file(f"{scene:06d}", method.name, f"{kind}-{key}")

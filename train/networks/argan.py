@@ -193,7 +193,7 @@ class Doubling(nn.Module):
         return convolve(x, kernel, self.enlarge.bias, stride=2, padding=1)
 
 
-class Judged(NamedTuple):
+class Discriminated(NamedTuple):
     """What the discriminator finds.
 
     Attributes:
@@ -225,10 +225,10 @@ class Discriminator(nn.Module):
         """See the class."""
         return self.judged(image).score
 
-    def judged(self, image: torch.Tensor) -> Judged:
+    def judged(self, image: torch.Tensor) -> Discriminated:
         """Score and, where there is such a head, z."""
         x = 2 * image - 1
         for convolution in self.convolutions:
             x = F.leaky_relu(convolution(x), 0.2)
         x = x.flatten(1)
-        return Judged(self.score(x)[:, 0], None if self.identity is None else self.identity(x))
+        return Discriminated(self.score(x)[:, 0], None if self.identity is None else self.identity(x))

@@ -22,7 +22,7 @@ from ...runtime_ref.files import write_file
 from ..argan_config import ArganConfig, PriorSettings
 from ..data.picture_set import png
 from ..networks.aperture_generator import ApertureGenerator, Photographed, drawn_scales
-from ..networks.argan import Discriminator, Judged
+from ..networks.argan import Discriminated, Discriminator
 from ..rendering.depth_colours import depth_colours
 from ..rendering.viewpoints import Sight, disparity_of, drawn_views, inconsistency
 from .augmentation import augmented
@@ -132,7 +132,7 @@ class ArganSystem(lightning.LightningModule):
         return None if settings.kind == "none" else drawn_views(count, settings.reach, rng).to(self.device)
 
     def _viewpoint_losses(
-        self, z: torch.Tensor, view: torch.Tensor | None, made: Photographed, found: Judged, rng: torch.Generator
+        self, z: torch.Tensor, view: torch.Tensor | None, made: Photographed, found: Discriminated, rng: torch.Generator
     ) -> dict[str, torch.Tensor]:
         """What the kind of viewpoint adds to the generator's loss, weighted."""
         if found.identity is not None:
@@ -142,7 +142,7 @@ class ArganSystem(lightning.LightningModule):
             return {"consistency": self._consistency(z, view, made, rng)}
         return {}
 
-    def _identity(self, found: Judged, z: torch.Tensor) -> torch.Tensor:
+    def _identity(self, found: Discriminated, z: torch.Tensor) -> torch.Tensor:
         """Error of z as the discriminator reads it, 0 if it does not; generator and discriminator bring it down."""
         read = found.identity
         return z.new_zeros(()) if read is None else self.config.viewpoint.identity * F.mse_loss(read.float(), z)

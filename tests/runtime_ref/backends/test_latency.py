@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref.backends.latency import MIN_RUNS, Budget, steady, time_runs, timed
+from dofkit.runtime_ref.backends.latency import MIN_RUNS, TimeBudget, steady, time_runs, timed
 
 
 def test_a_call_is_timed_in_milliseconds() -> None:
@@ -29,7 +29,7 @@ class _SlowAtFirst:
 
 
 def test_the_first_run_does_not_count_as_steady() -> None:
-    times = time_runs(_SlowAtFirst(), {"image": np.zeros((1, 3, 2, 2), np.float32)}, Budget(runs=8, seconds=10))
+    times = time_runs(_SlowAtFirst(), {"image": np.zeros((1, 3, 2, 2), np.float32)}, TimeBudget(runs=8, seconds=10))
     assert times.first >= 30
     assert len(times.steady) == 8
     assert min(times.steady) < 20
@@ -37,4 +37,4 @@ def test_the_first_run_does_not_count_as_steady() -> None:
 
 @pytest.mark.parametrize(("runs", "seconds", "expected"), [(100, 1e-9, MIN_RUNS), (6, 10, 6)])
 def test_runs_end_by_number_or_time_but_not_too_early(runs: int, seconds: float, expected: int) -> None:
-    assert len(steady(lambda: None, Budget(runs=runs, seconds=seconds))) == expected
+    assert len(steady(lambda: None, TimeBudget(runs=runs, seconds=seconds))) == expected

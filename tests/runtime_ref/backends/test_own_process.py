@@ -25,7 +25,7 @@ from dofkit.runtime_ref.backends._process import module_path
 from dofkit.runtime_ref.backends._wire import Reply, read_message, write_message
 from dofkit.runtime_ref.backends._worker import _made
 from dofkit.runtime_ref.backends.backend import Origin
-from dofkit.runtime_ref.backends.latency import MIN_RUNS, Budget
+from dofkit.runtime_ref.backends.latency import MIN_RUNS, TimeBudget
 from dofkit.runtime_ref.backends.own_process import OwnProcess, ProcessSession, SessionCrashError
 from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle, ModelEntry
@@ -366,7 +366,7 @@ def test_loading_and_the_first_run_do_not_count_as_steady(
     (tmp_path / "onnxruntime.py").write_text(SLOW_RUNTIME)
     monkeypatch.syspath_prepend(tmp_path)
     session = _open(transport, bundle, _model(bundle))
-    times = session.time_runs({}, Budget(runs=MIN_RUNS + 3, seconds=10))
+    times = session.time_runs({}, TimeBudget(runs=MIN_RUNS + 3, seconds=10))
     assert session.load >= 30
     assert times.first >= 30
     assert len(times.steady) == MIN_RUNS + 3
@@ -375,7 +375,7 @@ def test_loading_and_the_first_run_do_not_count_as_steady(
 
 def test_a_whole_photo_is_timed_where_its_stages_are(bundle: Bundle, transport: OwnProcess, photo: np.ndarray) -> None:
     sessions = {stage: _open(transport, bundle, _model(bundle, stage=stage)) for stage in Stage}
-    plan, budget = bundle.manifest.plan, Budget(runs=MIN_RUNS, seconds=1e-3)
+    plan, budget = bundle.manifest.plan, TimeBudget(runs=MIN_RUNS, seconds=1e-3)
     times = sessions[Stage.DEPTH].time_photo(sessions, plan, photo, Lens(0.5, 1.0), budget)
     assert len(times.depth) == len(times.render) == MIN_RUNS
     assert times.first > 0

@@ -12,7 +12,7 @@ from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pipeline.portrait import Array, PortraitPipeline
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.data.scenes import ComposedScene
-from dofkit.train.evaluation.methods import ALL, DisparityKind, Group, Networks
+from dofkit.train.evaluation.methods import ALL, DisparitySource, Group, Networks
 from dofkit.train.rendering.layered import SceneLens
 
 LENS = SceneLens(focus=0.8, aperture=1.0, long_side=96)
@@ -36,7 +36,7 @@ class Fake:
     step: int = 0
     group: Group = Group.CLASSICAL
     source: str = "a test"
-    kinds: tuple[DisparityKind, ...] = ALL
+    kinds: tuple[DisparitySource, ...] = ALL
     asked: list[np.ndarray] = field(default_factory=list)
 
     @property

@@ -13,7 +13,7 @@ from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.portrait import Lens, PortraitPipeline
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.evaluation.assemble import DepthNetwork, EvaluatedFiles, WeightFiles, load_direct
-from dofkit.train.evaluation.methods import DisparityKind, Group, Networks
+from dofkit.train.evaluation.methods import DisparitySource, Group, Networks
 from dofkit.train.rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
 from dofkit.train.rendering.layered import SceneLens
 from dofkit.train.session import default_plan, load_networks, torch_sessions
@@ -52,7 +52,7 @@ def test_the_table_has_every_group(weights: Path, direct: Path) -> None:
     names = [method.name for method in methods]
     assert len(set(names)) == len(names)
     (ablation,) = (method for method in methods if method.group is Group.ABLATION)
-    assert (ablation.name, ablation.kinds) == ("channels=4", (DisparityKind.TRUE, DisparityKind.CORRUPTED))
+    assert (ablation.name, ablation.kinds) == ("channels=4", (DisparitySource.TRUE, DisparitySource.CORRUPTED))
 
 
 def test_a_fingerprint_changes_with_the_weights_alone(weights: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.stage import Stage
-from dofkit.train.data.rgbd import DepthMap, Meaning, RgbdPair, recognise
+from dofkit.train.data.rgbd import DepthMap, DepthMeaning, RgbdPair, recognise
 from dofkit.train.evaluation.depth import ask, evaluate_depth, score
 from dofkit.train.evaluation.depth_methods import (
     Asked,
-    Constant,
+    ConstantDepth,
     LowerIsNearer,
     chosen_methods,
     depth_methods,
@@ -25,7 +25,7 @@ from dofkit.train.evaluation.depth_methods import (
     prepared,
 )
 from dofkit.train.evaluation.depth_report import score_tables, to_json, write_report
-from dofkit.train.evaluation.depth_sets import DrawnSet, FoundSet, Judged, kept_for_judging, thinned
+from dofkit.train.evaluation.depth_sets import DrawnSet, FoundSet, JudgedPair, kept_for_judging, thinned
 from dofkit.train.evaluation.store import Partials
 from dofkit.train.weights import load_weights
 
@@ -39,7 +39,7 @@ class Pictures:
     name: str = "noise"
     about: str = "a test"
     count: int = 3
-    meaning: Meaning = Meaning.INVERSE_METRES
+    meaning: DepthMeaning = DepthMeaning.INVERSE_METRES
     read: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ ORACLE = Asked("oracle", "the truth", "1", red)
 
 
 def test_who_knows_the_truth_is_perfect() -> None:
-    figures, predicted = score(Judged(Pictures().pair(0)), ORACLE)
+    figures, predicted = score(JudgedPair(Pictures().pair(0)), ORACLE)
     assert figures.mae == pytest.approx(0, abs=1e-6)
     assert figures.mae_fitted == pytest.approx(0, abs=1e-6)
     assert figures.abs_rel == pytest.approx(0, abs=1e-4)
@@ -78,17 +78,17 @@ def test_who_knows_the_truth_is_perfect() -> None:
 
 
 def test_ratios_of_depth_are_not_made_up() -> None:
-    figures, _ = score(Judged(Pictures(meaning=Meaning.AFFINE).pair(0)), ORACLE)
+    figures, _ = score(JudgedPair(Pictures(meaning=DepthMeaning.AFFINE).pair(0)), ORACLE)
     assert (figures.abs_rel, figures.delta1, figures.rmse) == (None, None, None)
     assert figures.mae == pytest.approx(0, abs=1e-6)
-    proportional, _ = score(Judged(Pictures(meaning=Meaning.PROPORTIONAL).pair(0)), ORACLE)
+    proportional, _ = score(JudgedPair(Pictures(meaning=DepthMeaning.PROPORTIONAL).pair(0)), ORACLE)
     assert proportional.rmse is None
     assert proportional.delta1 == 1
 
 
 def test_the_guesses_see_no_photo() -> None:
     photo = RNG.integers(0, 255, (30, 20, 3)).astype(np.uint8)
-    assert np.ptp(Constant()(photo)) == 0
+    assert np.ptp(ConstantDepth()(photo)) == 0
     lower = LowerIsNearer()(photo)
     assert (np.diff(lower, axis=0) > 0).all()
     assert np.ptp(lower, axis=1).max() == 0
@@ -101,18 +101,18 @@ def test_a_crop_is_seen_and_lies_where_it_was_cut() -> None:
         seen.append(photo.shape)
         return red(photo)
 
-    figures, _ = score(Judged(Pictures().pair(0)), Asked("red", "", "1", method))
+    figures, _ = score(JudgedPair(Pictures().pair(0)), Asked("red", "", "1", method))
     assert seen == [(40, 50, 3), (40, 50, 3), (32, 40, 3)]
     assert figures.crop == pytest.approx(0, abs=1e-6)
 
 
 def test_a_second_run_reads_and_computes_nothing(tmp_path: Path) -> None:
     sets = [Pictures(), Pictures("other", count=1)]
-    first = evaluate_depth(sets, [ORACLE, Constant()], Partials(tmp_path))
+    first = evaluate_depth(sets, [ORACLE, ConstantDepth()], Partials(tmp_path))
     assert [len(one.read) for one in sets] == [3, 1]
     refusing = Asked("oracle", "the truth", "1", lambda _: pytest.fail("it was computed before"))
     fresh = [Pictures(), Pictures("other", count=1)]
-    again = evaluate_depth(fresh, [refusing, Constant()], Partials(tmp_path))
+    again = evaluate_depth(fresh, [refusing, ConstantDepth()], Partials(tmp_path))
     assert [entry.figures for entry in again.entries] == [entry.figures for entry in first.entries]
     assert [one.read for one in fresh] == [[], []]
 
@@ -136,7 +136,7 @@ def test_progress_counts_pictures_of_all_sets_and_methods(tmp_path: Path) -> Non
     told: list[tuple[int, int]] = []
     sets = [Pictures(count=2), Pictures("other", count=1)]
     evaluate_depth(
-        sets, [ORACLE, Constant()], Partials(tmp_path), progress=lambda done, total, _: told.append((done, total))
+        sets, [ORACLE, ConstantDepth()], Partials(tmp_path), progress=lambda done, total, _: told.append((done, total))
     )
     assert told == [(done, 6) for done in range(7)]
 
@@ -148,7 +148,7 @@ def test_what_is_no_map_is_refused(wrong: np.ndarray) -> None:
 
 
 def test_json_and_page_show_sets_methods_and_maps(tmp_path: Path) -> None:
-    evaluation = evaluate_depth([Pictures()], [Constant(), ORACLE], Partials(tmp_path))
+    evaluation = evaluate_depth([Pictures()], [ConstantDepth(), ORACLE], Partials(tmp_path))
     facts = {"dofkit": "1"}
     found = json.loads(json.dumps(to_json(evaluation, facts)))
     (dataset,) = found["sets"]
@@ -162,7 +162,7 @@ def test_json_and_page_show_sets_methods_and_maps(tmp_path: Path) -> None:
 
 
 def test_the_best_of_a_column_is_marked_where_there_is_one(tmp_path: Path) -> None:
-    (table,) = score_tables(evaluate_depth([Pictures()], [Constant(), ORACLE], Partials(tmp_path)))
+    (table,) = score_tables(evaluate_depth([Pictures()], [ConstantDepth(), ORACLE], Partials(tmp_path)))
     best = {
         figure.title: [cells[column].best for _, cells in table.rows] for column, figure in enumerate(table.figures)
     }
@@ -200,11 +200,11 @@ def test_methods_have_distinct_names_and_exist(weights: Path, tmp_path: Path) ->
     with pytest.raises(DofkitError, match=r"gan=.*: there is no depth\.safetensors"):
         depth_methods(weights, {"gan": tmp_path})
     with pytest.raises(DofkitError, match="there are: constant, lower is nearer"):
-        chosen_methods([Constant(), LowerIsNearer()], ["nobody"])
+        chosen_methods([ConstantDepth(), LowerIsNearer()], ["nobody"])
 
 
 def test_a_drawn_picture_is_the_same_each_time_and_knows_depth_and_subject() -> None:
-    judged, again = (Judged(DrawnSet(2).pair(1)) for _ in range(2))
+    judged, again = (JudgedPair(DrawnSet(2).pair(1)) for _ in range(2))
     np.testing.assert_array_equal(judged.photo, again.photo)
     assert judged.truth is not None
     assert judged.subject is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dofkit.train.evaluation.methods import DisparityKind, Group, Unblurred
+from dofkit.train.evaluation.methods import DisparitySource, Group, Unblurred
 from dofkit.train.evaluation.render import JudgedScene, SceneEvaluation, busiest_window, evaluate
 from dofkit.train.evaluation.store import PartialStore
 from dofkit.train.rendering.layered import SceneLens
@@ -34,7 +34,9 @@ def test_every_kind_of_disparity_reaches_the_method(tmp_path: Path) -> None:
 
 def test_scores_are_those_of_the_picture(tmp_path: Path) -> None:
     evaluation = run(tmp_path, Fake("exact"), Fake("lighter", step=25), Unblurred())
-    exact, lighter, photo = ([e.scores.psnr for e in evaluation.of(m, DisparityKind.TRUE)] for m in evaluation.methods)
+    exact, lighter, photo = (
+        [e.scores.psnr for e in evaluation.of(m, DisparitySource.TRUE)] for m in evaluation.methods
+    )
     difference = (SCENES[0].sharp - SCENES[0].blurred).astype(np.float64)
     assert exact[0] == pytest.approx(-10 * np.log10(np.square(difference).mean()), abs=0.02)  # 8-bit truth
     assert exact == photo

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dofkit.train.data.rgbd import DepthMap, Meaning, RgbdPair, recognise
+from dofkit.train.data.rgbd import DepthMap, DepthMeaning, RgbdPair, recognise
 from dofkit.train.data.rgbd.inspection import PairFacts, SetFacts, alignment, inspect_pair, inspect_set, row_order
 from dofkit.train.data.rgbd.sheet import contact_sheet, shown_pairs
 
@@ -32,12 +32,12 @@ def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pair(
-    photo: np.ndarray, values: np.ndarray, meaning: Meaning = Meaning.AFFINE, mask: np.ndarray | None = None
+    photo: np.ndarray, values: np.ndarray, meaning: DepthMeaning = DepthMeaning.AFFINE, mask: np.ndarray | None = None
 ) -> RgbdPair:
     return RgbdPair("one", photo, DepthMap(values.astype(np.float32), meaning), mask, "test", ())
 
 
-def suspicions(values: np.ndarray, meaning: Meaning = Meaning.AFFINE) -> str:
+def suspicions(values: np.ndarray, meaning: DepthMeaning = DepthMeaning.AFFINE) -> str:
     return "; ".join(inspect_pair(pair(scene()[0], values, meaning)).suspicions)
 
 
@@ -60,7 +60,7 @@ def test_what_is_spoilt_is_suspected_of_it() -> None:
     assert "another aspect" in suspicions(disparity[:40])
     assert "mirrored" in suspicions(disparity[:, ::-1])
     assert "misaligned" in suspicions(np.roll(disparity, (5, -8), (0, 1)))
-    assert "is the unit right" in suspicions(1000 / disparity, Meaning.METRES)
+    assert "is the unit right" in suspicions(1000 / disparity, DepthMeaning.METRES)
 
 
 def test_a_smaller_map_of_the_same_picture_is_not_suspected() -> None:

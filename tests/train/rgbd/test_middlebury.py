@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.rgbd import Meaning, recognise
-from dofkit.train.data.rgbd.middlebury import Calibration
+from dofkit.train.data.rgbd import DepthMeaning, recognise
+from dofkit.train.data.rgbd.middlebury import StereoCalibration
 from dofkit.train.data.rgbd.pfm import format_pfm, parse_pfm, read_pfm
 
 from .written import PHOTO, write_grey, write_photo
@@ -81,7 +81,7 @@ def test_depth_follows_from_the_calibration(tmp_path: Path) -> None:
     holed[1, 2] = np.inf
     (pair,) = recognise(scene(tmp_path / "Motorcycle", holed))
     assert pair.depth is not None
-    assert (pair.name, pair.depth.meaning) == ("Motorcycle", Meaning.INVERSE_METRES)
+    assert (pair.name, pair.depth.meaning) == ("Motorcycle", DepthMeaning.INVERSE_METRES)
     metres = pair.depth.metres()
     assert metres is not None
     assert np.isnan(metres[1, 2])
@@ -116,7 +116,7 @@ def test_calibrations_are_read_in_any_order_of_lines(tmp_path_factory, facts: di
     random.shuffle(lines)
     path = tmp_path_factory.getbasetemp() / "calib.txt"
     path.write_text("\n".join(lines))
-    read = Calibration.read(path)
+    read = StereoCalibration.read(path)
     assert (read.focal, read.baseline, read.offset) == (focal, facts["baseline"], facts["doffs"])
     assert (read.width, read.height) == (facts["width"], 7)
 
@@ -128,6 +128,6 @@ def test_older_scenes_are_known_up_to_scale_and_shift(tmp_path: Path) -> None:
     found = recognise(tmp_path)
     (pair,) = found
     assert pair.depth is not None
-    assert (found.format.name, pair.name, pair.depth.meaning) == ("middlebury8", "Art", Meaning.AFFINE)
+    assert (found.format.name, pair.name, pair.depth.meaning) == ("middlebury8", "Art", DepthMeaning.AFFINE)
     assert (~pair.depth.known == (stored == 0)).all()
     np.testing.assert_array_equal(pair.depth.values[stored > 0], stored[stored > 0])

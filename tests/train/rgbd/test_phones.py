@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.rgbd import Meaning, recognise
+from dofkit.train.data.rgbd import DepthMeaning, recognise
 
 from .written import PHOTO, write_grey, write_photo
 
@@ -26,7 +26,7 @@ def gdepth(path: Path) -> None:
     Image.fromarray(PHOTO).save(photo, "JPEG")
     packet = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/" GDepth:Format="RangeInverse" '
+        '<rdf:Description xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/" GDepth:SetFormat="RangeInverse" '
         f'GDepth:Near="1" GDepth:Far="9" GDepth:Data="{base64.b64encode(depth.getvalue()).decode()}"/>'
         "</rdf:RDF></x:xmpmeta>"
     )
@@ -42,7 +42,7 @@ def test_photos_with_a_map_are_pairs_and_others_are_not(tmp_path: Path) -> None:
     (pair,) = found
     assert (found.format.name, pair.name) == ("phone", "portrait")
     assert pair.depth is not None
-    assert pair.depth.meaning is Meaning.AFFINE
+    assert pair.depth.meaning is DepthMeaning.AFFINE
     expected = (STORED.max() - STORED.astype(np.float32)) / np.ptp(STORED)
     np.testing.assert_allclose(pair.depth.values, expected, atol=1e-6)
 

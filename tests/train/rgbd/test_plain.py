@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.rgbd import Meaning, recognise
+from dofkit.train.data.rgbd import DepthMeaning, recognise
 
 from .written import HOLE, METRES, PHOTO, counted, kinect, write_grey, write_photo
 
@@ -26,7 +26,7 @@ def test_a_table_declares_depth_in_metres(tmp_path: Path) -> None:
     kinect(tmp_path, "images/a.png", "depth/a.png", counted(5000))
     (pair,) = recognise(table(tmp_path, "a,images/a.png,depth/a.png,depth16,0.0002,0,rooms"))
     assert pair.depth is not None
-    assert (pair.name, pair.depth.meaning) == ("a", Meaning.METRES)
+    assert (pair.name, pair.depth.meaning) == ("a", DepthMeaning.METRES)
     assert np.isnan(pair.depth.values[HOLE])
     np.testing.assert_allclose(pair.depth.values[pair.depth.known], METRES[pair.depth.known], atol=2e-4)
 
@@ -39,7 +39,7 @@ def test_a_table_declares_disparity_and_white_is_near_for_scales_of_both_signs(t
     assert plain is not None
     assert turned is not None
     np.testing.assert_allclose(plain.values, 3 + 0.5 * STORED)
-    assert plain.meaning is turned.meaning is Meaning.AFFINE
+    assert plain.meaning is turned.meaning is DepthMeaning.AFFINE
     assert np.corrcoef(turned.values.ravel(), STORED.ravel())[0, 1] == pytest.approx(1)
 
 
@@ -77,7 +77,7 @@ def test_scaled_depth_follows_its_greatest(tmp_path: Path) -> None:
     (pair,) = recognise(tmp_path)
     assert pair.depth is not None
     np.testing.assert_allclose(pair.depth.values, 5.1 * (STORED + 0.5) / 255, rtol=1e-6)
-    assert pair.depth.meaning is Meaning.METRES
+    assert pair.depth.meaning is DepthMeaning.METRES
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.rgbd import FORMATS, DepthMap, Meaning, recognise, survey
+from dofkit.train.data.rgbd import FORMATS, DepthMap, DepthMeaning, recognise, survey
 
 from .written import counted, kinect, write_grey, write_photo
 
@@ -53,13 +53,13 @@ def test_formats_have_distinct_names() -> None:
 
 def test_disparity_and_depth_are_each_others_inverse() -> None:
     metres = np.array([[0.5, 4.0, np.nan, 0.0]], np.float32)
-    inverse = DepthMap(metres, Meaning.METRES).disparity()
+    inverse = DepthMap(metres, DepthMeaning.METRES).disparity()
     np.testing.assert_array_equal(inverse, np.array([[2, 0.25, np.nan, np.nan]], np.float32))
-    back = DepthMap(inverse, Meaning.INVERSE_METRES).metres()
+    back = DepthMap(inverse, DepthMeaning.INVERSE_METRES).metres()
     np.testing.assert_array_equal(back, np.array([[0.5, 4.0, np.nan, np.nan]], np.float32))
-    far = DepthMap(np.zeros((1, 1), np.float32), Meaning.INVERSE_METRES).metres()
+    far = DepthMap(np.zeros((1, 1), np.float32), DepthMeaning.INVERSE_METRES).metres()
     assert far is not None
     assert np.isinf(far).all()
-    for meaning in (Meaning.AFFINE, Meaning.PROPORTIONAL):
+    for meaning in (DepthMeaning.AFFINE, DepthMeaning.PROPORTIONAL):
         assert DepthMap(metres, meaning).metres() is None
         assert DepthMap(metres, meaning).disparity() is metres

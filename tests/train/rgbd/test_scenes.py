@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dofkit.train.data.depth import inverse_depth, read_rgbd
-from dofkit.train.data.rgbd import DepthMap, Meaning, RgbdPair, recognise
+from dofkit.train.data.rgbd import DepthMap, DepthMeaning, RgbdPair, recognise
 from dofkit.train.data.rgbd_scenes import read_scenes, scene_disparity, scene_of
 
 from .written import METRES, PHOTO, counted, kinect, write_grey, write_photo
@@ -17,28 +17,28 @@ HOLED = np.where(np.arange(48).reshape(6, 8) % 7 == 3, np.nan, METRES).astype(np
 
 
 def test_depth_becomes_what_the_training_calls_disparity() -> None:
-    np.testing.assert_allclose(scene_disparity(DepthMap(HOLED, Meaning.METRES)), inverse_depth(HOLED), rtol=1e-6)
+    np.testing.assert_allclose(scene_disparity(DepthMap(HOLED, DepthMeaning.METRES)), inverse_depth(HOLED), rtol=1e-6)
 
 
-@pytest.mark.parametrize("meaning", [Meaning.INVERSE_METRES, Meaning.PROPORTIONAL])
-def test_disparity_with_a_known_infinity_keeps_it_at_zero(meaning: Meaning) -> None:
+@pytest.mark.parametrize("meaning", [DepthMeaning.INVERSE_METRES, DepthMeaning.PROPORTIONAL])
+def test_disparity_with_a_known_infinity_keeps_it_at_zero(meaning: DepthMeaning) -> None:
     np.testing.assert_allclose(scene_disparity(DepthMap(HOLED, meaning)), HOLED / np.nanmax(HOLED), rtol=1e-6)
 
 
 def test_disparity_up_to_a_shift_is_stretched() -> None:
-    found = scene_disparity(DepthMap(HOLED - 5, Meaning.AFFINE))
+    found = scene_disparity(DepthMap(HOLED - 5, DepthMeaning.AFFINE))
     np.testing.assert_allclose(found, (HOLED - np.nanmin(HOLED)) / (np.nanmax(HOLED) - np.nanmin(HOLED)), atol=1e-6)
 
 
 def test_a_map_without_values_stays_unknown_and_a_flat_one_is_finite() -> None:
-    assert np.isnan(scene_disparity(DepthMap(np.full((2, 2), np.nan, np.float32), Meaning.METRES))).all()
-    assert np.isfinite(scene_disparity(DepthMap(np.ones((2, 2), np.float32), Meaning.AFFINE))).all()
+    assert np.isnan(scene_disparity(DepthMap(np.full((2, 2), np.nan, np.float32), DepthMeaning.METRES))).all()
+    assert np.isfinite(scene_disparity(DepthMap(np.ones((2, 2), np.float32), DepthMeaning.AFFINE))).all()
 
 
 def test_a_scene_has_the_photos_size_and_what_the_pair_knows() -> None:
     mask = np.zeros((3, 4), np.float32)
     mask[1] = 1
-    scene = scene_of(RgbdPair("a", PHOTO, DepthMap(HOLED, Meaning.METRES), mask, "test", ()), side=4)
+    scene = scene_of(RgbdPair("a", PHOTO, DepthMap(HOLED, DepthMeaning.METRES), mask, "test", ()), side=4)
     assert scene.image.size == (4, 3)
     assert scene.disparity is not None
     assert scene.subject is not None

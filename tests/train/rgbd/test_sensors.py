@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.rgbd import Meaning, recognise
+from dofkit.train.data.rgbd import DepthMeaning, recognise
 from dofkit.train.data.rgbd.sensors import associated, unrotated
 
 from .written import HOLE, METRES, PHOTO, counted, kinect, rotated, write_grey, write_photo
@@ -88,7 +88,7 @@ def test_depth_is_in_metres_and_holes_are_unknown(tmp_path: Path, name: str) -> 
     assert found.format.name == name.split()[0]
     np.testing.assert_array_equal(pair.photo, PHOTO)
     assert pair.depth is not None
-    assert pair.depth.meaning is Meaning.METRES
+    assert pair.depth.meaning is DepthMeaning.METRES
     assert np.isnan(pair.depth.values[HOLE])
     known = pair.depth.known
     assert known.sum() == METRES.size - 1

@@ -3,7 +3,17 @@
 `recognise` names what a folder or file holds; each kind of source is one small module, all give `RgbdPair`s.
 """
 
-from .pair import DepthMap, Entry, Format, Found, Meaning, RgbdPair
+from .pair import DepthMap, DepthMeaning, FoundSet, RgbdPair, SetEntry, SetFormat
 from .recognise import FORMATS, recognise, survey
 
-__all__ = ["FORMATS", "DepthMap", "Entry", "Format", "Found", "Meaning", "RgbdPair", "recognise", "survey"]
+__all__ = [
+    "FORMATS",
+    "DepthMap",
+    "DepthMeaning",
+    "FoundSet",
+    "RgbdPair",
+    "SetEntry",
+    "SetFormat",
+    "recognise",
+    "survey",
+]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ....runtime_ref.errors import DofkitError
-from .pair import Array, Bytes, Found, RgbdPair
+from .pair import Array, Bytes, FoundSet, RgbdPair
 
 SIDE = 160
 """Long side in pixels at which edges are compared."""
@@ -69,7 +69,7 @@ class SetFacts:
         pairs: one a pair, in order.
     """
 
-    found: Found = field(repr=False)
+    found: FoundSet = field(repr=False)
     pairs: tuple[PairFacts, ...]
 
     @property
@@ -119,7 +119,7 @@ class SetFacts:
         }
 
 
-def inspect_set(found: Found, progress: Callable[[int], None] | None = None) -> SetFacts:
+def inspect_set(found: FoundSet, progress: Callable[[int], None] | None = None) -> SetFacts:
     """Read every pair and look at it; those that cannot be read are listed with the reason.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ....runtime_ref.errors import DofkitError
-from .pair import Array, Content, DepthMap, Entry, Format, Meaning
+from .pair import Array, Content, DepthMap, DepthMeaning, SetEntry, SetFormat
 from .pfm import read_pfm
 from .reading import eight_bits, photo_pixels, settings_of
 
@@ -19,7 +19,7 @@ _OLDER = (("view1.png", "disp1.png"), ("im2.png", "disp2.png"), ("im2.ppm", "dis
 
 
 @dataclass(frozen=True)
-class Calibration:
+class StereoCalibration:
     """What turns a disparity in pixels into depth: Z = baseline · focal / (d + offset).
 
     Attributes:
@@ -36,7 +36,7 @@ class Calibration:
     height: int
 
     @classmethod
-    def read(cls, path: Path) -> Calibration:
+    def read(cls, path: Path) -> StereoCalibration:
         """From a `calib.txt`.
 
         Raises:
@@ -73,45 +73,45 @@ def _first_number(matrix: str) -> float | None:
         return None
 
 
-def _calibrated(folder: Path) -> list[Entry]:
+def _calibrated(folder: Path) -> list[SetEntry]:
     image, disparity, calibration = folder / "im0.png", folder / "disp0.pfm", folder / "calib.txt"
     if not all(file.is_file() for file in (image, disparity, calibration)):
         return []
     load = partial(_calibrated_pair, image, disparity, calibration)
-    return [Entry(folder.name, (image, disparity, calibration), load)]
+    return [SetEntry(folder.name, (image, disparity, calibration), load)]
 
 
 def _calibrated_pair(image: Path, disparity: Path, calibration: Path) -> Content:
-    camera, stored = Calibration.read(calibration), read_pfm(disparity)
+    camera, stored = StereoCalibration.read(calibration), read_pfm(disparity)
     if stored.shape != (camera.height, camera.width):
         size = f"{stored.shape[1]}×{stored.shape[0]}"
         raise DofkitError(f"{disparity} has {size} values, {calibration.name} says {camera.width}×{camera.height}")
-    return Content(photo_pixels(image), DepthMap(camera.inverse_metres(stored), Meaning.INVERSE_METRES))
+    return Content(photo_pixels(image), DepthMap(camera.inverse_metres(stored), DepthMeaning.INVERSE_METRES))
 
 
-def _older(folder: Path) -> list[Entry]:
+def _older(folder: Path) -> list[SetEntry]:
     found = next((pair for pair in _OLDER if all((folder / name).is_file() for name in pair)), None)
     if found is None:
         return []
     image, disparity = (folder / name for name in found)
-    return [Entry(folder.name, (image, disparity), partial(_older_pair, image, disparity))]
+    return [SetEntry(folder.name, (image, disparity), partial(_older_pair, image, disparity))]
 
 
 def _older_pair(image: Path, disparity: Path) -> Content:
     stored = eight_bits(disparity).astype(np.float32)
     # Up to a shift: most pairs were cropped, and by how much is written for some of their sizes only.
-    return Content(photo_pixels(image), DepthMap(np.where(stored > 0, stored, np.float32(np.nan)), Meaning.AFFINE))
+    return Content(photo_pixels(image), DepthMap(np.where(stored > 0, stored, np.float32(np.nan)), DepthMeaning.AFFINE))
 
 
 FORMATS = (
-    Format(
+    SetFormat(
         "middlebury",
         "Middlebury 2014, 2021: im0.png + disp0.pfm + calib.txt",
         "1/m by the calibration, infinite where unknown",
         _calibrated,
         whole_scenes=True,
     ),
-    Format(
+    SetFormat(
         "middlebury8",
         "Middlebury 2001–2006: view1 + disp1, or im2 + disp2",
         "disparity up to scale and shift, 0 unknown",

@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 
-class Meaning(str, Enum):
+class DepthMeaning(str, Enum):
     """What the values of a depth map are."""
 
     METRES = "depth in metres"
@@ -28,12 +28,12 @@ class Meaning(str, Enum):
     @property
     def metric(self) -> bool:
         """Whether distances in metres follow from it."""
-        return self in (Meaning.METRES, Meaning.INVERSE_METRES)
+        return self in (DepthMeaning.METRES, DepthMeaning.INVERSE_METRES)
 
     @property
     def infinity_known(self) -> bool:
         """Whether ratios of distances follow from it: all but `AFFINE`."""
-        return self is not Meaning.AFFINE
+        return self is not DepthMeaning.AFFINE
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class DepthMap:
     """
 
     values: Array
-    meaning: Meaning
+    meaning: DepthMeaning
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -55,7 +55,7 @@ class DepthMap:
 
     def disparity(self) -> Array:
         """[h, w], larger is nearer, NaN where unknown. In 1/m where the map is metric, else in the map's own unit."""
-        if self.meaning is not Meaning.METRES:
+        if self.meaning is not DepthMeaning.METRES:
             return self.values
         with np.errstate(divide="ignore"):
             inverse = 1 / self.values
@@ -63,9 +63,9 @@ class DepthMap:
 
     def metres(self) -> Array | None:
         """[h, w] distances, NaN where unknown and inf at infinity; None where the map is not metric."""
-        if self.meaning is Meaning.METRES:
+        if self.meaning is DepthMeaning.METRES:
             return self.values
-        if self.meaning is not Meaning.INVERSE_METRES:
+        if self.meaning is not DepthMeaning.INVERSE_METRES:
             return None
         with np.errstate(divide="ignore"):
             return np.where(self.values >= 0, 1 / self.values, np.float32(np.nan)).astype(np.float32)
@@ -102,7 +102,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SetEntry:
     """A pair that was found and not yet read.
 
     Attributes:
@@ -117,7 +117,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Format:
+class SetFormat:
     """A kind of source.
 
     Attributes:
@@ -132,12 +132,12 @@ class Format:
     name: str
     title: str
     declares: str
-    find: Callable[[Path], list[Entry]]
+    find: Callable[[Path], list[SetEntry]]
     whole_scenes: bool = False
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSet:
     """A set that was recognised; pairs are read when asked for, one at a time.
 
     Attributes:
@@ -146,9 +146,9 @@ class Found:
         entries: in the order of their names.
     """
 
-    format: Format
+    format: SetFormat
     folder: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[SetEntry, ...]
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -9,16 +9,16 @@ import numpy as np
 
 from ....runtime_ref.errors import DofkitError
 from ....runtime_ref.imageio import embedded_disparity
-from .pair import Content, DepthMap, Entry, Format, Meaning
+from .pair import Content, DepthMap, DepthMeaning, SetEntry, SetFormat
 from .reading import PHOTOS, eight_bits, files_in, namesakes, photo_pixels, without_ending
 
 PORTRAITS = frozenset({".jpg", ".jpeg", ".heic", ".heif"})
 
 
-def _embedded(path: Path) -> list[Entry]:
+def _embedded(path: Path) -> list[SetEntry]:
     """A photo itself, or the photos of a folder that hold a map; photos without one are no pairs."""
     photos = [photo for photo in ([path] if path.is_file() else files_in(path)) if photo.suffix.lower() in PORTRAITS]
-    return [Entry(photo.stem, (photo,), partial(_embedded_pair, photo)) for photo in photos if _has_map(photo)]
+    return [SetEntry(photo.stem, (photo,), partial(_embedded_pair, photo)) for photo in photos if _has_map(photo)]
 
 
 def _has_map(photo: Path) -> bool:
@@ -32,29 +32,29 @@ def _embedded_pair(photo: Path) -> Content:
     disparity = embedded_disparity(photo)
     if disparity is None:
         raise DofkitError(f"{photo} holds no depth map any more; copy it again from the phone")
-    return Content(photo_pixels(photo), DepthMap(disparity, Meaning.AFFINE))
+    return Content(photo_pixels(photo), DepthMap(disparity, DepthMeaning.AFFINE))
 
 
-def _lens_blur(folder: Path) -> list[Entry]:
+def _lens_blur(folder: Path) -> list[SetEntry]:
     files = files_in(folder, PHOTOS) if folder.is_dir() else []
     pairs = namesakes(files, files, without_ending("-image"), without_ending("-depth"))
-    return [Entry(name, both, partial(_lens_blur_pair, *both)) for name, both in pairs.items()]
+    return [SetEntry(name, both, partial(_lens_blur_pair, *both)) for name, both in pairs.items()]
 
 
 def _lens_blur_pair(image: Path, depth: Path) -> Content:
     """The app stores GDepth's RangeInverse: 0 is the near end, linear in disparity."""
     disparity = 1 - eight_bits(depth).astype(np.float32) / np.float32(255)
-    return Content(photo_pixels(image), DepthMap(disparity.astype(np.float32), Meaning.AFFINE))
+    return Content(photo_pixels(image), DepthMap(disparity.astype(np.float32), DepthMeaning.AFFINE))
 
 
 FORMATS = (
-    Format(
+    SetFormat(
         "lens_blur",
         "Lens Blur: *-image + *-depth",
         "black is nearest, linear in disparity",
         _lens_blur,
     ),
-    Format(
+    SetFormat(
         "phone",
         "phone portraits with embedded depth (HEIC, JPEG)",
         "as the file says, turned into disparity up to scale and shift",

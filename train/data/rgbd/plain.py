@@ -14,7 +14,7 @@ import numpy as np
 from ....runtime_ref.errors import DofkitError
 from ....runtime_ref.files import read_file
 from ..pictures import opened
-from .pair import Array, Content, DepthMap, Entry, Format, Meaning
+from .pair import Array, Content, DepthMap, DepthMeaning, SetEntry, SetFormat
 from .reading import (
     MAPS,
     eight_bits,
@@ -32,7 +32,7 @@ COLUMNS = ("name", "image", "depth", "kind", "scale", "offset")
 KINDS = ("disparity8", "depth16")
 
 
-def _tabled(folder: Path) -> list[Entry]:
+def _tabled(folder: Path) -> list[SetEntry]:
     if not (folder / TABLE).is_file():
         return []
     entries = []
@@ -45,7 +45,7 @@ def _tabled(folder: Path) -> list[Entry]:
             raise DofkitError(f"{where}: scale {scale:g} and offset {offset:g} fit no {row['kind']}; mend the line")
         image, depth = (_inside(folder, row[name], where) for name in ("image", "depth"))
         load = partial(_tabled_pair, image, depth, row["kind"], scale, offset)
-        entries.append(Entry(row["name"], (image, depth), load))
+        entries.append(SetEntry(row["name"], (image, depth), load))
     return entries
 
 
@@ -54,12 +54,12 @@ def _tabled_pair(image: Path, depth: Path, kind: str, scale: float, offset: floa
     if kind == "disparity8":
         # White is near even where the scale is negative: it then leads back to values of a source whose black is near.
         values = np.float32(offset) + np.float32(abs(scale)) * eight_bits(depth).astype(np.float32)
-        return Content(photo, DepthMap(values, Meaning.AFFINE))
+        return Content(photo, DepthMap(values, DepthMeaning.AFFINE))
     stored = sixteen_bits(depth)
-    return Content(photo, DepthMap(np.where(stored > 0, stored * np.float32(scale), np.nan), Meaning.METRES))
+    return Content(photo, DepthMap(np.where(stored > 0, stored * np.float32(scale), np.nan), DepthMeaning.METRES))
 
 
-def _scaled(folder: Path) -> list[Entry]:
+def _scaled(folder: Path) -> list[SetEntry]:
     images = subfolder(folder, IMAGES)
     if images is None or not (folder / SCALES).is_file() or not (folder / "depth").is_dir():
         return []
@@ -69,13 +69,13 @@ def _scaled(folder: Path) -> list[Entry]:
     for name, files in pairs.items():
         if not name.isdigit() or int(name) not in scales:
             raise DofkitError(f"{folder / SCALES} has no line for {name}; add its greatest depth in metres")
-        entries.append(Entry(name, files, partial(_scaled_pair, *files, scales[int(name)])))
+        entries.append(SetEntry(name, files, partial(_scaled_pair, *files, scales[int(name)])))
     return entries
 
 
 def _scaled_pair(image: Path, depth: Path, greatest: float) -> Content:
     metres = greatest * (eight_bits(depth).astype(np.float32) + np.float32(0.5)) / np.float32(255)
-    return Content(photo_pixels(image), DepthMap(metres.astype(np.float32), Meaning.METRES))
+    return Content(photo_pixels(image), DepthMap(metres.astype(np.float32), DepthMeaning.METRES))
 
 
 def depth_scales(path: Path) -> dict[int, float]:
@@ -94,16 +94,16 @@ def depth_scales(path: Path) -> dict[int, float]:
     return found
 
 
-def _disparities(folder: Path) -> list[Entry]:
+def _disparities(folder: Path) -> list[SetEntry]:
     images = subfolder(folder, IMAGES)
     if images is None or not (folder / "disparity").is_dir():
         return []
     pairs = namesakes(files_in(images), files_in(folder / "disparity"))
-    return [Entry(name, files, partial(_disparity_pair, *files)) for name, files in pairs.items()]
+    return [SetEntry(name, files, partial(_disparity_pair, *files)) for name, files in pairs.items()]
 
 
 def _disparity_pair(image: Path, disparity: Path) -> Content:
-    return Content(photo_pixels(image), DepthMap(grey_disparity(disparity), Meaning.AFFINE))
+    return Content(photo_pixels(image), DepthMap(grey_disparity(disparity), DepthMeaning.AFFINE))
 
 
 def grey_disparity(path: Path) -> Array:
@@ -120,12 +120,12 @@ def grey_disparity(path: Path) -> Array:
     return (eight_bits(path) / np.float32(255)).astype(np.float32)
 
 
-def _masked(folder: Path) -> list[Entry]:
+def _masked(folder: Path) -> list[SetEntry]:
     images = subfolder(folder, IMAGES)
     if images is None or not (folder / "masks").is_dir():
         return []
     pairs = namesakes(files_in(images), files_in(folder / "masks"))
-    return [Entry(name, files, partial(_masked_pair, *files)) for name, files in pairs.items()]
+    return [SetEntry(name, files, partial(_masked_pair, *files)) for name, files in pairs.items()]
 
 
 def _masked_pair(image: Path, mask: Path) -> Content:
@@ -167,13 +167,15 @@ def _inside(folder: Path, text: str, where: str) -> Path:
 
 
 FORMATS = (
-    Format("table", f"a table {TABLE} of image and depth files", "as the table says: disparity8 or depth16", _tabled),
-    Format(
+    SetFormat(
+        "table", f"a table {TABLE} of image and depth files", "as the table says: disparity8 or depth16", _tabled
+    ),
+    SetFormat(
         "scaled8",
         f"rgb/ + 8-bit depth/ + {SCALES} (index, depth_max_m)",
         "depth_max_m · (v + 0.5) / 255 metres",
         _scaled,
     ),
-    Format("disparity", "images/ or rgb/ + disparity/", "white is nearest; 0 unknown in 16 bits", _disparities),
-    Format("masks", "images/ or rgb/ + masks/", "no depth; the mask is white on the subject", _masked),
+    SetFormat("disparity", "images/ or rgb/ + disparity/", "white is nearest; 0 unknown in 16 bits", _disparities),
+    SetFormat("masks", "images/ or rgb/ + masks/", "no depth; the mask is white on the subject", _masked),
 )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ....runtime_ref.errors import DofkitError
 from . import middlebury, phones, plain, sensors
-from .pair import Entry, Format, Found
+from .pair import FoundSet, SetEntry, SetFormat
 
-FORMATS: tuple[Format, ...] = (
+FORMATS: tuple[SetFormat, ...] = (
     *plain.FORMATS,  # a table that declares its values goes before any layout
     *sensors.FORMATS,
     *middlebury.FORMATS,
@@ -18,7 +18,7 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
-def recognise(path: Path) -> Found:
+def recognise(path: Path) -> FoundSet:
     """The one set that a folder (with all below it) or a file holds.
 
     Raises:
@@ -32,7 +32,7 @@ def recognise(path: Path) -> Found:
     return found[0]
 
 
-def survey(path: Path) -> list[Found]:
+def survey(path: Path) -> list[FoundSet]:
     """Every set that a folder, with all below it, or a file holds.
 
     Scenes of one kind that lie in folders of their own are one set; a folder that was recognised is not searched below.
@@ -42,7 +42,7 @@ def survey(path: Path) -> list[Found]:
     """
     if not path.exists():
         raise DofkitError(f"{path}: no such folder or file; check the path")
-    merged: dict[object, Found] = {}
+    merged: dict[object, FoundSet] = {}
     for found in _search(path):
         key = found.format.name if found.format.whole_scenes else found.folder
         if key not in merged:
@@ -58,7 +58,7 @@ def survey(path: Path) -> list[Found]:
     return list(merged.values())
 
 
-def _search(path: Path) -> Iterator[Found]:
+def _search(path: Path) -> Iterator[FoundSet]:
     found = _as_one(path)
     if found is not None:
         yield found
@@ -68,15 +68,15 @@ def _search(path: Path) -> Iterator[Found]:
                 yield from _search(below)
 
 
-def _as_one(path: Path) -> Found | None:
+def _as_one(path: Path) -> FoundSet | None:
     """What the first format that fits finds."""
     for form in FORMATS:
         if entries := form.find(path):
-            return Found(form, path, tuple(entries))
+            return FoundSet(form, path, tuple(entries))
     return None
 
 
-def _named_from(found: Found, top: Path) -> tuple[Entry, ...]:
+def _named_from(found: FoundSet, top: Path) -> tuple[SetEntry, ...]:
     """Entries whose names say in which of the scenes' folders they lie."""
     scene = found.folder.relative_to(top) if found.folder != top else Path()
     if scene == Path():

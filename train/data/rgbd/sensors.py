@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....runtime_ref.errors import DofkitError
-from .pair import Array, Content, DepthMap, Entry, Format, Meaning
+from .pair import Array, Content, DepthMap, DepthMeaning, SetEntry, SetFormat
 from .reading import (
     MAPS,
     Pairs,
@@ -61,27 +61,27 @@ def unrotated(stored: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return ((stored >> 3) | (stored << 13)).astype(np.uint16)
 
 
-def entries_of(pairs: Pairs, metres: Callable[[Path], Array]) -> list[Entry]:
+def entries_of(pairs: Pairs, metres: Callable[[Path], Array]) -> list[SetEntry]:
     """Pairs whose second file `metres` reads."""
-    return [Entry(name, files, partial(_metric_pair, *files, metres)) for name, files in pairs.items()]
+    return [SetEntry(name, files, partial(_metric_pair, *files, metres)) for name, files in pairs.items()]
 
 
 def _metric_pair(image: Path, depth: Path, metres: Callable[[Path], Array]) -> Content:
-    return Content(photo_pixels(image), DepthMap(metres(depth), Meaning.METRES))
+    return Content(photo_pixels(image), DepthMap(metres(depth), DepthMeaning.METRES))
 
 
-def _nyu(folder: Path) -> list[Entry]:
+def _nyu(folder: Path) -> list[SetEntry]:
     files = files_in(folder)
     pairs = namesakes(files, files_in(folder, MAPS), without_start("rgb_"), without_start("sync_depth_"))
     return entries_of(pairs, millimetres)
 
 
-def _seven_scenes(folder: Path) -> list[Entry]:
+def _seven_scenes(folder: Path) -> list[SetEntry]:
     files = files_in(folder, frozenset({".png", ".jpg"}))
     return entries_of(namesakes(files, files, without_ending(".color"), without_ending(".depth")), seven_scenes)
 
 
-def _sun(folder: Path) -> list[Entry]:
+def _sun(folder: Path) -> list[SetEntry]:
     if not (folder / "intrinsics.txt").is_file():
         return []
     photos, maps = files_in(folder / "image"), files_in(folder / "depth", MAPS)
@@ -90,7 +90,7 @@ def _sun(folder: Path) -> list[Entry]:
     return entries_of({photos[0].stem: (photos[0], maps[0])}, sun_rotated)
 
 
-def _tum(folder: Path) -> list[Entry]:
+def _tum(folder: Path) -> list[SetEntry]:
     tables = [folder / "rgb.txt", folder / "depth.txt"]
     if not all(table.is_file() for table in tables):
         return []
@@ -133,7 +133,7 @@ def associated(first: list[float], second: list[float], apart: float) -> list[tu
     return sorted(partners.items())
 
 
-def _diml(folder: Path) -> list[Entry]:
+def _diml(folder: Path) -> list[SetEntry]:
     rooms = namesakes(
         files_in(folder / "color"),
         files_in(folder / "depth_filled", MAPS),
@@ -153,7 +153,7 @@ def _bare(ending: str) -> Callable[[str], str]:
     return lambda stem: stem.removesuffix(ending)
 
 
-def _redwood(folder: Path) -> list[Entry]:
+def _redwood(folder: Path) -> list[SetEntry]:
     pairs = namesakes(files_in(folder / "color"), files_in(folder / "depth", MAPS), _frame_number, _frame_number)
     return entries_of(pairs, millimetres)
 
@@ -163,7 +163,7 @@ def _frame_number(stem: str) -> str:
     return stem.partition("-")[0]
 
 
-def _kitti(folder: Path) -> list[Entry]:
+def _kitti(folder: Path) -> list[SetEntry]:
     return entries_of(_kitti_drive(folder) or _kitti_selection(folder), kitti_units)
 
 
@@ -184,30 +184,32 @@ def _kitti_selection(folder: Path) -> Pairs:
 
 
 FORMATS = (
-    Format("nyu", "NYU Depth v2, raw: rgb_*.jpg + sync_depth_*.png", "millimetres, 0 unknown", _nyu, whole_scenes=True),
-    Format(
+    SetFormat(
+        "nyu", "NYU Depth v2, raw: rgb_*.jpg + sync_depth_*.png", "millimetres, 0 unknown", _nyu, whole_scenes=True
+    ),
+    SetFormat(
         "7scenes",
         "7-Scenes: frame-*.color.png + frame-*.depth.png",
         "millimetres, 0 and 65535 unknown",
         _seven_scenes,
         whole_scenes=True,
     ),
-    Format(
+    SetFormat(
         "sun",
         "SUN RGB-D: image/ + depth/ + intrinsics.txt",
         "millimetres rotated by 3 bits, 0 unknown",
         _sun,
         whole_scenes=True,
     ),
-    Format("tum", "TUM RGB-D: rgb.txt + depth.txt", "1/5000 metre, 0 unknown", _tum, whole_scenes=True),
-    Format(
+    SetFormat("tum", "TUM RGB-D: rgb.txt + depth.txt", "1/5000 metre, 0 unknown", _tum, whole_scenes=True),
+    SetFormat(
         "diml",
         "DIML: color/*_c + depth_filled/*_depth_filled, or outleft/ + depthmap/",
         "millimetres, 0 unknown",
         _diml,
         whole_scenes=True,
     ),
-    Format(
+    SetFormat(
         "kitti",
         "KITTI: proj_depth/groundtruth/ beside image_02/data/, or image/ + groundtruth_depth/",
         "1/256 metre, 0 where no LiDAR point fell",
@@ -215,5 +217,5 @@ FORMATS = (
         whole_scenes=True,
     ),
     # last of the sensors: the only one without a name of its own in the layout
-    Format("redwood", "Redwood, Open3D: color/ + depth/ of 16 bits", "millimetres, 0 unknown", _redwood, True),
+    SetFormat("redwood", "Redwood, Open3D: color/ + depth/ of 16 bits", "millimetres, 0 unknown", _redwood, True),
 )

@@ -105,7 +105,7 @@ def _sets(data: Sequence[str], count: int | None, held_out: bool) -> list[DepthS
     """The sets that the arguments name, each with a name of its own."""
     from ..runtime_ref.errors import DofkitError
     from ..train.data.rgbd import survey
-    from ..train.evaluation.depth_sets import DrawnSet, FoundSet, kept_for_judging
+    from ..train.evaluation.depth_sets import DrawnSet, EvaluatedSet, kept_for_judging
 
     if not data:
         return [DrawnSet(count or DRAWN)]
@@ -120,7 +120,7 @@ def _sets(data: Sequence[str], count: int | None, held_out: bool) -> list[DepthS
                 name = f"{given} {found.folder.name}"
             if name in sets:
                 raise DofkitError(f"{text}: a set is called {name} already; give this one a name, as in NAME={folder}")
-            sets[name] = FoundSet.of(name, kept_for_judging(found) if held_out else found, count)
+            sets[name] = EvaluatedSet.of(name, kept_for_judging(found) if held_out else found, count)
     return list(sets.values())
 
 

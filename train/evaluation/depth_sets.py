@@ -58,7 +58,7 @@ class DepthSet(Protocol):
 
 
 @dataclass(frozen=True)
-class FoundSet:
+class EvaluatedSet:
     """A set on disk, or the pictures of it that are evenly chosen.
 
     Attributes:
@@ -71,7 +71,7 @@ class FoundSet:
     indices: tuple[int, ...]
 
     @classmethod
-    def of(cls, name: str, found: FoundSet, count: int | None = None) -> FoundSet:
+    def of(cls, name: str, found: FoundSet, count: int | None = None) -> EvaluatedSet:
         """At most `count` pictures, evenly chosen from all over the set."""
         number = len(found) if count is None else min(count, len(found))
         return cls(name, found, tuple(np.linspace(0, len(found) - 1, number).astype(int).tolist()))

@@ -25,7 +25,7 @@ from dofkit.train.evaluation.depth_methods import (
     prepared,
 )
 from dofkit.train.evaluation.depth_report import score_tables, to_json, write_report
-from dofkit.train.evaluation.depth_sets import DrawnSet, FoundSet, JudgedPair, kept_for_judging, thinned
+from dofkit.train.evaluation.depth_sets import DrawnSet, EvaluatedSet, JudgedPair, kept_for_judging, thinned
 from dofkit.train.evaluation.store import Partials
 from dofkit.train.weights import load_weights
 
@@ -230,7 +230,7 @@ def folder_of_pairs(folder: Path, count: int) -> Path:
 
 def test_a_count_is_taken_from_all_over_a_set_and_what_changes_has_another_identity(tmp_path: Path) -> None:
     found = recognise(folder_of_pairs(tmp_path, 9))
-    chosen = FoundSet.of("set", found, 3)
+    chosen = EvaluatedSet.of("set", found, 3)
     assert [chosen.title(index) for index in range(3)] == ["000", "004", "008"]
     before = chosen.identity(1)
     assert chosen.identity(0) != before

@@ -26,7 +26,7 @@ def gdepth(path: Path) -> None:
     Image.fromarray(PHOTO).save(photo, "JPEG")
     packet = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/" GDepth:SetFormat="RangeInverse" '
+        '<rdf:Description xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/" GDepth:Format="RangeInverse" '
         f'GDepth:Near="1" GDepth:Far="9" GDepth:Data="{base64.b64encode(depth.getvalue()).decode()}"/>'
         "</rdf:RDF></x:xmpmeta>"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime_ref.errors import require
-from ..runtime_ref.imageio import read_photo
+from ..runtime_ref.imageio import eight_bits, read_photo
 from ..runtime_ref.parity.cases import Picture
 
 PHOTO_LONG_SIDE = 1280  # a user's photo is reduced to this: two upsamplings, and a bundle of some megabytes
@@ -32,7 +32,7 @@ def user_picture(path: Path) -> Picture:
     Raises:
         DofkitError: it cannot be read.
     """
-    pixels = reduced(read_photo(path).pixels, PHOTO_LONG_SIDE)
+    pixels = reduced(eight_bits(read_photo(path).pixels), PHOTO_LONG_SIDE)
     return Picture(path.stem, "photo", pixels, f"photo {path.name}, long side at most {PHOTO_LONG_SIDE}")
 
 

@@ -61,7 +61,7 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, str],
 @pytest.mark.e2e
 def test_a_bundle_opened_from_python_renders_what_its_files_compute(bundle_path: Path, photo: np.ndarray) -> None:
     pipeline = dofkit.open_pipeline(bundle_path, target="onnx", precision="fp32")
-    assert pipeline.plan.depth_size == 128
+    assert pipeline.plan.depth_shape == (128, 128)
     assert "ONNX Runtime" in pipeline.runtimes[0]
     disparity = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
     sharp = pipeline.portrait(photo, disparity, aperture=0)

@@ -21,7 +21,7 @@ from .fp32_budget import reach_budget
 from .metadata import Description
 from .multifunction import join_packages
 from .quantise import convolutions, quantise
-from .stored import StoredConvolution, StoredProgram
+from .stored import CoreMLConvolution, StoredProgram
 from .tools import canonicalise
 from .weights import judge
 
@@ -163,7 +163,7 @@ def _entry(job: Job, precision: Precision, package: _Written, inside: str, funct
     )
 
 
-def _stored_weights(function: str | None) -> StoredWeights[StoredConvolution]:
+def _stored_weights(function: str | None) -> StoredWeights[CoreMLConvolution]:
     """How the weights of a package's function are read and judged."""
     return StoredWeights(
         lambda package: StoredProgram(package, function).convolutions(),

@@ -30,18 +30,21 @@ def plan_problems(plan: PipelinePlan, models: Iterable[ModelEntry]) -> list[str]
     return [problem for model in models for problem in _plan_problems(plan, model)]
 
 
+def _planned(plan: PipelinePlan, stage: Stage) -> tuple[int, int] | None:
+    """Height and width of a stage's input by the plan; None for a whole picture of any size."""
+    if stage is Stage.DEPTH:
+        return plan.depth_shape
+    tile = (plan.lens_blur if stage is Stage.LENS_BLUR else plan.guided_upsampling).tile
+    return None if tile is None else (tile, tile)
+
+
 def _plan_problems(plan: PipelinePlan, model: ModelEntry) -> Iterator[str]:
-    sizes = {
-        Stage.DEPTH: plan.depth_size,
-        Stage.LENS_BLUR: plan.lens_blur.tile,
-        Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile,
-    }
-    size = sizes[model.stage]
-    if size is None:
+    sides = _planned(plan, model.stage)
+    if sides is None:
         return
     declared = {tensor.name: tensor for tensor in model.inputs}
     for signal in INPUTS[model.stage]:
-        wanted = (size * signal.scale, size * signal.scale)
+        wanted = (sides[0] * signal.scale, sides[1] * signal.scale)
         tensor = declared.get(signal.name)
         if tensor is not None and _sides(tensor) != wanted:
             found = "×".join(map(str, _sides(tensor)))

@@ -40,7 +40,7 @@ class Stand:
 def render(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable:
     """`dofkit render ARGUMENTS` with the stand-ins for PyTorch."""
     whole = TileSpec(tile=None, halo=8, align=1)
-    plan = PipelinePlan(depth_size=128, lens_blur=whole, guided_upsampling=whole)
+    plan = PipelinePlan(depth_height=128, depth_width=128, lens_blur=whole, guided_upsampling=whole)
     pipeline = PortraitPipeline({stage: Stand(stage) for stage in Stage}, plan)
     monkeypatch.setattr(dofkit.api, "_over_pytorch", lambda weights: pipeline)
     return lambda *arguments: cli("render", *map(str, arguments))

@@ -233,7 +233,7 @@ def _bundle(root: Path) -> Tree:
     manifest = Manifest(
         name="small",
         conventions={"image": "RGB"},
-        plan=PipelinePlan(depth_size=128, lens_blur=tiles, guided_upsampling=tiles),
+        plan=PipelinePlan(depth_height=128, depth_width=128, lens_blur=tiles, guided_upsampling=tiles),
         networks={Stage.LENS_BLUR: NetworkEntry(parameters=1, halo=0, configuration={}, weights_sha256="0" * 64)},
         models=models,
         golden=(

@@ -14,9 +14,9 @@ from ...runtime_ref.pipeline.pyramid import resize
 from ..rendering.lens import Array
 from . import depth_scores
 from .depth_methods import DepthMethod
-from .depth_scores import DepthFigures, normalised
+from .depth_scores import VERSION, DepthFigures, normalised
 from .depth_sets import DepthSet, JudgedPair
-from .methods import code_of, digest
+from .methods import digest
 from .scores import Bytes
 from .store import Partials
 
@@ -87,7 +87,6 @@ def evaluate_depth(
         DofkitError: a picture cannot be read, or a method gives what is no map.
     """
     total = sum(map(len, sets)) * len(methods)
-    rules = code_of(depth_scores.means, score)
     entries: list[DepthEntry] = []
     places = {one.name: tuple(sorted(set(np.linspace(0, len(one) - 1, shown).astype(int).tolist()))) for one in sets}
     for dataset in sets:
@@ -96,7 +95,7 @@ def evaluate_depth(
             for method in methods:
                 if progress is not None:
                     progress(len(entries), total, f"{dataset.name} {index + 1}: {method.name}")
-                key = digest(rules, identity, method.name, method.fingerprint)
+                key = digest(VERSION, identity, method.name, method.fingerprint)
                 path = store.file(f"{index:05d}", f"{dataset.name} {method.name}", key)
                 kept = index in places[dataset.name]
                 figures = _stored(store, path, kept)

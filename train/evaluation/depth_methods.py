@@ -19,7 +19,8 @@ from ..session import DEPTH_SIZE
 from ..weights import SHIPPED, load_weights, weights_file
 from ..weights.pix2pix import FILE as PIX2PIX
 from ..weights.pix2pix import load_pix2pix
-from .methods import code_of, digest
+from .depth_scores import VERSION
+from .methods import digest
 from .scores import Bytes
 
 
@@ -108,7 +109,7 @@ class Network:
 def prepared(network: torch.nn.Module, photo: Bytes) -> torch.Tensor:
     """The whole photo as a network takes it, [1, 3, h, w]: of the size that the network asks for, see `SizedNetwork`,
     else stretched to the square of `DEPTH_SIZE`. Reduced with an antialiasing filter."""
-    size = (DEPTH_SIZE, DEPTH_SIZE)
+    size = DEPTH_SIZE
     if isinstance(network, SizedNetwork):
         size = network.input_size(*photo.shape[:2])
     pixels = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))[None].float() / 255
@@ -128,7 +129,7 @@ def depth_network(name: str, path: Path) -> Network:
     """
     file = _weights_at(name, path)
     network, source = _KINDS[file.name](file)
-    return Network(name, source, digest(file_sha256(file), code_of(network, prepared)), network)
+    return Network(name, source, digest(VERSION, file_sha256(file)), network)
 
 
 def _depth(file: Path) -> tuple[torch.nn.Module, str]:

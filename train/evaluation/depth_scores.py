@@ -21,6 +21,9 @@ from .subjects import subject_nearer
 
 Mask = NDArray[np.bool_]
 
+VERSION = 1
+"""Of the figures, the drawn scenes and how photos are prepared. Raise it when one of them changes: kept scores are
+computed anew."""
 KNOTS = 5
 """Of the monotone curve that is fitted before the second error."""
 PAIRS, PAIR_SEED = 20_000, 20181207
@@ -235,7 +238,7 @@ def boundary_f(region: Mask, subject: Mask, tolerance: float = TOLERANCE) -> flo
 
 def _distance_to(points: Mask) -> NDArray[np.float64]:
     """Of every pixel, in pixels."""
-    return np.asarray(ndimage.distance_transform_edt(~points))
+    return np.asarray(ndimage.distance_transform_edt(np.logical_not(points)))
 
 
 def boundary(region: Mask) -> Mask:

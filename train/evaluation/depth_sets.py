@@ -15,8 +15,8 @@ from ..data.depth import hold_out
 from ..data.depth_composites import Drawn
 from ..data.rgbd import DepthMap, DepthMeaning, FoundSet, RgbdPair
 from ..rendering.lens import Array
-from .depth_scores import Mask
-from .methods import code_of, digest
+from .depth_scores import VERSION, Mask
+from .methods import digest
 from .scores import Bytes
 
 PHOTO_SIDE = 1024
@@ -121,7 +121,7 @@ class DrawnSet:
         return f"{index + 1}"
 
     def identity(self, index: int) -> str:
-        return digest(DRAWN_SEED, index, code_of(Drawn))
+        return digest(VERSION, DRAWN_SEED, index)
 
     def pair(self, index: int) -> RgbdPair:
         scene = Drawn().scene(np.random.default_rng((DRAWN_SEED, index)))

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
-from ...runtime_ref.imageio import embedded_disparity, read_photo, write_photo
+from ...runtime_ref.imageio import eight_bits, embedded_disparity, read_photo, write_photo
 from ...runtime_ref.parity.reports.pictures import Window
 from ...runtime_ref.pipeline.optics import auto_focus, defocus, widen_focus
 from ...runtime_ref.pipeline.portrait import Lens
@@ -82,7 +82,7 @@ def photo_views(
 
 
 def _view(file: Path, ours: Networks, depth: DepthSource, focus_range: float, cache: Path) -> PhotoView:
-    sharp = read_photo(file).pixels
+    sharp = eight_bits(read_photo(file).pixels)
     disparity, source = embedded_disparity(file), "embedded in the photo"
     if disparity is None:
         disparity, source = depth(sharp), "predicted by the depth network"
@@ -95,7 +95,7 @@ def _view(file: Path, ours: Networks, depth: DepthSource, focus_range: float, ca
     if not rendered.exists():
         cache.mkdir(parents=True, exist_ok=True)
         write_photo(rendered, ours.pipeline.render(sharp, disparity, Lens(focus, APERTURE)))
-    pixels = read_photo(rendered).pixels
+    pixels = eight_bits(read_photo(rendered).pixels)
     note = f"{sharp.shape[1]}×{sharp.shape[0]}, disparity {source}, focus {focus:.2f}, aperture {APERTURE:g}"
     return PhotoView(file.name, sharp, pixels, disparity, _window(sharp, pixels, disparity, focus), note)
 

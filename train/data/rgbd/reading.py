@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....runtime_ref.errors import DofkitError
-from ....runtime_ref.imageio import read_photo
+from ....runtime_ref.imageio import eight_bits, read_photo
 from ..pictures import opened, read_grey
 from .pair import Array, Bytes
 
@@ -25,7 +25,7 @@ def photo_pixels(path: Path) -> Bytes:
     if path.suffix.lower() in (".ppm", ".pnm"):
         with opened(path) as image:
             return np.asarray(image.convert("RGB"))
-    return read_photo(path).pixels
+    return eight_bits(read_photo(path).pixels)
 
 
 def sixteen_bits(path: Path) -> NDArray[np.uint16]:

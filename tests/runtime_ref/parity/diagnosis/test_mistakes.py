@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dofkit.runtime_ref.colour import to_linear
 from dofkit.runtime_ref.parity.diagnosis.hypotheses import hypotheses
 from dofkit.runtime_ref.parity.diagnosis.mistakes import (
     BGR,
@@ -17,7 +18,6 @@ from dofkit.runtime_ref.parity.diagnosis.mistakes import (
     IMAGE_VALUES,
     LAYOUT,
     Mistake,
-    to_linear,
 )
 from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Stage
 

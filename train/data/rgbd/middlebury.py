@@ -13,7 +13,7 @@ import numpy as np
 from ....runtime_ref.errors import DofkitError
 from .pair import Array, Content, DepthMap, DepthMeaning, SetEntry, SetFormat
 from .pfm import read_pfm
-from .reading import eight_bits, photo_pixels, settings_of
+from .reading import eight_bit_map, photo_pixels, settings_of
 
 _OLDER = (("view1.png", "disp1.png"), ("im2.png", "disp2.png"), ("im2.ppm", "disp2.pgm"), ("im2.png", "disp2.pgm"))
 
@@ -98,7 +98,7 @@ def _older(folder: Path) -> list[SetEntry]:
 
 
 def _older_pair(image: Path, disparity: Path) -> Content:
-    stored = eight_bits(disparity).astype(np.float32)
+    stored = eight_bit_map(disparity).astype(np.float32)
     # Up to a shift: most pairs were cropped, and by how much is written for some of their sizes only.
     return Content(photo_pixels(image), DepthMap(np.where(stored > 0, stored, np.float32(np.nan)), DepthMeaning.AFFINE))
 

@@ -10,7 +10,7 @@ import numpy as np
 from ....runtime_ref.errors import DofkitError
 from ....runtime_ref.imageio import embedded_disparity
 from .pair import Content, DepthMap, DepthMeaning, SetEntry, SetFormat
-from .reading import PHOTOS, eight_bits, files_in, namesakes, photo_pixels, without_ending
+from .reading import PHOTOS, eight_bit_map, files_in, namesakes, photo_pixels, without_ending
 
 PORTRAITS = frozenset({".jpg", ".jpeg", ".heic", ".heif"})
 
@@ -43,7 +43,7 @@ def _lens_blur(folder: Path) -> list[SetEntry]:
 
 def _lens_blur_pair(image: Path, depth: Path) -> Content:
     """The app stores GDepth's RangeInverse: 0 is the near end, linear in disparity."""
-    disparity = 1 - eight_bits(depth).astype(np.float32) / np.float32(255)
+    disparity = 1 - eight_bit_map(depth).astype(np.float32) / np.float32(255)
     return Content(photo_pixels(image), DepthMap(disparity.astype(np.float32), DepthMeaning.AFFINE))
 
 

@@ -17,11 +17,11 @@ from ..pictures import opened
 from .pair import Array, Content, DepthMap, DepthMeaning, SetEntry, SetFormat
 from .reading import (
     MAPS,
-    eight_bits,
+    eight_bit_map,
     files_in,
     namesakes,
     photo_pixels,
-    sixteen_bits,
+    sixteen_bit_map,
     subfolder,
     subject_mask,
 )
@@ -53,9 +53,9 @@ def _tabled_pair(image: Path, depth: Path, kind: str, scale: float, offset: floa
     photo = photo_pixels(image)
     if kind == "disparity8":
         # White is near even where the scale is negative: it then leads back to values of a source whose black is near.
-        values = np.float32(offset) + np.float32(abs(scale)) * eight_bits(depth).astype(np.float32)
+        values = np.float32(offset) + np.float32(abs(scale)) * eight_bit_map(depth).astype(np.float32)
         return Content(photo, DepthMap(values, DepthMeaning.AFFINE))
-    stored = sixteen_bits(depth)
+    stored = sixteen_bit_map(depth)
     return Content(photo, DepthMap(np.where(stored > 0, stored * np.float32(scale), np.nan), DepthMeaning.METRES))
 
 
@@ -74,7 +74,7 @@ def _scaled(folder: Path) -> list[SetEntry]:
 
 
 def _scaled_pair(image: Path, depth: Path, greatest: float) -> Content:
-    metres = greatest * (eight_bits(depth).astype(np.float32) + np.float32(0.5)) / np.float32(255)
+    metres = greatest * (eight_bit_map(depth).astype(np.float32) + np.float32(0.5)) / np.float32(255)
     return Content(photo_pixels(image), DepthMap(metres.astype(np.float32), DepthMeaning.METRES))
 
 
@@ -115,9 +115,9 @@ def grey_disparity(path: Path) -> Array:
     with opened(path) as image:
         mode = image.mode
     if mode.startswith("I"):
-        stored = sixteen_bits(path).astype(np.float32)
+        stored = sixteen_bit_map(path).astype(np.float32)
         return np.where(stored > 0, stored / np.float32(65535), np.float32(np.nan)).astype(np.float32)
-    return (eight_bits(path) / np.float32(255)).astype(np.float32)
+    return (eight_bit_map(path) / np.float32(255)).astype(np.float32)
 
 
 def _masked(folder: Path) -> list[SetEntry]:

@@ -28,7 +28,7 @@ def photo_pixels(path: Path) -> Bytes:
     return eight_bits(read_photo(path).pixels)
 
 
-def sixteen_bits(path: Path) -> NDArray[np.uint16]:
+def sixteen_bit_map(path: Path) -> NDArray[np.uint16]:
     """The values of a 16-bit grey picture, [h, w].
 
     Raises:
@@ -41,7 +41,7 @@ def sixteen_bits(path: Path) -> NDArray[np.uint16]:
     return values.astype(np.uint16)
 
 
-def eight_bits(path: Path) -> NDArray[np.uint8]:
+def eight_bit_map(path: Path) -> NDArray[np.uint8]:
     """The values of an 8-bit grey picture, [h, w]; a grey picture stored in colour is taken.
 
     Raises:

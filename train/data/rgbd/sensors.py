@@ -19,7 +19,7 @@ from .reading import (
     metres_of,
     namesakes,
     photo_pixels,
-    sixteen_bits,
+    sixteen_bit_map,
     text_lines,
     without_ending,
     without_start,
@@ -33,27 +33,27 @@ TUM_APART = 0.02
 
 def millimetres(path: Path) -> Array:
     """Metres [h, w] of a 16-bit file in millimetres, 0 unknown."""
-    return metres_of(sixteen_bits(path), MILLIMETRES)
+    return metres_of(sixteen_bit_map(path), MILLIMETRES)
 
 
 def seven_scenes(path: Path) -> Array:
     """Metres [h, w] of a 7-Scenes depth file: millimetres, 65535 unknown (Shotton et al. 2013), 0 as well."""
-    return metres_of(sixteen_bits(path), MILLIMETRES, unknown=(0, 65535))
+    return metres_of(sixteen_bit_map(path), MILLIMETRES, unknown=(0, 65535))
 
 
 def tum_units(path: Path) -> Array:
     """Metres [h, w] of a TUM RGB-D depth file: 5000 a metre, 0 unknown (Sturm et al. 2012)."""
-    return metres_of(sixteen_bits(path), TUM_UNITS)
+    return metres_of(sixteen_bit_map(path), TUM_UNITS)
 
 
 def kitti_units(path: Path) -> Array:
     """Metres [h, w] of a KITTI depth file: 256 a metre, 0 where no LiDAR point fell (Uhrig et al. 2017)."""
-    return metres_of(sixteen_bits(path), KITTI_UNITS)
+    return metres_of(sixteen_bit_map(path), KITTI_UNITS)
 
 
 def sun_rotated(path: Path) -> Array:
     """Metres [h, w] of a SUN RGB-D depth file (Song et al. 2015), 0 unknown."""
-    return metres_of(unrotated(sixteen_bits(path)), MILLIMETRES)
+    return metres_of(unrotated(sixteen_bit_map(path)), MILLIMETRES)
 
 
 def unrotated(stored: NDArray[np.uint16]) -> NDArray[np.uint16]:

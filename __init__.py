@@ -8,6 +8,9 @@ For Python programs:
     pipeline = dofkit.open_pipeline("portrait.dofbundle", target="tflite")
     dofkit.write_photo("portrait.jpg", pipeline.portrait(photo.pixels, aperture=0.8), like=photo)
 
+    report = dofkit.check_bundle("portrait.dofbundle")
+    assert report.verdict == "PASS"
+
 What is named in `__all__` is imported when it is used: `import dofkit` itself imports nothing heavy.
 """
 
@@ -18,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import open_pipeline
+    from .devices.host import bench_bundle
+    from .export.checking import check_bundle
+    from .export.pipeline import ExportRequest, export_bundle
     from .runtime_ref.errors import DofkitError
     from .runtime_ref.imageio import (
         DisparityKind,
@@ -34,11 +40,12 @@ if TYPE_CHECKING:
     from .runtime_ref.pipeline.portrait import Lens, PortraitPipeline
     from .runtime_ref.target import Precision, Target
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DisparityKind",
     "DofkitError",
+    "ExportRequest",
     "Focus",
     "Keep",
     "Lens",
@@ -46,8 +53,11 @@ __all__ = [
     "PortraitPipeline",
     "Precision",
     "Target",
+    "bench_bundle",
+    "check_bundle",
     "disparity_for",
     "embedded_disparity",
+    "export_bundle",
     "open_pipeline",
     "read_disparity",
     "read_photo",
@@ -58,6 +68,10 @@ __all__ = [
 # name -> module below dofkit that has it
 _HOMES = {
     "open_pipeline": "api",
+    "bench_bundle": "devices.host",
+    "check_bundle": "export.checking",
+    "ExportRequest": "export.pipeline",
+    "export_bundle": "export.pipeline",
     "DofkitError": "runtime_ref.errors",
     "DisparityKind": "runtime_ref.imageio",
     "Keep": "runtime_ref.imageio",

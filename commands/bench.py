@@ -12,7 +12,6 @@ from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, json_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
-    from ..runtime_ref.bundle import Bundle
 
 
 @click.command()
@@ -56,59 +55,31 @@ def command(
     Every backend runs in a process of its own. Core ML needs a Mac or an iPhone and is left out here (on a Mac:
     --backend coreml-cpu). Times of different machines do not compare; on one machine compare the rows of one run.
     """
-    from ..devices import host
+    from ..devices.host import bench_bundle
     from ..runtime_ref.backends.latency import TimeBudget
     from ..runtime_ref.backends.registry import backend
-    from ..runtime_ref.bundle import Bundle
     from . import _console
 
-    chosen = tuple(map(backend, backends))
-    opened = Bundle.open(bundle)
-    asked = _asked(opened, targets, precisions, chosen, pytorch, weights)
-    budget = TimeBudget(runs=runs, seconds=seconds)
-    rows = []
     with _console.progress() as display:
-        bar = display.add_task("bench", total=len(asked))
-        for one, target, precision in asked:
-            request = host.BenchRequest(opened, one, target, precision, threads, budget, photo_side)
-            display.update(bar, description=request.title)
-            rows.append(host.bench(request))
-            display.advance(bar)
+        bar = display.add_task("bench", total=None)
+        rows = bench_bundle(
+            bundle,
+            targets=targets,
+            precisions=precisions,
+            backends=tuple(map(backend, backends)),
+            fileless=_pytorch(weights) if pytorch else (),
+            threads=threads,
+            budget=TimeBudget(runs=runs, seconds=seconds),
+            photo_side=photo_side,
+            watch=lambda title, done, total: display.update(bar, description=title, completed=done, total=total),
+        )
     if as_json:
         _console.print_json({"threads": threads, "results": [row.model_dump(mode="json") for row in rows]})
     else:
         _console.print_bench(rows, threads)
 
 
-def _asked(
-    bundle: Bundle,
-    targets: tuple[Target, ...],
-    precisions: tuple[Precision, ...],
-    backends: tuple[Backend, ...],
-    pytorch: bool,
-    weights: Path | None,
-) -> list[tuple[Backend, Target | None, Precision]]:
-    """What is measured: a row for each backend and variant, PyTorch the last.
+def _pytorch(weights: Path | None) -> tuple[Backend, ...]:
+    from ..train.backend import pytorch
 
-    Raises:
-        DofkitError: nothing is.
-    """
-    from ..runtime_ref.backends import default_backend
-    from ..runtime_ref.errors import DofkitError
-
-    asked: list[tuple[Backend, Target | None, Precision]] = []
-    for target, precision in bundle.variants():
-        if (targets and target not in targets) or (precisions and precision not in precisions):
-            continue
-        usual = default_backend(target)
-        # An evaluation by definition says nothing of an app's latency.
-        given = backends or (() if usual.facts.is_reference else (usual,))
-        asked += [(one, target, precision) for one in given if target in one.facts.targets]
-    if pytorch:
-        from ..train.backend import pytorch as torch_backend
-
-        asked.append((torch_backend(weights), None, Precision.FP32))
-    if not asked:
-        there = ", ".join(f"{target} {precision}" for target, precision in bundle.variants())
-        raise DofkitError(f"{bundle.root} holds nothing of that kind which runs on this machine; it holds {there}")
-    return asked
+    return (pytorch(weights),)

@@ -5,7 +5,9 @@ The same backends that `check` asks for results are asked here for times and mem
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +154,62 @@ class BenchFigures(BaseModel):
     photo: PhotoFigures | None = None
     peak_mb: float | None = None
     error: str = ""
+
+
+def bench_bundle(
+    bundle: Path | str,
+    *,
+    targets: Sequence[Target] = (),
+    precisions: Sequence[Precision] = (),
+    backends: Sequence[Backend] = (),
+    fileless: Sequence[Backend] = (),
+    threads: int = 2,
+    budget: TimeBudget = _USUAL,
+    photo_side: int = 2048,
+    watch: Callable[[str, int, int], None] = lambda *_: None,
+) -> tuple[BenchFigures, ...]:
+    """Verify a bundle's files and measure them on this machine, each backend in a process of its own.
+
+    Args:
+        bundle: its folder.
+        targets, precisions: of the files to measure; empty: all.
+        backends: what computes; empty: each target's default, unless that is a reference evaluation, whose time says
+            nothing of an app's.
+        fileless: backends that need none of the bundle's files, such as PyTorch's; measured last, in fp32.
+        threads: CPU threads of each runtime.
+        budget: steady runs of a stage and of the photo.
+        photo_side: long side in pixels of the photo for the whole pipeline; 0 leaves it out.
+        watch: called with a row's title, how many are done and how many there are, before each row.
+
+    Returns:
+        A row for each backend and variant; one that crashed or cannot run here says so in `error`.
+
+    Raises:
+        DofkitError: a file of the bundle is missing or was changed, or nothing is left to measure.
+    """
+    opened = Bundle.open(Path(bundle))
+    asked = [
+        BenchRequest(opened, one, target, precision, threads, budget, photo_side)
+        for target, precision in opened.variants()
+        if (not targets or target in targets) and (not precisions or precision in precisions)
+        for one in _measurable(target, backends)
+    ]
+    asked += [BenchRequest(opened, one, None, Precision.FP32, threads, budget, photo_side) for one in fileless]
+    if not asked:
+        there = ", ".join(f"{target} {precision}" for target, precision in opened.variants())
+        raise DofkitError(f"{opened.root} holds nothing of that kind which runs on this machine; it holds {there}")
+    rows = []
+    for request in asked:
+        watch(request.title, len(rows), len(asked))
+        rows.append(bench(request))
+    return tuple(rows)
+
+
+def _measurable(target: Target, backends: Sequence[Backend]) -> Iterator[Backend]:
+    usual = default_backend(target)
+    yield from (
+        one for one in backends or (() if usual.facts.is_reference else (usual,)) if target in one.facts.targets
+    )
 
 
 def bench(request: BenchRequest) -> BenchFigures:

@@ -22,6 +22,7 @@ from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
 
+@pytest.mark.e2e
 def test_check_passes_what_runs_here(cli: Callable, bundle_path: Path) -> None:
     result = cli("check", str(bundle_path), "--target", "onnx", "--target", "tflite")
     assert result.exit_code == 0, result.output
@@ -41,6 +42,7 @@ def test_check_exits_with_3_when_something_could_not_run(
     assert cli("check", str(bundle_path), "--target", "onnx", "--allow-not-run").exit_code == 0
 
 
+@pytest.mark.e2e
 def test_check_passes_core_ml_packages_off_macos_and_says_what_computed_them(cli: Callable, bundle_path: Path) -> None:
     result = cli("check", str(bundle_path), "--target", "coreml", "--precision", "fp32")
     assert result.exit_code == 0
@@ -65,6 +67,7 @@ def test_check_writes_json_and_nothing_else(cli: Callable, bundle_path: Path) ->
     assert {row["scope"] for row in report["results"]} == {*(stage.value for stage in Stage), "pipeline"}
 
 
+@pytest.mark.e2e
 def test_check_needs_no_pytorch(bundle_path: Path) -> None:
     program = (
         "import sys\nfrom dofkit.cli import main\n"
@@ -157,6 +160,7 @@ def test_export_refuses_bad_input_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.e2e
 def test_the_same_export_gives_the_same_bytes(cli: Callable, weights: Path, tmp_path: Path) -> None:
     digests = []
     for name in ("a", "b"):
@@ -172,6 +176,7 @@ def test_the_same_export_gives_the_same_bytes(cli: Callable, weights: Path, tmp_
     assert digests[0] == digests[1]
 
 
+@pytest.mark.e2e
 def test_kill_9_during_export_leaves_no_bundle(weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.dofbundle"
     command = [sys.executable, "-m", "dofkit", "export", "--target", "onnx", "--tile", "96", "--depth-size", "128"]
@@ -187,6 +192,7 @@ def test_kill_9_during_export_leaves_no_bundle(weights: Path, tmp_path: Path) ->
     assert not any(path.suffix == ".dofbundle" for path in tmp_path.iterdir() if not path.name.startswith("."))
 
 
+@pytest.mark.e2e
 def test_one_stage_alone_can_be_exported(cli: Callable, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.dofbundle"
     arguments = ["export", "--target", "onnx", "--stage", "lens_blur", "--tile", "96", "--depth-size", "128", "--json"]

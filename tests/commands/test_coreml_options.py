@@ -48,6 +48,7 @@ def test_the_help_has_a_section_for_core_ml(cli: Callable) -> None:
         assert option not in general.split("Options:")[1]
 
 
+@pytest.mark.e2e
 def test_a_compressed_single_package_passes_its_check(cli: Callable, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "one.dofbundle"
     options = "--target coreml --precision w8 --deployment-target iOS18 --single-package --image-inputs"
@@ -64,6 +65,7 @@ def test_a_compressed_single_package_passes_its_check(cli: Callable, weights: Pa
     assert cli("check", str(out)).exit_code == 0
 
 
+@pytest.mark.e2e
 def test_every_tile_size_of_a_package_is_compared_over_whole_pictures(
     cli: Callable, weights: Path, tmp_path: Path
 ) -> None:

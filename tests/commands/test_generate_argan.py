@@ -82,6 +82,7 @@ def test_help_teaches_a_first_try(cli: Callable) -> None:
     assert "argan" in cli("generate", "--help").stdout
 
 
+@pytest.mark.e2e
 def test_the_depth_network_learns_from_a_set_and_is_judged_on_its_held_out_part(
     cli: Callable, tmp_path: Path, photos: str
 ) -> None:
@@ -91,6 +92,7 @@ def test_the_depth_network_learns_from_a_set_and_is_judged_on_its_held_out_part(
     load_weights(Stage.DEPTH, tmp_path / "run")
 
 
+@pytest.mark.e2e
 def test_the_renderers_learn_from_a_set_and_are_judged_on_composed_scenes(
     cli: Callable, tmp_path: Path, photos: str
 ) -> None:

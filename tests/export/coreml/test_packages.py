@@ -42,6 +42,7 @@ def test_a_package_is_of_its_deployment_targets_specification(
     assert entry.deployment == deployment.title
 
 
+@pytest.mark.e2e
 def test_camera_buffers_compute_what_tensors_compute(export_stages: Export, golden: GoldenArrays) -> None:
     for stage in (UP, Stage.LENS_BLUR):
         folder, (entry,) = export_stages(stage, precisions=(Precision.FP32,), image_inputs=True, image_outputs=True)
@@ -89,6 +90,7 @@ def test_functions_of_one_package_share_weights_and_compute_the_same(
     assert not any(entry.weight_problems for entry in entries)
 
 
+@pytest.mark.e2e
 def test_a_further_tile_size_computes_what_pytorch_computes(
     export_stages: Export, networks: dict[Stage, torch.nn.Module]
 ) -> None:
@@ -182,6 +184,7 @@ for name in {precisions!r}:
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     "precisions",
     [["w4"], pytest.param(["w8", "palette6", "w8a8"], marks=pytest.mark.slow)],

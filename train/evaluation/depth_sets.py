@@ -11,9 +11,10 @@ from PIL import Image
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.parity.reports.pictures import to_bytes
 from ..data.depth import hold_out
-from ..data.depth_composites import Drawn
 from ..data.rgbd import DepthMap, DepthMeaning, FoundSet, RgbdPair
+from ..data.shallow_photos import PhotoSettings, shallow_photo
 from ..rendering.lens import Array
 from .depth_scores import VERSION, Mask
 from .methods import digest
@@ -27,6 +28,7 @@ SUBJECT = 0.5
 """Coverage from which a pixel is the subject's."""
 DRAWN_SEED = 20181204
 """Of the drawn pictures: no training draws them by chance."""
+DRAWN = PhotoSettings(size=192, deep=1.0)
 
 
 class DepthSet(Protocol):
@@ -108,11 +110,11 @@ def kept_for_judging(found: FoundSet) -> FoundSet:
 
 @dataclass(frozen=True)
 class DrawnSet:
-    """Drawn pictures of known depth, for whoever has no data."""
+    """Drawn photos of known depth, for whoever has no data."""
 
     count: int
     name: str = "drawn"
-    about: str = "drawn shapes before a slanted ground; the nearest is the subject"
+    about: str = "drawn blossoms, the subjects, before a ground or a wall"
 
     def __len__(self) -> int:
         return self.count
@@ -121,13 +123,12 @@ class DrawnSet:
         return f"{index + 1}"
 
     def identity(self, index: int) -> str:
-        return digest(VERSION, DRAWN_SEED, index)
+        return digest(VERSION, DRAWN_SEED, index, DRAWN)
 
     def pair(self, index: int) -> RgbdPair:
-        scene = Drawn().scene(np.random.default_rng((DRAWN_SEED, index)))
-        depth = DepthMap(np.asarray(scene.disparity, np.float32), DepthMeaning.PROPORTIONAL)
-        subject = (np.asarray(scene.subject, np.float32) / np.float32(255)).astype(np.float32)
-        return RgbdPair(self.title(index), np.asarray(scene.image), depth, subject, self.name, ())
+        drawn = shallow_photo((DRAWN_SEED, index), DRAWN)
+        depth = DepthMap(drawn.disparity, DepthMeaning.PROPORTIONAL)
+        return RgbdPair(self.title(index), to_bytes(drawn.sharp), depth, drawn.subject, self.name, ())
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:
     from .api import open_pipeline
     from .devices.host import bench_bundle
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from .runtime_ref.pipeline.portrait import Lens, PortraitPipeline
     from .runtime_ref.target import Precision, Target
 
-__version__ = "0.2.0"
 
 __all__ = [
     "DisparityKind",

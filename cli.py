@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from . import __version__
 from .commands._lazy import LazyGroup
 from .commands._terminal import any_encoding, signals_as_exits
 from .runtime_ref.errors import DofkitError
+from .version import __version__
 
 # name -> (module below dofkit.commands, the line that `dofkit --help` shows); kept here so that --help imports nothing.
 COMMANDS: dict[str, tuple[str, str]] = {

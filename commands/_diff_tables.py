@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from ..runtime_ref.bundle.diff import BundleDiff, ParityChange, SizeChange
+from ..runtime_ref.parity.bundle_diff import BundleDiff, ParityChange, SizeChange
 from ..runtime_ref.parity.reports.figures import format_metric
 from ..runtime_ref.parity.reports.markdown import counts_text, regressions_text, relative_text
 from ._console import stdout

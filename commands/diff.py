@@ -14,7 +14,7 @@ from ._options import BUNDLE, FiniteFloat, json_option
 if TYPE_CHECKING:
     from ..devices.host import BenchFigures
     from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.bundle.diff import LatencyChange, Variant
+    from ..runtime_ref.parity.bundle_diff import LatencyChange, Variant
 
 ROUNDS = 3  # old and new in turn: what else the machine does meanwhile slows both
 
@@ -75,8 +75,8 @@ def command(
     Exit codes: 0 nothing got worse than allowed, 1 something did (each is listed), 2 bad input.
     """
     from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.bundle.diff import Limits, diff_bundles
     from ..runtime_ref.files import check_folder, write_file
+    from ..runtime_ref.parity.bundle_diff import Limits, diff_bundles
     from ..runtime_ref.parity.reports.markdown import diff_markdown
     from . import _console, _diff_tables
 
@@ -113,7 +113,7 @@ def _measure_variant(old: Bundle, new: Bundle, variant: Variant) -> list[Latency
     from ..devices import host
     from ..runtime_ref.backends import default_backend
     from ..runtime_ref.backends.latency import TimeBudget
-    from ..runtime_ref.bundle.diff import LatencyChange
+    from ..runtime_ref.parity.bundle_diff import LatencyChange
 
     target, precision = variant
     title = f"{target.title} {precision}"

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .. import __version__
 from ..runtime_ref.backends import Session
 from ..runtime_ref.backends.tracers import open_tracer
 from ..runtime_ref.bundle import file_sha256
@@ -35,6 +34,7 @@ from ..runtime_ref.pipeline.portrait import Array, PortraitPipeline
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Target
 from ..train.session import torch_sessions
+from ..version import __version__
 from .coverage import Coverage, Light, StageCoverage
 from .golden import HARD_SIZE, hard_picture, user_picture
 from .ranges import Ranges, StageInputs, measure_ranges

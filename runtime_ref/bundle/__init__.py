@@ -1,4 +1,4 @@
-"""The bundle: manifest, reading, writing, golden cases, and what differs between two of them (`golden`, `diff`)."""
+"""The bundle: manifest, reading, writing, golden cases (`golden`). What differs between two: `parity.bundle_diff`."""
 
 from .manifest import (
     MANIFEST,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...bundle.diff import BundleDiff, LatencyChange, ParityChange, SizeChange
+from ..bundle_diff import BundleDiff, LatencyChange, ParityChange, SizeChange
 from ..verdict import ParityReport, ParityResult, Verdict
 from .figures import counted, format_metric, has_grades, measured_titles, promise, worst_first
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from dofkit.runtime_ref.bundle import Bundle
-from dofkit.runtime_ref.bundle.diff import BundleDiff, LatencyChange, Limits, diff_bundles
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.parity.bundle_diff import BundleDiff, LatencyChange, Limits, diff_bundles
 from dofkit.runtime_ref.parity.reports.markdown import diff_markdown
 
-from .small_bundle import model, row, write_bundle
+from ..bundle.small_bundle import model, row, write_bundle
 
 STAGES = ("depth", "lens_blur")
 

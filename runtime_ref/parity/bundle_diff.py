@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
-from ..parity.verdict import PIPELINE, RUNTIME, RowKey, Verdict
+from ..bundle import Bundle, ModelEntry, TensorEntry
+from ..bundle.golden import read_golden
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from ..validation import read_json
-from . import Bundle, ModelEntry, TensorEntry
-from .golden import read_golden
+from .verdict import PIPELINE, RUNTIME, RowKey, Verdict
 
 PARITY = "parity.json"
 

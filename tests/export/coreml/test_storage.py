@@ -28,6 +28,8 @@ BLUR = Stage.LENS_BLUR
 LABELS = {Precision.W8: "int8", Precision.W8A8: "int8", Precision.W4: "int4"}
 # Those that store weights in fewer bits than floats; mixed is w8a8 but for some layers, and Core ML has no dynamic.
 COMPRESSED = [p for p in Precision if p.weight_bits and p not in (Precision.MIXED, Precision.DYNAMIC)]
+# One way of linear quantisation and one palette are tried with every run of the tests, the others with the whole commands.
+USUAL = [(Precision.W8, DeploymentTarget.IOS17), (Precision.PALETTE6, DeploymentTarget.IOS17)]
 
 
 def _compare(networks: dict[Stage, torch.nn.Module], stage: Stage, package: Path) -> tuple[LayerEntry, ...]:
@@ -48,7 +50,7 @@ def test_fp32_weights_are_the_folded_weights_bit_for_bit(export_stages: Export, 
 @pytest.mark.parametrize(
     ("precision", "deployment"),
     [
-        (precision, deployment)
+        pytest.param(precision, deployment, marks=[] if (precision, deployment) in USUAL else [pytest.mark.e2e])
         for precision in COMPRESSED
         for deployment in (DeploymentTarget.IOS17, DeploymentTarget.IOS18)
         if (precision, deployment) != (Precision.W4, DeploymentTarget.IOS17)
@@ -73,7 +75,14 @@ def test_compressed_weights_are_exactly_what_the_formula_gives(
     assert counted >= len(compressed) > 0
 
 
-@pytest.mark.parametrize("precision", [Precision.FP16, Precision.W8, Precision.PALETTE6])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        Precision.W8,
+        pytest.param(Precision.FP16, marks=pytest.mark.e2e),
+        pytest.param(Precision.PALETTE6, marks=pytest.mark.e2e),
+    ],
+)
 def test_one_flipped_bit_of_a_weight_is_found_and_the_layer_named(
     export_stages: Export, networks: dict[Stage, torch.nn.Module], precision: Precision
 ) -> None:

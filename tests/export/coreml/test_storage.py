@@ -28,7 +28,7 @@ BLUR = Stage.LENS_BLUR
 LABELS = {Precision.W8: "int8", Precision.W8A8: "int8", Precision.W4: "int4"}
 # Those that store weights in fewer bits than floats; mixed is w8a8 but for some layers, and Core ML has no dynamic.
 COMPRESSED = [p for p in Precision if p.weight_bits and p not in (Precision.MIXED, Precision.DYNAMIC)]
-# One way of linear quantisation and one palette are tried with every run of the tests, the others with the whole commands.
+# One linear and one palette are tried with every run of the tests, the others with the whole commands.
 USUAL = [(Precision.W8, DeploymentTarget.IOS17), (Precision.PALETTE6, DeploymentTarget.IOS17)]
 
 

@@ -1,4 +1,4 @@
-"""Processes that Python's own pools start: they must not run what lies in the working folder.
+"""Processes that Python's own pools start: they must not run what lies in the working folder, nor outlive their owner.
 
 `multiprocessing` starts a fresh Python by `python -c …`, which looks for modules in the working folder before anything
 of ours has run. Processes of a runtime have a start of their own: `backends._process`.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import connection, parent_process
+from threading import Thread
 
 _SAFE = "PYTHONSAFEPATH"  # since Python 3.11; 3.10 does not know it and goes on looking there
 
@@ -25,3 +27,16 @@ def safe_path() -> Iterator[None]:
             del os.environ[_SAFE]
         else:
             os.environ[_SAFE] = before
+
+
+def end_with_owner() -> None:
+    """In a process of a pool: end when the process that started it has ended, however that was. A killed owner tells
+    its workers nothing, and they would wait for work for ever."""
+    owner = parent_process()
+    if owner is not None:
+        Thread(target=_end_after, args=(owner.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.files import write_file
 from ...runtime_ref.pipeline.pyramid import resize
-from ...runtime_ref.processes import safe_path
+from ...runtime_ref.processes import end_with_owner, safe_path
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
@@ -154,8 +154,7 @@ def _written(
     if workers <= 1:
         yield from map(write, numbers)
         return
-    prepare = _one_thread if settings.truth == "aperture" else None
-    with safe_path(), ProcessPoolExecutor(workers, get_context("spawn"), prepare) as pool:
+    with safe_path(), ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (settings.truth,)) as pool:
         try:
             for job in as_completed([pool.submit(write, number) for number in numbers]):
                 yield job.result()
@@ -163,11 +162,12 @@ def _written(
             pool.shutdown(cancel_futures=True)
 
 
-def _one_thread() -> None:
-    """PyTorch would take every core for each worker."""
-    import torch
+def _prepare(truth: TruthName) -> None:
+    end_with_owner()
+    if truth == "aperture":  # PyTorch would take every core for each worker
+        import torch
 
-    torch.set_num_threads(1)
+        torch.set_num_threads(1)
 
 
 def _write_scene(folder: Path, settings: SetSettings, sources: Sources, number: int) -> tuple[int, RecordedLens]:

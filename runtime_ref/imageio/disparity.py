@@ -86,7 +86,10 @@ def grey_values(image: Image.Image, name: str) -> NDArray[np.float32]:
         raise DofkitError(f"{name}: has colour mode {image.mode}; store the disparity as 8- or 16-bit grey PNG")
     if image.mode not in ("1", "L"):
         channels = np.asarray(image.convert("RGB"))
-        if int((channels.max(axis=2) - channels.min(axis=2)).max()) > _CHROMA_ROUNDING:
+        red, green, blue = channels[..., 0], channels[..., 1], channels[..., 2]
+        # by pairs: a reduction over three channels is ten times slower
+        spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+        if int(spread.max()) > _CHROMA_ROUNDING:
             raise DofkitError(
                 f"{name}: is in colour, a disparity map is grey with 1 = nearest; store it as 8- or 16-bit grey PNG"
             )

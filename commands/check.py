@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ._groups import GroupedCommand, GroupedOption
-from ._options import BUNDLE, PRECISION, TARGET
+from ._options import BUNDLE, PRECISION, TARGET, HintedChoice
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -62,7 +62,7 @@ STDOUT = "-"
 @click.option("--second-opinions", "all_backends_alias", is_flag=True, hidden=True)  # its name before
 @click.option(
     "--least-grade",
-    type=click.Choice(GRADES),
+    type=HintedChoice(GRADES),
     help="FAIL a pipeline whose pictures look worse than this beside the reference's.",
 )
 @click.option("--allow-not-run", is_flag=True, help="Exit with 0 when something could not run here (instead of 3).")

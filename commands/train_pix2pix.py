@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._options import HintedChoice
 from ._training import FOLDER, RunOptions, run_options
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ HELD_OUT_DRAWN = 32
 @click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels, a power of two.")
 @click.option("--width", type=click.IntRange(1), default=64, show_default=True, help="Channels of the first layers.")
 @click.option(
-    "--objective", type=click.Choice(["both", "l1", "cgan"]), default="both", show_default=True,
+    "--objective", type=HintedChoice(["both", "l1", "cgan"]), default="both", show_default=True,
     help="cGAN + λ·L1, or one of them alone: the paper's ablations.",
 )  # fmt: skip
 @click.option("--l1", "weight", default=100.0, show_default=True, help="λ, the weight of L1 beside the cGAN.")

@@ -35,13 +35,15 @@ def test_every_package_is_listed_for_installation() -> None:
 
 
 @pytest.mark.parametrize("floor", FLOORS)
-def test_a_floor_imports_only_the_floors_below(floor: str) -> None:
+def test_a_floor_imports_only_the_floors_below_and_the_version(floor: str) -> None:
     for path in (ROOT / floor).rglob("*.py"):
         depth = len(path.relative_to(ROOT).parts)
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level == depth and node.module:
                 imported = node.module.partition(".")[0]
-                assert imported in {floor, *FLOORS[floor]}, f"{path.relative_to(ROOT)}:{node.lineno} imports {imported}"
+                assert imported in {floor, "version", *FLOORS[floor]}, (
+                    f"{path.relative_to(ROOT)}:{node.lineno} imports {imported}"
+                )
             if isinstance(node, ast.ImportFrom | ast.Import):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
                 assert not any(name.partition(".")[0] == "dofkit" for name in names), f"{path}: imports are relative"

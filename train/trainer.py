@@ -274,7 +274,7 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except DofkitError as error:
-        *above, line = str(error).strip().splitlines()
+        *above, line = str(error.args[0]).strip().splitlines()
         if not above:
             raise
         raise DofkitError(line.partition("Error: ")[2]) from error

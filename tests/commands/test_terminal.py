@@ -145,7 +145,9 @@ main(["say"])
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_command_that_is_told_to_end_cleans_up_and_says_so_by_its_code(tmp_path: Path, name: str, code: int) -> None:
     program = """
-import time
+import signal, time
+for each in (signal.SIGINT, signal.SIGHUP):  # whoever runs the tests may ignore them, and so would this process
+    signal.signal(each, signal.default_int_handler if each is signal.SIGINT else signal.SIG_DFL)
 from dofkit.commands._terminal import signals_as_exits
 with signals_as_exits():
     try:

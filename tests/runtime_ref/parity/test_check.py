@@ -88,7 +88,7 @@ class _StandIn(MilSession):
 
     def __init__(self, stage: Stage, package: Path, function: str | None, unit: ComputeUnit) -> None:
         super().__init__(stage, package, function)
-        self.runtime, self._gain = f"stand-in ({unit.title})", 0.5 if unit is ComputeUnit.GPU else 1.0
+        self.runtime, self._gain = f"stand-in ({unit.title})", 1 / 255 if unit is ComputeUnit.GPU else 1.0
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         return super().run(inputs) * np.float32(self._gain)
@@ -132,7 +132,7 @@ def test_on_a_mac_core_ml_obeys_a_teams_tolerances_and_its_failures_are_explaine
     assert (on_cpu.limits.psnr, on_cpu.limits.reason) == (199.0, "team.toml: never enough")
     assert on_gpu.limits == tolerance("lens_blur", Precision.FP16, Target.COREML)
     assert on_cpu.verdict is Verdict.FAIL
-    assert on_gpu.causes, "half of what is right is a mistake that can be named"
+    assert on_gpu.causes, "a division by 255 is a mistake that can be named"
 
 
 def test_on_a_mac_core_ml_runs_in_a_process_of_its_own_like_all_others(

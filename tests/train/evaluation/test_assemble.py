@@ -14,7 +14,7 @@ from dofkit.runtime_ref.pipeline.portrait import Lens, PortraitPipeline
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.evaluation.assemble import DepthNetwork, EvaluatedFiles, WeightFiles, load_direct
 from dofkit.train.evaluation.methods import DisparitySource, Group, Networks
-from dofkit.train.rendering.baselines.direct import DirectBlurConfig, DirectBlurNet
+from dofkit.train.rendering.baselines.direct import WITH_DIRECT, DirectBlurConfig, DirectBlurNet
 from dofkit.train.rendering.layered import SceneLens
 from dofkit.train.session import default_plan, load_networks, torch_sessions
 from dofkit.train.weights import save_weights, weights_file
@@ -27,7 +27,7 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = DirectBlurNet(DirectBlurConfig())
     for parameter in network.parameters():  # it starts as the identity
         torch.nn.init.normal_(parameter, std=0.1)
-    return save_weights(network, Stage.LENS_BLUR, tmp_path_factory.mktemp("direct"))
+    return save_weights(network, Stage.LENS_BLUR, tmp_path_factory.mktemp("direct"), architectures=WITH_DIRECT)
 
 
 def test_ours_render_as_the_pipeline_does(weights: Path) -> None:

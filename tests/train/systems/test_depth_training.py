@@ -36,7 +36,9 @@ def test_a_run_without_data_trains_writes_weights_and_resumes(tmp_path):
 
 def test_a_run_starts_from_given_weights(tmp_path):
     run("--out", str(tmp_path / "coarse"), "--steps", "1")
-    result = run("--out", str(tmp_path / "fine"), "--steps", "1", "--lr", "0", "--weights", str(tmp_path / "coarse"))
+    result = run(
+        "--out", str(tmp_path / "fine"), "--steps", "1", "--lr", "1e-12", "--weights", str(tmp_path / "coarse")
+    )
     assert result.exit_code == 0, result.output
     coarse, fine = (load_weights(Stage.DEPTH, tmp_path / name).state_dict() for name in ("coarse", "fine"))
     torch.testing.assert_close(coarse["disparity.weight"], fine["disparity.weight"])

@@ -150,7 +150,7 @@ def test_weights_that_do_not_serve_are_refused_in_one_line(tmp_path: Path, optio
 def test_a_size_that_cannot_be_halved_is_refused_in_one_line(tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["train", "render", "--out", str(tmp_path), "--size", "100", "--levels", "3"])
     assert run.exit_code == 2
-    assert "16 · 2^levels or a higher multiple" in run.stderr
+    assert "from 16 · 2^levels on, such as 128" in run.stderr
 
 
 def test_without_upsampling_the_lens_blur_alone_can_learn(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import HintedChoice
+from ._options import FiniteFloat, HintedChoice
 from ._training import FOLDER, RunOptions, run_options
 
 if TYPE_CHECKING:
@@ -30,9 +30,14 @@ HELD_OUT_DRAWN = 32
     "--objective", type=HintedChoice(["both", "l1", "cgan"]), default="both", show_default=True,
     help="cGAN + λ·L1, or one of them alone: the paper's ablations.",
 )  # fmt: skip
-@click.option("--l1", "weight", default=100.0, show_default=True, help="λ, the weight of L1 beside the cGAN.")
+@click.option(
+    "--l1", "weight", type=FiniteFloat(0), default=100.0, show_default=True, help="λ, the weight of L1 beside the cGAN."
+)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a step.")
-@click.option("--lr", "rate", default=2e-4, show_default=True, help="Learning rate; it falls in the second half.")
+@click.option(
+    "--lr", "rate", type=FiniteFloat(0, min_open=True), default=2e-4, show_default=True,
+    help="Learning rate; it falls in the second half.",
+)  # fmt: skip
 @click.option("--drawn", type=click.IntRange(1), default=400, show_default=True, help="Pairs drawn without a folder.")
 @run_options
 def command(

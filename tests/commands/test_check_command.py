@@ -174,6 +174,7 @@ def broken(bundle_path: Path, weights: Path, tmp_path_factory: pytest.TempPathFa
 QUICK = ("swapped channels", "zeroed layer")
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
 )
@@ -188,6 +189,7 @@ def test_a_broken_export_of_each_kind_fails_and_its_cause_is_named(
     assert KINDS[kind] in rows["lens_blur"]["causes"][0], rows["lens_blur"]["causes"]
 
 
+@pytest.mark.e2e
 def test_without_pytorch_an_fp32_file_of_another_target_helps_to_name_the_cause(
     cli: Callable, broken: Callable[..., Path]
 ) -> None:

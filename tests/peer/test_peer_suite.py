@@ -44,6 +44,7 @@ def _judge(tmp_path: Path, *options: str) -> dict[str, Any]:
     return json.loads(summary.read_text())
 
 
+@pytest.mark.e2e
 def test_a_few_peer_tests_of_every_group_pass(tmp_path: Path) -> None:
     summary = _judge(tmp_path, "--quick", "--jobs", "1")
     assert set(summary["groups"]) == GROUPS

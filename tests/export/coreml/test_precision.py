@@ -56,6 +56,7 @@ def test_a_name_of_one_stage_is_no_error_in_another(export_stages: Export) -> No
     assert [len(entry.kept_fp32) for entry in entries] == [0, 2]
 
 
+@pytest.mark.e2e
 def test_a_budget_is_met_with_few_operations_in_fp32(export_stages: Export, golden: GoldenArrays) -> None:
     plain, _ = _psnr(export_stages, golden, UP)
     budget = plain + 6
@@ -115,6 +116,7 @@ def test_w8a8_quantises_the_inputs_of_convolutions(export_stages: Export, golden
     assert math.inf > metrics.psnr(golden.output(UP), output) > 30
 
 
+@pytest.mark.e2e
 def test_a_mixed_model_rounds_no_activation_of_the_layers_it_leaves(export_stages: Export) -> None:
     class EveryLayer:
         def kept(self, stage: Stage) -> frozenset[str]:

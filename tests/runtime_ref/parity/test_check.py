@@ -100,6 +100,7 @@ def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core_ml, "CoreMLSession", _StandIn)
 
 
+@pytest.mark.e2e
 @pytest.mark.usefixtures("on_a_mac")
 def test_on_a_mac_every_stage_is_compared_on_every_compute_unit(bundle_path: Path) -> None:
     options = CheckOptions(transport=InProcess)

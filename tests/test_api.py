@@ -75,7 +75,7 @@ def test_a_bundle_opened_from_python_renders_what_its_files_compute(bundle_path:
 @pytest.mark.e2e
 def test_what_a_bundle_lacks_is_told_with_what_it_has(bundle_path: Path) -> None:
     with pytest.raises(
-        DofkitError, match=r"has no .* w8 models for depth.*; it has --target .* --precision fp32"
+        DofkitError, match=r"has no w8 models for depth.*; it has --target .* --precision fp32"
     ) as found:
         dofkit.open_pipeline(bundle_path, precision="w8")
     assert "\n" not in str(found.value)

@@ -63,6 +63,26 @@ def test_a_block_is_expansion_filter_and_projection_by_hand():
         torch.testing.assert_close(block(x), x + y)
 
 
+def test_statistics_that_are_kept_in_training_compute_what_evaluation_does():
+    torch.manual_seed(2)
+    encoder = EfficientNetLite().eval()
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+    image = torch.rand(1, 3, 64, 32)
+    expected = encoder(image)[0]
+    encoder.train()
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    before = encoder._bn0.running_mean.clone()
+    torch.testing.assert_close(encoder(image)[0], expected, rtol=1e-3, atol=1e-5)
+    assert torch.equal(encoder._bn0.running_mean, before)
+    encoder(image)[0].sum().backward()
+    assert encoder._blocks[3]._bn1.weight.grad is not None
+
+
 def test_the_encoder_brings_an_image_to_its_trainings_range():
     encoder = EfficientNetLite().eval()
     seen: list[torch.Tensor] = []
@@ -78,8 +98,7 @@ def test_maps_come_at_every_stride_whatever_the_aspect(shape):
     height, width = shape
     assert coarse.shape == (1, 320, height // 32, width // 32)
     assert [tuple(skip.shape) for skip in finer] == [
-        (1, channels, height // stride, width // stride)
-        for channels, stride in ((112, 16), (40, 8), (24, 4), (16, 2))
+        (1, channels, height // stride, width // stride) for channels, stride in ((112, 16), (40, 8), (24, 4), (16, 2))
     ]
 
 

@@ -41,12 +41,12 @@ class SourceFolders:
 class Kinds:
     """How often each kind of sample is drawn, relative to the others; kinds without a folder fall away."""
 
-    known: float = 1.0
-    generated: float = 0.3
-    masks: float = 0.9
+    known: float = 2.0
+    generated: float = 0.5
+    masks: float = 0.7
     rooms: float = 0.7
-    grounds: float = 0.8
-    flat: float = 0.25
+    grounds: float = 0.6
+    flat: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--aspect", "aspects", multiple=True, help="Width:height of inputs, mixed. May be given again. [1:1, 3:4, 4:3]"
 )
+@click.option("--eight-bits", is_flag=True, help="Round activations in training, for exports in w8a8: as a last step.")
 @click.option("--lr", "learning_rate", default=1e-3, show_default=True, help="Peak learning rate.")
 @run_options
 def command(
@@ -87,6 +88,7 @@ def command(
     batch: int,
     size: int,
     aspects: tuple[str, ...],
+    eight_bits: bool,
     learning_rate: float,
     run: RunOptions,
 ) -> None:
@@ -101,7 +103,8 @@ def command(
       dofkit train depth --out runs/try --steps 200 --size 128 --scratch
     The real thing, coarse to fine:
       dofkit train depth --out runs/256 --rgbd nyu --standing people --masks things
-      dofkit train depth --out runs/384 --rgbd nyu --standing people --masks things --size 384 --weights runs/256
+      dofkit train depth --out runs/384 --rgbd nyu --standing people --masks things --size 384 --weights runs/256 \\
+        --lr 3e-4 --eight-bits
     From unlabelled photos alone, which a generator has learned from:
       dofkit train depth --out runs/flowers --argan flowers
 
@@ -118,6 +121,7 @@ def command(
     from ..train.data.depth import HeldOut
     from ..train.data.depth_augment import DepthMix
     from ..train.data.depth_sources import SourceFolders, read_sources
+    from ..train.networks.rounding import learn_rounding
     from ..train.systems.depth import DepthRecipe, DepthSystem
     from ..train.trainer import endless_loader, fit, is_main_process, resume_step
     from ..train.weights import save_weights
@@ -127,6 +131,8 @@ def command(
     shapes = _shapes(size, aspects or ("1:1", "3:4", "4:3"))
     torch.manual_seed(run.seed)  # the network is made here, before `fit` seeds the rest
     network = _network(encoder, imagenet, scratch, weights)
+    if eight_bits:
+        learn_rounding(network)
     # crops take part of a picture: half as much again as the input keeps them sharp, more would only slow reading down
     sources = read_sources(SourceFolders(rgbd, masks, standing, argan, photos), 3 * size // 2)
     mix = DepthMix(sources.shares, shapes, batch * settings.devices, run.seed)

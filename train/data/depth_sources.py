@@ -13,6 +13,7 @@ from .depth import Folder, Scene, Shape, read_generated, read_masks, read_photos
 from .depth_augment import Share
 from .depth_composites import Composites, Posters
 from .depth_cutouts import AnyCutouts, CutoutSource, DrawnCutouts, MaskCutouts
+from .depth_figures import DrawnFigures
 from .depth_grounds import Grounds, Pages, Pictures
 
 STRIDE = 32  # the sides of the network's input are multiples of it
@@ -97,10 +98,13 @@ def shapes(size: int, aspects: Sequence[str]) -> list[Shape]:
 
 
 def _subjects(folders: list[Folder]) -> CutoutSource:
-    """Of the masks, and drawn ones; the latter alone without masks."""
-    if not folders:
-        return DrawnCutouts()
-    return AnyCutouts([(MaskCutouts(folders), 0.85), (DrawnCutouts(), 0.15)])
+    """Mostly of the masks, if there are many; else drawn figures and shapes."""
+    drawn = [(DrawnFigures(), 0.5), (DrawnCutouts(), 0.5)]
+    masks = MaskCutouts(folders)
+    if not masks.cutouts:
+        return AnyCutouts(drawn)
+    share = 0.85 * len(masks.cutouts) / (len(masks.cutouts) + 50)  # a handful would be seen too often
+    return AnyCutouts([(masks, share), *((source, weight * (1 - share)) for source, weight in drawn)])
 
 
 def _weights(folders: list[Folder], total: float) -> list[tuple[Folder, float]]:

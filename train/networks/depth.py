@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from .depth_encoders import ResNet50Encoder
 from .efficientnet_lite import EfficientNetLite, lite0, lite2
 from .filters import twice
+from .rounding import Rounds
 
 SIZE_MULTIPLE = 32  # of both sides of the input: the stride of the coarsest map
 PYRAMID_BINS = (1, 2, 4, 8)
@@ -129,7 +130,7 @@ def cells(size: int, bins: int) -> tuple[int, int]:
     return size - (bins - 1) * stride, stride
 
 
-class Step(nn.Module):
+class Step(Rounds):
     """One ×2 step of the decoder: the coarse map, reduced and enlarged, plus the skip, filtered 3×3."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
@@ -140,7 +141,8 @@ class Step(nn.Module):
 
     def forward(self, coarse: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """[N, inputs, H, W] and [N, skip, 2H, 2W] -> [N, outputs, 2H, 2W]."""
-        return F.relu6(self.filter(F.relu6(twice(self.reduce(coarse)) + self.lateral(skip))))
+        total = twice(self.kept(self.reduce(coarse))) + self.kept(self.lateral(skip))
+        return F.relu6(self.filter(F.relu6(total)))
 
 
 def _conv_bn(inputs: int, outputs: int, kernel: int) -> nn.Sequential:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...runtime_ref.errors import DofkitError, first_line
+from .rounding import Rounds
 
 Features = tuple[torch.Tensor, list[torch.Tensor]]
 
@@ -97,7 +98,7 @@ class SameConv2d(nn.Conv2d):
         return F.pad(input, (left, right, above, below))
 
 
-class MBConv(nn.Module):
+class MBConv(Rounds):
     """Expand by 1×1, filter depthwise, project by 1×1 without activation (Sandler et al. 2018, "MobileNetV2")."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
@@ -117,8 +118,8 @@ class MBConv(nn.Module):
         """[N, inputs, H, W] -> [N, outputs, H/stride, W/stride]."""
         y = F.relu6(self._expand_conv.normalised(x, self._bn0)) if self.expands else x
         y = F.relu6(self._depthwise_conv.normalised(y, self._bn1))
-        y = self._project_conv.normalised(y, self._bn2)
-        return x + y if self.residual else y
+        y = self.kept(self._project_conv.normalised(y, self._bn2))
+        return self.kept(x + y) if self.residual else y
 
 
 class EfficientNetLite(nn.Module):

@@ -31,11 +31,17 @@ def has_weights(stage: Stage, directory: Path) -> bool:
     return weights_file(stage, directory).is_file()
 
 
-def save_weights(network: torch.nn.Module, stage: Stage, directory: Path) -> Path:
-    """Write a network's parameters and configuration to `directory`; the file appears whole or not at all."""
+def save_weights(network: torch.nn.Module, stage: Stage, directory: Path, half: bool = False) -> Path:
+    """Write a network's parameters and configuration to `directory`; the file appears whole or not at all.
+
+    Args:
+        half: store parameters in float16, in half the bytes; they are float32 again when read.
+    """
     path = weights_file(stage, directory)
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     config = json.dumps(dataclasses.asdict(network.config), sort_keys=True)  # pyright: ignore[reportCallIssue, reportArgumentType]
     write_file(path, save(tensors, metadata={"stage": stage.value, "config": config}))
     return path

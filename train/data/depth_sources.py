@@ -46,7 +46,7 @@ class Kinds:
     generated: float = 0.5
     masks: float = 0.7
     rooms: float = 0.7
-    grounds: float = 0.6
+    grounds: float = 0.9
     flat: float = 0.2
 
 

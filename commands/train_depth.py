@@ -71,6 +71,9 @@ if TYPE_CHECKING:
 @click.option(
     "--aspect", "aspects", multiple=True, help="Width:height of inputs, mixed. May be given again. [1:1, 3:4, 4:3]"
 )
+@click.option(
+    "--known", default=2.0, show_default=True, help="How often photos with depth are drawn; photos with masks: 0.7."
+)
 @click.option("--eight-bits", is_flag=True, help="Round activations in training, for exports in w8a8: as a last step.")
 @click.option("--lr", "learning_rate", default=1e-3, show_default=True, help="Peak learning rate.")
 @run_options
@@ -88,6 +91,7 @@ def command(
     batch: int,
     size: int,
     aspects: tuple[str, ...],
+    known: float,
     eight_bits: bool,
     learning_rate: float,
     run: RunOptions,
@@ -120,7 +124,7 @@ def command(
     from ..runtime_ref.stage import Stage
     from ..train.data.depth import HeldOut
     from ..train.data.depth_augment import DepthMix
-    from ..train.data.depth_sources import SourceFolders, read_sources
+    from ..train.data.depth_sources import Kinds, SourceFolders, read_sources
     from ..train.networks.rounding import learn_rounding
     from ..train.systems.depth import DepthRecipe, DepthSystem
     from ..train.trainer import endless_loader, fit, is_main_process, resume_step
@@ -134,7 +138,8 @@ def command(
     if eight_bits:
         learn_rounding(network)
     # crops take part of a picture: half as much again as the input keeps them sharp, more would only slow reading down
-    sources = read_sources(SourceFolders(rgbd, masks, standing, argan, photos), 3 * size // 2)
+    folders = SourceFolders(rgbd, masks, standing, argan, photos)
+    sources = read_sources(folders, 3 * size // 2, Kinds(known=known))
     mix = DepthMix(sources.shares, shapes, batch * settings.devices, run.seed)
     loader = endless_loader(mix, batch, settings, run.workers)
     recipe = DepthRecipe(run.steps, learning_rate=learning_rate, frozen_statistics=not scratch)

@@ -18,6 +18,7 @@ from .depth_grounds import Grounds, Pages, Pictures
 
 STRIDE = 32  # the sides of the network's input are multiples of it
 DRAWN_HELD_OUT = 16
+HANDFUL = 50
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class SourceFolders:
 
 @dataclass(frozen=True)
 class Kinds:
-    """How often each kind of sample is drawn, relative to the others; kinds without a folder fall away."""
+    """How often each kind of sample is drawn, relative to the others, if its folders hold plenty; see `enough`."""
 
     known: float = 2.0
     generated: float = 0.5
@@ -103,14 +104,24 @@ def _subjects(folders: list[Folder]) -> CutoutSource:
     masks = MaskCutouts(folders)
     if not masks.cutouts:
         return AnyCutouts(drawn)
-    share = 0.85 * len(masks.cutouts) / (len(masks.cutouts) + 50)  # a handful would be seen too often
+    share = 0.85 * enough(len(masks.cutouts))
     return AnyCutouts([(masks, share), *((source, weight * (1 - share)) for source, weight in drawn)])
 
 
 def _weights(folders: list[Folder], total: float) -> list[tuple[Folder, float]]:
-    """`total` shared out by the square root of how much a folder holds: a small set still counts."""
-    sizes = np.sqrt([len(folder.scenes) for folder in folders])
-    return [(folder, float(total * size / sizes.sum())) for folder, size in zip(folders, sizes, strict=True)]
+    """`total`, less of it where there are only a `HANDFUL` of scenes, shared out by the square root of how many a
+    folder holds: a small set still counts."""
+    sizes = np.array([len(folder.scenes) for folder in folders])
+    roots = np.sqrt(sizes)
+    return [
+        (folder, float(total * enough(int(sizes.sum())) * root / roots.sum()))
+        for folder, root in zip(folders, roots, strict=True)
+    ]
+
+
+def enough(scenes: int) -> float:
+    """How much of its share a kind gets, in [0, 1): few scenes would be seen too often."""
+    return scenes / (scenes + HANDFUL)
 
 
 def _spread(folders: list[Folder], total: float) -> list[Share]:

@@ -25,6 +25,7 @@ FIGURES = {
     "contact": "disparity of the ground below the feet against the feet's, difference",
     "mask_iou": "foreground head against the mask, IoU",
 }
+SHOW_EVERY = 25  # held-out batches: folders follow one another, so each is seen
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,15 @@ class DepthSystem(lightning.LightningModule):
             "edge": recipe.edge * subject_losses.edge_on_mask(disparity, subject, alone),
         }
 
-    def validation_step(self, batch: DepthSample, _: int) -> None:
-        """Add each picture's figures to the means."""
+    def validation_step(self, batch: DepthSample, batch_idx: int) -> None:
+        """Add each picture's figures to the means; some pictures go to TensorBoard."""
         image = batch.image.contiguous(memory_format=torch.channels_last)
         predicted, foreground = self.network(image), self.network.subject(image)
+        if batch_idx % SHOW_EVERY == 0 and self.logger is not None:
+            known = batch.known[0].any()
+            maps = (predicted[0], foreground[0], batch.disparity[0] if known else batch.subject[0])
+            row = torch.cat([batch.image[0], *(one.expand(3, -1, -1) for one in maps)], dim=2)
+            self.logger.experiment.add_image(f"photo_ours_subject_truth/{batch_idx}", row, self.global_step)  # pyright: ignore
         for i in range(len(image)):
             if batch.known[i].any():
                 truth, known = batch.disparity[i, 0], batch.known[i, 0]

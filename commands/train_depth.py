@@ -74,7 +74,9 @@ if TYPE_CHECKING:
 @click.option(
     "--known", default=2.0, show_default=True, help="How often photos with depth are drawn; photos with masks: 0.7."
 )
-@click.option("--eight-bits", is_flag=True, help="Round activations in training, for exports in w8a8: as a last step.")
+@click.option(
+    "--eight-bits", is_flag=True, help="Round as integer runtimes do, for exports in 8 bits: in the last run."
+)
 @click.option("--lr", "learning_rate", default=1e-3, show_default=True, help="Peak learning rate.")
 @run_options
 def command(
@@ -125,7 +127,8 @@ def command(
     from ..train.data.depth import HeldOut
     from ..train.data.depth_augment import DepthMix
     from ..train.data.depth_sources import Kinds, SourceFolders, read_sources
-    from ..train.networks.rounding import learn_rounding
+    from ..train.networks.efficientnet_lite import EfficientNetLite
+    from ..train.networks.rounding import learn_rounding, settle
     from ..train.systems.depth import DepthRecipe, DepthSystem
     from ..train.trainer import endless_loader, fit, is_main_process, resume_step
     from ..train.weights import save_weights
@@ -144,6 +147,10 @@ def command(
     loader = endless_loader(mix, batch, settings, run.workers)
     recipe = DepthRecipe(run.steps, learning_rate=learning_rate, frozen_statistics=not scratch)
     figures = fit(DepthSystem(network, recipe), loader, DataLoader(HeldOut(sources.held_out, shapes)), settings)
+    if eight_bits:
+        settle(network)
+    if isinstance(network.encoder, EfficientNetLite):
+        network.encoder.silence_dead()
     if is_main_process():
         _report(save_weights(network, Stage.DEPTH, out), figures, len(sources.held_out), run.as_json)
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from .depth_encoders import ResNet50Encoder
 from .efficientnet_lite import EfficientNetLite, lite0, lite2
 from .filters import twice
-from .rounding import Rounds
+from .rounding import RoundedConv2d, Rounds
 
 SIZE_MULTIPLE = 32  # of both sides of the input: the stride of the coarsest map
 PYRAMID_BINS = (1, 2, 4, 8)
@@ -63,8 +63,8 @@ class DepthNet(nn.Module):
             Step(inputs, skip, outputs)
             for inputs, skip, outputs in zip(widths[:-1], self.encoder.skips, widths[1:], strict=True)
         )
-        self.disparity = nn.Conv2d(widths[-1], 1, 3, padding=1)
-        self.foreground = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.disparity = RoundedConv2d(widths[-1], 1, 3, padding=1)
+        self.foreground = RoundedConv2d(widths[-1], 1, 3, padding=1)
         nn.init.constant_(self.disparity.bias, RANGE / 2)  # pyright: ignore[reportArgumentType]
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -105,7 +105,7 @@ class PyramidPooling(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         reduced = inputs // len(PYRAMID_BINS)
-        self.reduce = nn.ModuleList(nn.Conv2d(inputs, reduced, 1) for _ in PYRAMID_BINS)
+        self.reduce = nn.ModuleList(RoundedConv2d(inputs, reduced, 1) for _ in PYRAMID_BINS)
         self.merge = _conv_bn(inputs + reduced * len(PYRAMID_BINS), outputs, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -146,5 +146,5 @@ class Step(Rounds):
 
 
 def _conv_bn(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    convolution = RoundedConv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...runtime_ref.errors import DofkitError, first_line
-from .rounding import Rounds
+from .rounding import RoundedConv2d, Rounds, silence
 
 Features = tuple[torch.Tensor, list[torch.Tensor]]
 
@@ -65,7 +65,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-class SameConv2d(nn.Conv2d):
+class SameConv2d(RoundedConv2d):
     """A convolution without bias under TensorFlow's 'same' padding."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
@@ -87,7 +87,7 @@ class SameConv2d(nn.Conv2d):
         assert norm.running_var is not None
         assert norm.running_mean is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        weight, bias = self.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+        weight, bias = self.kept_weight(self.weight) * scale[:, None, None, None], norm.bias - norm.running_mean * scale
         return F.conv2d(self._padded(input), weight, bias, self.stride, self.padding, 1, self.groups)
 
     def _padded(self, input: torch.Tensor) -> torch.Tensor:
@@ -113,6 +113,11 @@ class MBConv(Rounds):
         self._project_conv = SameConv2d(inner, outputs, 1)
         self._bn2 = nn.BatchNorm2d(outputs, BATCH_NORM_EPS, 0.01)
         self.residual = stride == 1 and inputs == outputs
+
+    def pairs(self) -> list[tuple[SameConv2d, nn.BatchNorm2d]]:
+        """The convolutions and the norm behind each."""
+        expand = [(self._expand_conv, self._bn0)] if self.expands else []
+        return [*expand, (self._depthwise_conv, self._bn1), (self._project_conv, self._bn2)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, inputs, H, W] -> [N, outputs, H/stride, W/stride]."""
@@ -150,6 +155,14 @@ class EfficientNetLite(nn.Module):
         self._blocks = nn.ModuleList(blocks)
         self.channels = channels
         self.skips = tuple(_outputs(blocks[end]) for end in reversed(self._ends))
+
+    def silence_dead(self) -> int:
+        """See `rounding.silence`; returns how many filters were set to 0."""
+        pairs = [(self._conv_stem, self._bn0)]
+        for block in self._blocks:
+            assert isinstance(block, MBConv)
+            pairs += block.pairs()
+        return sum(silence(conv, norm) for conv, norm in pairs)
 
     def forward(self, image: torch.Tensor) -> Features:
         """[N, 3, H, W] in [0,1], H and W multiples of 32 -> the map at H/32 and its finer ones at H/16, /8, /4, /2."""

@@ -76,7 +76,7 @@ def command(
     if as_json:
         _console.print_json({"threads": threads, "results": [row.model_dump(mode="json") for row in rows]})
     else:
-        _console.print_bench(rows, threads)
+        _console.print_bench(list(rows), threads)
 
 
 def _pytorch(weights: Path | None) -> tuple[Backend, ...]:

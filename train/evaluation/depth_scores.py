@@ -243,7 +243,7 @@ def _distance_to(points: Mask) -> NDArray[np.float64]:
 
 def boundary(region: Mask) -> Mask:
     """The pixels of a region with one outside it above, below, left or right; the picture's border is no boundary."""
-    return region & ~ndimage.binary_erosion(region, border_value=1)
+    return region & np.logical_not(ndimage.binary_erosion(region, border_value=1))
 
 
 def ground_contact(predicted: Array, subject: Mask) -> float | None:

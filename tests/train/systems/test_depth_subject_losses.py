@@ -1,5 +1,7 @@
 """Closed forms of what a mask alone teaches: before its background, flat, on its ground, its edge the disparity's."""
 
+from functools import partial
+
 import pytest
 import torch
 

@@ -22,6 +22,16 @@ from dofkit.train.networks.efficientnet_lite import (
 ENCODERS = {"efficientnet_lite0": LITE0, "efficientnet_lite2": LITE2}
 
 
+def unsettle(network: torch.nn.Module) -> None:
+    """Statistics other than 0 and 1, so that BatchNorm does something."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.5, 2)
+
+
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "expected"),
     # from TensorFlow's definition: total = (ceil(size / stride) - 1) * stride + kernel - size, the odd one behind
@@ -47,9 +57,7 @@ def test_a_strided_convolution_begins_where_tensorflows_does(kernel):
 def test_a_block_is_expansion_filter_and_projection_by_hand():
     torch.manual_seed(1)
     block = MBConv(4, 4, 3, 1, 6).eval()
-    for norm in (block._bn0, block._bn1, block._bn2):
-        torch.nn.init.uniform_(norm.running_mean, -0.2, 0.2)
-        torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+    unsettle(block)
     x = torch.randn(2, 4, 6, 5)
 
     def normalised(norm, values):
@@ -66,21 +74,18 @@ def test_a_block_is_expansion_filter_and_projection_by_hand():
 def test_statistics_that_are_kept_in_training_compute_what_evaluation_does():
     torch.manual_seed(2)
     encoder = EfficientNetLite().eval()
-    for module in encoder.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_var, 0.5, 2)
-            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+    unsettle(encoder)
     image = torch.rand(1, 3, 64, 32)
     expected = encoder(image)[0]
     encoder.train()
     for module in encoder.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    before = encoder._bn0.running_mean.clone()
+    before = encoder.state_dict()["_bn0.running_mean"].clone()
     torch.testing.assert_close(encoder(image)[0], expected, rtol=1e-3, atol=1e-5)
-    assert torch.equal(encoder._bn0.running_mean, before)
+    assert torch.equal(encoder.state_dict()["_bn0.running_mean"], before)
     encoder(image)[0].sum().backward()
-    assert encoder._blocks[3]._bn1.weight.grad is not None
+    assert encoder.get_parameter("_blocks.3._bn1.weight").grad is not None
 
 
 def test_the_encoder_brings_an_image_to_its_trainings_range():

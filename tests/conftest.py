@@ -41,7 +41,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that tests running side by side have in common."""
+    """A folder that tests running side by side have in common, and runs one after the other where the variable says so."""
+    if kept := os.environ.get("DOFKIT_TEST_SHARED"):
+        return Path(kept)
     own = tmp_path_factory.getbasetemp()
     return own if worker_id == "master" else own.parent
 

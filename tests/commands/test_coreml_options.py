@@ -65,7 +65,7 @@ def test_a_compressed_single_package_passes_its_check(cli: Callable, weights: Pa
     assert cli("check", str(out)).exit_code == 0
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 def test_every_tile_size_of_a_package_is_compared_over_whole_pictures(
     cli: Callable, weights: Path, tmp_path: Path
 ) -> None:

@@ -185,7 +185,7 @@ for name in {precisions!r}:
 """
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precisions",
     [["w4"], pytest.param(["w8", "palette6", "w8a8"], marks=pytest.mark.slow)],

@@ -50,7 +50,7 @@ def test_fp32_weights_are_the_folded_weights_bit_for_bit(export_stages: Export, 
 @pytest.mark.parametrize(
     ("precision", "deployment"),
     [
-        pytest.param(precision, deployment, marks=[] if (precision, deployment) in USUAL else [pytest.mark.e2e])
+        pytest.param(precision, deployment, marks=[] if (precision, deployment) in USUAL else [pytest.mark.slow])
         for precision in COMPRESSED
         for deployment in (DeploymentTarget.IOS17, DeploymentTarget.IOS18)
         if (precision, deployment) != (Precision.W4, DeploymentTarget.IOS17)
@@ -79,8 +79,8 @@ def test_compressed_weights_are_exactly_what_the_formula_gives(
     "precision",
     [
         Precision.W8,
-        pytest.param(Precision.FP16, marks=pytest.mark.e2e),
-        pytest.param(Precision.PALETTE6, marks=pytest.mark.e2e),
+        pytest.param(Precision.FP16, marks=pytest.mark.slow),
+        pytest.param(Precision.PALETTE6, marks=pytest.mark.slow),
     ],
 )
 def test_one_flipped_bit_of_a_weight_is_found_and_the_layer_named(

@@ -84,7 +84,7 @@ def test_it_agrees_with_the_ordinary_runtime(bundle: Bundle, one: Backend, preci
             assert not _violations(model.stage, precision, model.target, expected, output, one.facts.arithmetic)
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", Stage)
 def test_what_ships_keeps_its_quality_on_a_cpu_that_computes_in_16_bit_floats(stage: Stage, tmp_path: Path) -> None:
     # Shipped weights, not random ones: where the CPU adds up in 16 bits too (Arm from 8.2 on, AVX512-FP16), the loss

@@ -253,7 +253,7 @@ def test_a_float32_package_computes_what_pytorch_computes(ct: Any, name: str, tm
     assert error(found, case.expected) < FLOAT32_TOLERANCE
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_float16_package_is_as_far_from_pytorch_as_half_precision_is(ct: Any, name: str, tmp_path: Path) -> None:
     case, path = case_of(name), tmp_path / "model.mlpackage"

@@ -41,7 +41,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that tests running side by side have in common, and runs one after the other where the variable says so."""
+    """A folder that tests running side by side share; further runs do, too, where the variable names one."""
     if kept := os.environ.get("DOFKIT_TEST_SHARED"):
         return Path(kept)
     own = tmp_path_factory.getbasetemp()

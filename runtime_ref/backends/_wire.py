@@ -83,7 +83,7 @@ class Reply(_Message):
         peak_memory: greatest resident memory of the process so far, in bytes; 0 where the system does not tell.
         error: one line; empty where all went well.
         kind: which class the error has.
-        trace: the traceback of an error that is not the user's.
+        trace: the traceback of an error that is not the user's, or that a library's lies behind.
     """
 
     runtime: str = ""

@@ -118,7 +118,8 @@ def _made(origin: Origin) -> Backend:
 
 def _refusal(error: Exception) -> Reply:
     if isinstance(error, DofkitError):
-        return Reply(error=str(error), kind=_kind(error))
+        # what a library raised behind it is for `--debug`, as in one process
+        return Reply(error=str(error), kind=_kind(error), trace=traceback.format_exc() if error.__cause__ else "")
     reason = (str(error).splitlines() or [""])[0]
     text = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
     return Reply(error=text, trace=traceback.format_exc())

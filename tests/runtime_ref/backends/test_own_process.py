@@ -265,6 +265,7 @@ def test_what_the_runtime_refuses_is_an_error_of_one_line_and_costs_no_process(
     with pytest.raises(DofkitError, match="image") as caught:
         session.run(inputs | {"image": inputs["image"][:, :, :50]})
     assert "\n" not in str(caught.value)
+    assert "Traceback" in str(caught.value.__cause__)
     assert session.run(inputs).shape == inputs["image"].shape
     assert session.process_id == process
 

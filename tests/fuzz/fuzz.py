@@ -1,4 +1,4 @@
-"""Have every reader of dofkit read damaged files: `python tests/fuzz/fuzz.py --count 5000 --seed 0`.
+"""Have every reader of dofkit read damaged files: `python -m tests.fuzz.fuzz --count 5000 --seed 0`.
 
 A case is known by its seed and its number. Results are appended to OUT/results.jsonl as they come: the same command
 goes on where it was stopped. What fails is kept in OUT/failures, with its traceback, to be read again by
@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from dofkit.tests.fuzz.entries import KINDS, case_of, kind_of
-from dofkit.tests.fuzz.seeds import Tree, sound_files, write_tree
-from dofkit.tests.fuzz.verdicts import MEGABYTES, SECONDS, Verdict, judge
+from .entries import KINDS, case_of, kind_of
+from .seeds import Tree, sound_files, write_tree
+from .verdicts import MEGABYTES, SECONDS, Verdict, judge
 
 Sound = dict[str, list[Tree]]
 _HEADROOM = (MEGABYTES + 2048) * 2**20  # of address space: libraries reserve more than they use

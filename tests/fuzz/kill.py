@@ -1,4 +1,4 @@
-"""Kill commands of dofkit at random moments: `python tests/fuzz/kill.py --count 50 --seed 0`.
+"""Kill commands of dofkit at random moments: `python -m tests.fuzz.kill --count 50 --seed 0`.
 
 Each command runs once undisturbed. Then it is started in a folder, killed, looked at, and started again in the same
 folder, time after time. A start that comes to its end must give what the undisturbed run gave, and leave nothing
@@ -26,7 +26,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.tests.fuzz.kill_jobs import JOBS, Job, Result
+from .kill_jobs import JOBS, Job, Result
 
 _GRACE = 20.0  # seconds for a process to end after SIGTERM, and for its helpers after it
 _LIMIT = 900.0  # seconds after which a run that nobody kills has hung

@@ -1,4 +1,4 @@
-"""A slice of the fuzzing that fits into every test run; the whole of it: `python tests/fuzz/fuzz.py --help`."""
+"""A slice of the fuzzing that fits into every test run; the whole of it: `python -m tests.fuzz.fuzz --help`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ KINDS = {
 
 # Without it the output still depends on every input, or that would be said first.
 ZEROED = {
-    Stage.DEPTH: "encoder.to_quarter.0.project.0",
+    Stage.DEPTH: "encoder._blocks.1._project_conv",
     Stage.LENS_BLUR: "context.4",
     Stage.GUIDED_UPSAMPLING: "enlarge_softly",
 }

@@ -82,7 +82,7 @@ def _write_random_weights(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def bundle_path(weights: Path, shared: Path) -> Path:
-    """A bundle of all stages, targets and precisions, with small tiles so that it is quick to write and check.
+    """A bundle of all stages, targets and precisions, with a small photo and small tiles: quick to write and check.
 
     Tests that run side by side share it: it takes a minute.
     """
@@ -90,9 +90,20 @@ def bundle_path(weights: Path, shared: Path) -> Path:
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             arguments = ["export", "--target", "all", "--precision", "fp32", "--precision", "fp16", "--tile", "96"]
-            result = run_cli(*arguments, "--depth-size", "128", "--weights", str(weights), "--out", str(folder))
+            arguments += ["--depth-size", "128", "--photo", str(_small_photo(shared)), "--weights", str(weights)]
+            result = run_cli(*arguments, "--out", str(folder))
             assert result.exit_code == 0, result.output
     return folder
+
+
+def _small_photo(folder: Path) -> Path:
+    """The portrait of the default golden case, reduced: two upsamplings of it take seconds."""
+    from PIL import Image
+    from skimage.data import astronaut
+
+    path = folder / "astronaut.png"
+    Image.fromarray(astronaut()).resize((192, 208)).save(path)
+    return path
 
 
 def run_cli(*arguments: str) -> Result:

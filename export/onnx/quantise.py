@@ -25,6 +25,7 @@ from .stored import layer_name
 Array = NDArray[Any]
 
 _LEVELS = 127  # symmetric: −128 is not used
+_CLIPPED = ("Relu", "Clip")  # ReLU and ReLU6: behind a convolution they vanish in its range
 
 
 def quantise(
@@ -163,7 +164,7 @@ def _static(file: OnnxFile, ranges: Ranges, kept: Collection[str]) -> Any:
             tensors_range=calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, limits),
             nodes_to_quantize=[],
             nodes_to_exclude=left,
-            op_types_to_quantize=["Conv", "Relu"],
+            op_types_to_quantize=["Conv", *_CLIPPED],
             extra_options={},
         )
         quantizer.quantize_model()
@@ -181,7 +182,7 @@ def _left_in_floats(file: OnnxFile, ranges: Ranges, kept: Collection[str]) -> li
         source = file.producer(node.input[0])
         if node.op_type == "Conv" and not _is_kept(file, node, kept):
             needed = [node.input[0], node.output[0]]
-        elif node.op_type == "Relu" and source and source.op_type == "Conv" and not _is_kept(file, source, kept):
+        elif node.op_type in _CLIPPED and source and source.op_type == "Conv" and not _is_kept(file, source, kept):
             needed = [node.output[0]]
         else:
             left.append(node.name)

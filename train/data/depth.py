@@ -7,6 +7,7 @@ and drawn scenes in `depth_composites`.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from .picture_set import picture_file
 from .pictures import opened, read_grey, read_rgb
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+Shape = tuple[int, int]
+"""(width, height) in pixels."""
 NEAREST_DEPTH_M = 0.1  # nearer readings of a depth camera are noise
 
 
@@ -31,11 +34,13 @@ class DepthSample(NamedTuple):
     """One training sample; batched, each tensor gains a leading N.
 
     Attributes:
-        image: [3, S, S] in [0,1], sRGB-encoded.
-        disparity: [1, S, S] in [0,1], 1 is nearest; 0 where unknown.
-        known: [1, S, S], 1 where the disparity is known, else 0.
-        subject: [1, S, S] in [0,1], the subject's coverage; 0 where unknown.
+        image: [3, H, W] in [0,1], sRGB-encoded.
+        disparity: [1, H, W] in [0,1], 1 is nearest; 0 where unknown.
+        known: [1, H, W], 1 where the disparity is known, else 0.
+        subject: [1, H, W] in [0,1], the subject's coverage; 0 where unknown.
         has_subject: [] 1 where `subject` is known, else 0.
+        exact: [] 1 where the disparity is true up to its edges, 0 where a depth camera measured it.
+        stands: [] 1 where the subject stands on a ground, which may be out of view; 0 where that is not known.
     """
 
     image: torch.Tensor
@@ -43,6 +48,8 @@ class DepthSample(NamedTuple):
     known: torch.Tensor
     subject: torch.Tensor
     has_subject: torch.Tensor
+    exact: torch.Tensor
+    stands: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,14 @@ class Scene:
         image: RGB, sRGB-encoded, as read.
         disparity: mode F, in [0,1], 1 is nearest, NaN where unknown; None without depth.
         subject: mode L, 0 to 255; None without a mask.
+        exact, stands: see `DepthSample`.
     """
 
     image: Image.Image
     disparity: Image.Image | None = None
     subject: Image.Image | None = None
+    exact: bool = False
+    stands: bool = False
 
 
 class SceneSource(Protocol):
@@ -80,18 +90,24 @@ class Folder:
 
 
 class HeldOut(Dataset[DepthSample]):
-    """Whole pictures, resized to the square input as the app does, in order and undisturbed."""
+    """Whole pictures, each resized to the one of `shapes` (width, height) whose aspect is nearest to its own, in order
+    and undisturbed. Shapes differ: batches are of one."""
 
-    def __init__(self, scenes: Sequence[Scene], size: int) -> None:
+    def __init__(self, scenes: Sequence[Scene], shapes: Sequence[Shape]) -> None:
         self.scenes = scenes
-        self.size = size
+        self.shapes = shapes
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> DepthSample:
         scene = self.scenes[index]
-        return to_sample(scene, (0, 0, *scene.image.size), self.size)
+        return to_sample(scene, (0, 0, *scene.image.size), nearest_shape(scene.image.size, self.shapes))
+
+
+def nearest_shape(size: Shape, shapes: Sequence[Shape]) -> Shape:
+    """The one of `shapes` whose aspect is nearest to that of `size`, all (width, height)."""
+    return min(shapes, key=lambda shape: abs(math.log(shape[0] * size[1] / (shape[1] * size[0]))))
 
 
 def hold_out(names: Sequence[str], block: int = 25, every: int = 8, guard: int = 3) -> tuple[list[str], list[str]]:
@@ -107,16 +123,20 @@ def hold_out(names: Sequence[str], block: int = 25, every: int = 8, guard: int =
 
 
 def read_rgbd(folder: Path, side: int) -> tuple[Folder, Folder]:
-    """Image + depth: (training, held out) of a folder in one of two layouts.
+    """Image + depth: (training, held out) of a folder in one of three layouts.
 
     `rgb/` + `depth/` 8-bit PNG + `scale.csv` (index, depth_max_m): metres = depth_max_m · (v + 0.5) / 255.
     `rgb/` or `images/` + `disparity/` PNG of 8 or 16 bits: white is nearest, 0 is unknown in 16 bits.
+    `index.csv` (name, image, depth, kind, scale, offset): kind `disparity8`, disparity = offset + scale · v; kind
+    `depth16`, metres = scale · v, 0 is unknown. Of these every third is held out: such sets are small and mixed.
 
     Pictures are kept with their longer side at most `side` pixels.
 
     Raises:
-        DofkitError: when the folder is missing, has neither layout or no pairs.
+        DofkitError: when the folder is missing, has none of these layouts or no pairs.
     """
+    if (folder / "index.csv").is_file():
+        return _read_indexed(folder, side)
     images = _subfolder(folder, "rgb", "images")
     if (folder / "disparity").is_dir():
         maps, scales = folder / "disparity", None
@@ -132,9 +152,12 @@ def read_rgbd(folder: Path, side: int) -> tuple[Folder, Folder]:
     return _split(pairs, load)
 
 
-def read_masks(folder: Path, side: int) -> tuple[Folder, Folder]:
+def read_masks(folder: Path, side: int, stands: bool = False) -> tuple[Folder, Folder]:
     """Image + mask of the subject: (training, held out) of a folder with `images/` and `masks/`,
     kept with their longer side at most `side` pixels.
+
+    Args:
+        stands: whether the subjects stand on a ground, as people in the street do.
 
     Raises:
         DofkitError: when the folder is missing, lacks one of the two or has no pairs.
@@ -144,7 +167,7 @@ def read_masks(folder: Path, side: int) -> tuple[Folder, Folder]:
     def load(name: str) -> Scene:
         photo = _read_image(pairs[name][0], side)
         mask = read_grey(pairs[name][1]).resize(photo.size, Image.Resampling.BILINEAR)
-        return Scene(photo, subject=mask)
+        return Scene(photo, subject=mask, stands=stands)
 
     return _split(pairs, load)
 
@@ -179,25 +202,35 @@ def inverse_depth(metres: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(valid, metres[valid].min() / np.where(valid, metres, 1), np.nan).astype(np.float32)
 
 
-def to_sample(scene: Scene, box: tuple[float, float, float, float], size: int, mirror: bool = False) -> DepthSample:
-    """Cut `box` (left, top, right, bottom in pixels) out of a scene, resize it to `size` × `size`, perhaps mirrored."""
-    blank = np.zeros((1, size, size), np.float32)
-    image = scene.image.resize((size, size), Image.Resampling.BILINEAR, box)
+def read_photos(folder: Path, side: int) -> Folder:
+    """The photos of a folder and all below it, nothing known of them; what surfaces of composites are made of."""
+    if not folder.is_dir():
+        raise DofkitError(f"{folder} is not a folder; give one that holds photos")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise DofkitError(f"{folder} holds no photos ({', '.join(IMAGE_SUFFIXES)}); give one that does")
+    return Folder([Scene(_read_image(path, side)) for path in files])
+
+
+def to_sample(scene: Scene, box: tuple[float, float, float, float], shape: Shape, mirror: bool = False) -> DepthSample:
+    """Cut `box` (left, top, right, bottom in pixels) out of a scene, resize it to `shape`, perhaps mirrored."""
+    blank = np.zeros((1, shape[1], shape[0]), np.float32)
+    image = scene.image.resize(shape, Image.Resampling.BILINEAR, box)
     disparity, known, subject = blank, blank, blank
     if scene.disparity is not None:
         # nearest: a mean across an edge would be a depth that exists nowhere
-        values = np.asarray(scene.disparity.resize((size, size), Image.Resampling.NEAREST, box))[None]
+        values = np.asarray(scene.disparity.resize(shape, Image.Resampling.NEAREST, box))[None]
         known = np.isfinite(values).astype(np.float32)
         disparity = np.nan_to_num(values)
     if scene.subject is not None:
-        subject = np.asarray(scene.subject.resize((size, size), Image.Resampling.BILINEAR, box), np.float32)[None] / 255
+        subject = np.asarray(scene.subject.resize(shape, Image.Resampling.BILINEAR, box), np.float32)[None] / 255
     pixels = np.asarray(image, np.float32).transpose(2, 0, 1) / 255
 
     def tensor(array: NDArray[np.floating]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array[..., ::-1] if mirror else array))
 
-    has_subject = torch.tensor(float(scene.subject is not None))
-    return DepthSample(tensor(pixels), tensor(disparity), tensor(known), tensor(subject), has_subject)
+    flags = (torch.tensor(float(flag)) for flag in (scene.subject is not None, scene.exact, scene.stands))
+    return DepthSample(tensor(pixels), tensor(disparity), tensor(known), tensor(subject), *flags)
 
 
 def _split(pairs: dict[str, tuple[Path, Path]], load: Callable[[str], Scene]) -> tuple[Folder, Folder]:
@@ -259,3 +292,31 @@ def _read_scales(path: Path) -> dict[int, float]:
         raise DofkitError(f"{path} is missing; it gives each depth file its greatest depth in metres") from None
     except (KeyError, ValueError) as error:
         raise DofkitError(f"{path} is no table of index, depth_max_m ({error})") from error
+
+
+def _read_indexed(folder: Path, side: int) -> tuple[Folder, Folder]:
+    """The layout with `index.csv`, see `read_rgbd`."""
+    try:
+        with (folder / "index.csv").open(newline="") as file:
+            rows = sorted(csv.DictReader(file), key=lambda row: row["name"])
+        scenes = [_indexed_scene(folder, row, side) for row in rows]
+    except (KeyError, ValueError) as error:
+        raise DofkitError(
+            f"{folder / 'index.csv'} is no table of name, image, depth, kind, scale, offset ({error})"
+        ) from error
+    return Folder([s for i, s in enumerate(scenes) if i % 3 != 1]), Folder(scenes[1::3])
+
+
+def _indexed_scene(folder: Path, row: dict[str, str], side: int) -> Scene:
+    photo = _read_image(folder / row["image"], side)
+    with opened(folder / row["depth"]) as file:
+        values = np.asarray(file).astype(np.float32)
+    scale, offset = float(row["scale"]), float(row["offset"])
+    if row["kind"] == "depth16":
+        disparity = inverse_depth(np.where(values > 0, scale * values, np.nan).astype(np.float32))
+    elif row["kind"] == "disparity8":
+        plain = offset + scale * values
+        disparity = (plain / plain.max()).astype(np.float32)
+    else:
+        raise ValueError(f"kind '{row['kind']}' of {row['name']}")
+    return Scene(photo, Image.fromarray(disparity).resize(photo.size, Image.Resampling.NEAREST))

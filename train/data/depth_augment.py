@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch.utils.data import Dataset
 
-from .depth import DepthSample, Scene, SceneSource, to_sample
+from .depth import DepthSample, Scene, SceneSource, Shape, to_sample
 
 Box = tuple[float, float, float, float]
 
@@ -25,32 +25,42 @@ class Share:
 
 
 class DepthMix(Dataset[DepthSample]):
-    """Endless random samples from several sources; sample i depends on (seed, i) alone."""
+    """Endless random samples from several sources; sample i depends on (seed, i) alone.
 
-    def __init__(self, shares: Sequence[Share], size: int, seed: int = 0) -> None:
+    Args:
+        shapes: (width, height) of the samples; a batch has one of them, drawn anew for each.
+        batch: samples that are batched together, over all devices.
+    """
+
+    def __init__(self, shares: Sequence[Share], shapes: Sequence[Shape], batch: int, seed: int = 0) -> None:
         self.sources = [share.source for share in shares]
         self.weights = np.array([share.weight for share in shares]) / sum(share.weight for share in shares)
-        self.size = size
+        self.shapes = shapes
+        self.batch = batch
         self.seed = seed
 
     def __getitem__(self, index: int) -> DepthSample:
+        shape = self.shapes[int(np.random.default_rng((self.seed, index // self.batch, 1)).integers(len(self.shapes)))]
         rng = np.random.default_rng((self.seed, index))
         scene = self.sources[rng.choice(len(self.sources), p=self.weights)].scene(rng)
-        return augment(scene, self.size, rng)
+        return augment(scene, shape, rng)
 
 
-def augment(scene: Scene, size: int, rng: np.random.Generator) -> DepthSample:
-    """A random crop of a scene, resized to `size` × `size` whatever its shape, mirrored and disturbed."""
-    box = portrait_box(scene.subject, rng) if scene.subject is not None and rng.random() < 0.5 else None
-    sample = to_sample(scene, box or random_box(scene.image.size, rng), size, mirror=rng.random() < 0.5)
+def augment(scene: Scene, shape: Shape, rng: np.random.Generator) -> DepthSample:
+    """A random crop of a scene, resized to `shape`, mirrored and disturbed."""
+    box = portrait_box(scene.subject, rng) if scene.subject is not None and rng.random() < 0.3 else None
+    box = box or random_box(scene.image.size, shape[0] / shape[1], rng)
+    sample = to_sample(scene, box, shape, mirror=rng.random() < 0.5)
     return sample._replace(image=disturb(sample.image, rng))
 
 
-def random_box(extent: tuple[int, int], rng: np.random.Generator) -> Box:
-    """A crop of 40 to 100 % of a (width, height) picture, its aspect within a factor 1.35 of the picture's."""
-    width, height = extent
-    side, stretch = np.sqrt(rng.uniform(0.4, 1)), np.exp(rng.uniform(-0.15, 0.15))
-    return _place(min(1, side * stretch) * width, min(1, side / stretch) * height, rng.random(2), extent)
+def random_box(extent: Shape, aspect: float, rng: np.random.Generator) -> Box:
+    """A crop of a (width, height) picture, of `aspect` (width / height) up to a factor of 1.2: the largest that fits,
+    or down to 60 % of its sides."""
+    aspect = aspect * np.exp(rng.uniform(-0.18, 0.18))
+    share = 1.0 if rng.random() < 0.3 else rng.uniform(0.6, 1)
+    width = share * min(extent[0], extent[1] * aspect)
+    return _place(width, width / aspect, rng.random(2), extent)
 
 
 def portrait_box(subject: Image.Image, rng: np.random.Generator) -> Box | None:
@@ -74,7 +84,7 @@ def portrait_box(subject: Image.Image, rng: np.random.Generator) -> Box | None:
 
 
 def disturb(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Exposure, contrast, tint and gamma; now and then grey, soft, noisy or a poor JPEG. [3, S, S] in [0,1] both."""
+    """Exposure, contrast, tint and gamma; now and then grey, soft, noisy or a poor JPEG. [3, H, W] in [0,1] both."""
     gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3)).astype(np.float32)
     pixels = image.numpy() * gain[:, None, None]
     pixels = (pixels - 0.5) * np.float32(np.exp(rng.normal(0, 0.15))) + 0.5
@@ -98,5 +108,6 @@ def _reencode(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _place(width: float, height: float, at: np.ndarray, extent: tuple[int, int]) -> Box:
+    width, height = min(width, extent[0]), min(height, extent[1])  # rounding may have made them a hair larger
     x, y = at[0] * (extent[0] - width), at[1] * (extent[1] - height)
-    return float(x), float(y), float(x + width), float(y + height)
+    return float(x), float(y), min(float(x + width), extent[0]), min(float(y + height), extent[1])

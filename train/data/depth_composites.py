@@ -1,7 +1,7 @@
-"""Scenes with a disparity that is exact up to the edge: subjects pasted over RGB-D photos, and drawn ones.
+"""Composites over photos with depth: subjects that stand in a room, and pictures that hang on its walls.
 
-Depth cameras blur and fill the edges that a portrait needs most; a pasted subject has them crisp, by construction. Both
-are ours.
+Depth cameras blur and fill the edges that a portrait needs most; a subject that is set in has them crisp, by
+construction. What is flat however deep it looks (posters, paintings, screens) is taught here, too. All of it is ours.
 """
 
 from __future__ import annotations
@@ -10,116 +10,101 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from .depth import Folder, Scene
+from .depth_cutouts import Array, Canvas, CutoutSource, come_close, stand
+from .depth_grounds import Pictures
 
-DRAWN_SIDE = 256
+TRIES = 12  # places looked at for a floor or a wall before the photo is used as it is
 
 
 @dataclass(frozen=True)
 class Composites:
-    """A subject cut out of an image + mask folder, set nearly flat in front of a scene of an image + depth folder."""
+    """Subjects in the scenes of an image + depth folder: on its floor, or close to the camera and cut by the frame."""
 
-    subjects: Folder
+    subjects: CutoutSource
     backgrounds: Folder
 
     def scene(self, rng: np.random.Generator) -> Scene:
-        """A composite of the background's size; where either part is unusable, the bare background."""
-        background, cut = self.backgrounds.scene(rng), self.subjects.scene(rng)
-        assert background.disparity is not None
-        assert cut.subject is not None
-        bounds = cut.subject.getbbox()
-        if bounds is None:
-            return background
-        return paste(background, cut, bounds, rng)
+        """A composite of the background's size."""
+        canvas = _canvas(self.backgrounds.scene(rng))
+        height = canvas.disparity.shape[0]
+        for level, foot in sorted(self._places(canvas.disparity, rng)):
+            tall = min(level * float(rng.uniform(0.9, 2.0)) * height, 1.2 * foot[1])
+            stand(canvas, self.subjects.cutout(rng), foot, level, tall, rng)
+        if rng.random() < 0.5 or not canvas.subject.any():
+            behind = float(np.nanquantile(canvas.disparity, 0.9))
+            nearer = float(np.exp(rng.uniform(np.log(1.1), np.log(2.5))))
+            come_close(canvas, self.subjects.cutout(rng), max(behind, 0.35) * nearer, rng)
+        return canvas.scene()
 
-
-def paste(background: Scene, cut: Scene, bounds: tuple[int, int, int, int], rng: np.random.Generator) -> Scene:
-    """Set what lies within `bounds` of `cut` into the background: in reach of an arm or at some distance, whole or cut
-    off by the frame's lower edge, always nearer than what it hides, its disparity a slightly slanted plane."""
-    assert cut.subject is not None
-    assert background.disparity is not None
-    width, height = background.image.size
-    scale = height * np.exp(rng.uniform(np.log(0.45), np.log(2.2))) / (bounds[3] - bounds[1])
-    extent = (max(8, round((bounds[2] - bounds[0]) * scale)), max(8, round((bounds[3] - bounds[1]) * scale)))
-    if extent[0] > 4 * width:
-        return background
-    photo = cut.image.crop(bounds).resize(extent, Image.Resampling.BILINEAR)
-    # the masks are polygons that catch a rim of their old background: shrink by a pixel, then soften
-    rim = cut.subject.crop(bounds).filter(ImageFilter.MinFilter(3)).resize(extent, Image.Resampling.BILINEAR)
-    corner = (
-        round(rng.uniform(0.15, 0.85) * width - extent[0] / 2),
-        round(max(rng.uniform(0.02, 0.3) * height, height - extent[1] * rng.uniform(0.9, 1.3))),
-    )
-    coverage = Image.new("L", background.image.size)
-    coverage.paste(rim.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.4, 1.0)))), corner)
-    pasted = background.image.copy()
-    if rng.random() < 0.4:  # a portrait's background is often out of focus
-        pasted = pasted.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 4))))
-    front = Image.new("RGB", background.image.size)
-    front.paste(_relight(photo, rng), corner)
-    pasted.paste(front, mask=coverage)
-    disparity = _stand(np.asarray(background.disparity), np.asarray(coverage) > 127, rng)
-    return Scene(pasted, Image.fromarray(disparity), coverage)
-
-
-def _stand(disparity: NDArray[np.float32], inside: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The background's disparity with a near plane `inside`, brought back to a greatest value of 1."""
-    if not inside.any() or not np.isfinite(disparity[inside]).any():
-        return disparity
-    hidden = np.nanquantile(disparity[inside], 0.95)
-    level = max(float(hidden), 0.35) * np.exp(rng.uniform(np.log(1.15), np.log(3)))
-    rows, columns = np.mgrid[-0.5 : 0.5 : disparity.shape[0] * 1j, -0.5 : 0.5 : disparity.shape[1] * 1j]
-    slant = rng.normal(0, 0.04, 2)
-    plane = level * (1 + slant[0] * rows + slant[1] * columns)
-    joined = np.where(inside, np.fmax(plane, disparity), disparity)
-    return (joined / np.nanmax(joined)).astype(np.float32)
-
-
-def _relight(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The pasted picture under another exposure and tint."""
-    gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.05, 3))
-    return Image.fromarray(np.clip(np.asarray(photo, np.float32) * gain, 0, 255).astype(np.uint8))
+    def _places(self, disparity: Array, rng: np.random.Generator) -> list[tuple[float, tuple[float, float]]]:
+        """Up to two places on the floor: disparity there, and (x, y)."""
+        found = []
+        height, width = disparity.shape
+        for _ in range(TRIES):
+            foot = float(rng.uniform(0.1, 0.9) * width), float(rng.uniform(0.6, 0.98) * height)
+            if is_floor(disparity, foot):
+                found.append((float(disparity[int(foot[1]), int(foot[0])]), foot))
+        return found[: int(rng.integers(1, 3))]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Textured shapes before a textured, slanted background: no data needed, so a fresh clone can train on it."""
+class Posters:
+    """Pictures hung on the walls of an image + depth folder's scenes: its disparity stays what it was."""
 
-    side: int = DRAWN_SIDE
-    shapes: int = 5
+    pictures: Pictures
+    backgrounds: Folder
 
     def scene(self, rng: np.random.Generator) -> Scene:
-        """A drawn scene; the nearest shape is its subject."""
-        rows, columns = np.mgrid[0 : 1 : self.side * 1j, 0 : 1 : self.side * 1j].astype(np.float32)
-        image = _texture(self.side, rng)
-        disparity = 0.1 + 0.3 * rows * rng.random() + 0.1 * columns * rng.random()
-        subject = np.zeros((self.side, self.side), np.float32)
-        levels = np.sort(rng.uniform(0.3, 1, int(rng.integers(1, self.shapes + 1))))
-        for level in levels:
-            subject = _blob(rows, columns, rng)
-            image = image + subject[..., None] * (_texture(self.side, rng) - image)
-            disparity = np.where(subject > 0.5, np.maximum(level, disparity), disparity)
-        disparity = (disparity / disparity.max()).astype(np.float32)
-        coverage = Image.fromarray((subject * 255).astype(np.uint8))
-        return Scene(Image.fromarray((image * 255).astype(np.uint8)), Image.fromarray(disparity), coverage)
+        """One picture on a wall; the photo as it is where no wall was found."""
+        background = self.backgrounds.scene(rng)
+        width, height = background.image.size
+        disparity = np.asarray(background.disparity)
+        for _ in range(TRIES):
+            wide, tall = (int(side * rng.uniform(0.15, 0.5)) for side in (width, height))
+            left, top = int(rng.integers(width - wide)), int(rng.integers(int(0.9 * height) - tall))
+            if is_plane(disparity[top : top + tall, left : left + wide]):
+                return Scene(self._hang(background.image, (left, top, wide, tall), rng), background.disparity)
+        return background
+
+    def _hang(self, photo: Image.Image, box: tuple[int, int, int, int], rng: np.random.Generator) -> Image.Image:
+        left, top, wide, tall = box
+        hung = photo.copy()
+        rim = int(rng.integers(0, max(2, min(wide, tall) // 10)))
+        frame = Image.new("RGB", (wide, tall), tuple(int(v) for v in rng.integers(0, 256, 3)))
+        inner = max(1, wide - 2 * rim), max(1, tall - 2 * rim)
+        frame.paste(Image.fromarray(self.pictures.picture(rng, (inner[1], inner[0]))), (rim, rim))
+        hung.paste(frame, (left, top))
+        return hung
 
 
-def _texture(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Two colours mixed by smooth noise of a random scale: [side, side, 3] in [0,1]."""
-    cells = int(rng.choice([2, 4, 8, 32, 64]))
-    noise = Image.fromarray((rng.random((cells, cells)) * 255).astype(np.uint8))
-    mixed = np.asarray(noise.resize((side, side), Image.Resampling.BICUBIC), np.float32)[..., None] / 255
-    low, high = rng.random(3).astype(np.float32), rng.random(3).astype(np.float32)
-    return (low + (high - low) * mixed).astype(np.float32)
+def is_floor(disparity: Array, foot: tuple[float, float]) -> bool:
+    """Whether the ground at (x, y) rises steadily towards the camera, as far as the disparity tells."""
+    x, y = int(foot[0]), int(foot[1])
+    reach = max(4, disparity.shape[0] // 20)
+    window = disparity[max(0, y - reach) : y + 1, max(0, x - reach) : x + reach + 1]
+    if window.shape[0] < reach or not np.isfinite(window).all():
+        return False
+    rows = window.mean(axis=1)
+    steady = np.diff(rows) > -0.002 * rows[-1]
+    across = np.abs(window - rows[:, None]).max() < 0.06 * rows[-1]
+    return bool(rows[-1] > 1.03 * rows[0] and steady.all() and across)
 
 
-def _blob(rows: NDArray[np.float32], columns: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A round, wavy or straight-edged shape with edges one pixel soft: [side, side] in [0,1]."""
-    y, x = rows - rng.uniform(0.2, 0.9), columns - rng.uniform(0.1, 0.9)
-    radius = rng.uniform(0.08, 0.35)
-    power = float(rng.choice([1.0, 2.0, 8.0]))  # diamond, ellipse, near rectangle
-    distance = (np.abs(x) ** power + np.abs(y * rng.uniform(0.4, 1.5)) ** power) ** (1 / power)
-    wave = 1 + rng.uniform(0, 0.25) * np.sin(np.arctan2(y, x) * int(rng.integers(2, 7)) + rng.uniform(0, 6))
-    return np.clip((radius * wave - distance) * len(rows) + 0.5, 0, 1).astype(np.float32)
+def is_plane(disparity: NDArray[np.floating]) -> bool:
+    """Whether [h, w] is flat: within 3 % of its mean everywhere, 0.5 % on average. Over a plane disparity is affine."""
+    part = disparity[::4, ::4].astype(np.float64)
+    if part.size < 16 or not np.isfinite(part).all():
+        return False
+    rows, columns = np.mgrid[: part.shape[0], : part.shape[1]]
+    design = np.stack([rows.ravel(), columns.ravel(), np.ones(part.size)], axis=1)
+    fitted = design @ np.linalg.lstsq(design, part.ravel(), rcond=None)[0]
+    off = np.abs(part.ravel() - fitted) / part.mean()
+    return bool(off.max() < 0.03 and off.mean() < 0.005)
+
+
+def _canvas(scene: Scene) -> Canvas:
+    assert scene.disparity is not None
+    return Canvas.of(np.asarray(scene.image, np.float32), np.array(scene.disparity, np.float32))

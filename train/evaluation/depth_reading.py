@@ -17,7 +17,7 @@ from ...runtime_ref.pipeline.stage import Stage
 from ..data.depth import Folder
 from ..data.depth_augment import DepthMix, Share
 from ..data.shallow_photos import PhotoSettings, ShallowPhoto, shallow_photo
-from ..networks.depth import SIZE_MULTIPLE, DepthNet
+from ..networks.depth import DepthNet
 from ..rendering.lens import Array
 from ..systems.depth import DepthRecipe, DepthSystem
 from ..systems.depth_metrics import aligned, ordinal_accuracy
@@ -26,6 +26,8 @@ from ..weights import has_weights, load_weights, save_weights
 
 NEAREST_TO_INFINITY = 0.05
 """Least disparity in the logarithmic error: what lies farther counts as far."""
+READ_SIDE = 128
+"""Side that photos, which are smaller, are enlarged to for the network."""
 KINDS = ("shallow", "deep")
 """Of photos: what lies behind the subject is blurred, or all is sharp."""
 
@@ -87,8 +89,10 @@ def train_reader(scenes: Folder, run: RunSettings, batch: int) -> DepthNet:
     """A depth network that learned from `scenes` alone; the run's folder keeps it, and an interrupted run goes on."""
     if not has_weights(Stage.DEPTH, run.out):
         torch.manual_seed(run.seed)
-        system = DepthSystem(DepthNet(), DepthRecipe(run.steps))
-        fit(system, endless_loader(DepthMix([Share(scenes, 1)], SIZE_MULTIPLE, run.seed), batch, run), None, run)
+        # from nothing: ImageNet must not have told it
+        system = DepthSystem(DepthNet(), DepthRecipe(run.steps, encoder_rate=1.0, frozen_statistics=False))
+        mix = DepthMix([Share(scenes, 1)], [(READ_SIDE, READ_SIDE)], batch * run.devices, run.seed)
+        fit(system, endless_loader(mix, batch, run), None, run)
         save_weights(system.network, Stage.DEPTH, run.out)
     network = load_weights(Stage.DEPTH, run.out)
     assert isinstance(network, DepthNet)
@@ -100,6 +104,6 @@ def read(network: DepthNet, image: Array) -> Array:
     side = image.shape[0]
     pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
     with torch.inference_mode():
-        enlarged = torch.nn.functional.interpolate(pixels, (SIZE_MULTIPLE,) * 2, mode="bilinear", align_corners=False)
+        enlarged = torch.nn.functional.interpolate(pixels, (READ_SIDE,) * 2, mode="bilinear", align_corners=False)
         disparity = torch.nn.functional.interpolate(network(enlarged), (side, side), mode="area")
     return disparity[0, 0].numpy()

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from ...runtime_ref.pipeline.stage import Stage
-from ..networks.depth import SIZE_MULTIPLE, DepthNet
+from ..networks.depth import DepthNet
 from ..weights import load_weights
 
 SUBSETS = 50
 BATCH = 16
+SIDE = 128
 
 
 class EncoderFeatures(nn.Module):
@@ -34,8 +35,8 @@ class EncoderFeatures(nn.Module):
         self.num_features = 2 * self.encoder.channels
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """See the class; pictures are enlarged to the least size that the encoder takes."""
-        enlarged = F.interpolate(pictures, (SIZE_MULTIPLE, SIZE_MULTIPLE), mode="bilinear", align_corners=False)
+        """See the class; small pictures are enlarged to `SIDE`."""
+        enlarged = F.interpolate(pictures, (SIDE, SIDE), mode="bilinear", align_corners=False)
         deviation, mean = torch.std_mean(self.encoder(enlarged)[0], dim=(2, 3))
         return torch.cat([mean, deviation], dim=1)
 

@@ -1,31 +1,33 @@
-"""The depth network: one photo in, normalised disparity out. Its encoders live in `depth_encoders`.
+"""The depth network: one photo in, normalised disparity out. Its encoders live in `efficientnet_lite` and
+`depth_encoders`.
 
-From the paper (Wang et al. 2018, "DeepLens", Sec. 4.1): a classification encoder with an atrous last block, a 4-level
-pyramid pooling module (bins 1, 2, 4, 8), a decoder of three bilinear ×2 steps with skips, and two heads, disparity and
-foreground, of which the second serves training only. Ours: the mobile encoder, BatchNorm + ReLU throughout (they fold
-and fuse in every runtime), and the sigmoid that bounds the disparity before it is normalised.
+From the paper (Wang et al. 2018, "DeepLens", Sec. 4.1): a classification encoder, a 4-level pyramid pooling module
+(bins 1, 2, 4, 8), a decoder of bilinear ×2 steps with skips, and two heads, disparity and foreground, of which the
+second serves training only. Ours: encoders for phones, input of any multiple of 32 and any aspect, BatchNorm + ReLU6
+throughout (they fold and fuse in every runtime, and bound what 8 bits have to hold), and a disparity that is clipped
+rather than normalised: the network learns to fill [0,1], and a flat picture may stay flat.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...runtime_ref.errors import DofkitError, first_line
-from .depth_encoders import MobileEncoder, ResNet50Encoder, conv_bn_relu
+from .depth_encoders import ResNet50Encoder
+from .efficientnet_lite import EfficientNetLite, lite0, lite2
 from .filters import twice
+from .rounding import RoundedConv2d, Rounds
 
-SIZE_MULTIPLE = 128  # sides of the input: the map at stride 16 then divides by every bin of the pyramid
+SIZE_MULTIPLE = 32  # of both sides of the input: the stride of the coarsest map
 PYRAMID_BINS = (1, 2, 4, 8)
-# fp16 holds 1e-3 to three digits, and it bounds how far a flat prediction's rounding noise is blown up.
-NORMALISATION_EPS = 1e-3
+RANGE = 6.0  # of the disparity head: ReLU6 is the one clipping that every runtime fuses into the convolution before it
 
-_ENCODERS = {"mobile": MobileEncoder, "resnet50": ResNet50Encoder}
+Encoder = Literal["efficientnet_lite0", "efficientnet_lite2", "resnet50"]
+_ENCODERS = {"efficientnet_lite0": lite0, "efficientnet_lite2": lite2, "resnet50": ResNet50Encoder}
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ class DepthConfig:
     """Shape of a DepthNet.
 
     Attributes:
-        encoder: "mobile" (ours, about 1 M parameters) or "resnet50" (the paper's).
+        encoder: "efficientnet_lite0" (for phones, 3 M parameters), "efficientnet_lite2" or "resnet50" (the paper's).
         pyramid: channels of the coarse map after pyramid pooling.
-        decoder: channels after each of the three ×2 steps.
+        decoder: channels at strides 16, 8, 4 and 2; an encoder that keeps a finer map needs the last ones only.
     """
 
-    encoder: Literal["mobile", "resnet50"] = "mobile"
-    pyramid: int = 96
-    decoder: tuple[int, int, int] = (64, 32, 16)
+    encoder: Encoder = "efficientnet_lite0"
+    pyramid: int = 128
+    decoder: tuple[int, int, int, int] = (96, 64, 48, 24)
 
     def __post_init__(self) -> None:
         if self.encoder not in _ENCODERS:
@@ -49,54 +51,50 @@ class DepthConfig:
 
 
 class DepthNet(nn.Module):
-    """Photo -> disparity. The input's sides are equal multiples of 128; 384 is what dofkit exports by default."""
+    """Photo -> disparity. The input's sides are multiples of 32, in any aspect."""
 
     def __init__(self, config: DepthConfig | None = None) -> None:
         super().__init__()
         self.config = config or DepthConfig()
-        self.encoder = _ENCODERS[self.config.encoder]()
+        self.encoder: EfficientNetLite | ResNet50Encoder = _ENCODERS[self.config.encoder]()
         self.pyramid = PyramidPooling(self.encoder.channels, self.config.pyramid)
-        widths = (self.config.pyramid, *self.config.decoder)
+        widths = (self.config.pyramid, *self.config.decoder[-len(self.encoder.skips) :])
         self.steps = nn.ModuleList(
-            conv_bn_relu(inputs + skip, outputs)
+            Step(inputs, skip, outputs)
             for inputs, skip, outputs in zip(widths[:-1], self.encoder.skips, widths[1:], strict=True)
         )
-        self.disparity = nn.Conv2d(widths[-1], 1, 3, padding=1)
-        self.foreground = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.disparity = RoundedConv2d(widths[-1], 1, 3, padding=1)
+        self.foreground = RoundedConv2d(widths[-1], 1, 3, padding=1)
+        nn.init.constant_(self.disparity.bias, RANGE / 2)  # pyright: ignore[reportArgumentType]
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Normalised disparity of a whole photo.
 
         Args:
-            image: [N, 3, H, W] in [0,1], sRGB-encoded; H = W, a multiple of 128.
+            image: [N, 3, H, W] in [0,1], sRGB-encoded; H and W multiples of 32.
 
         Returns:
-            [N, 1, H, W] in [0,1], 1 is nearest: each photo's own least value is 0 and its greatest 1, up to
-            `NORMALISATION_EPS`.
+            [N, 1, H, W] in [0,1], 1 is nearest; affine in inverse depth, its range learned to be the photo's own.
         """
-        disparity = torch.sigmoid(self._to_input_size(self.disparity(self._decode(image))))
-        nearest = torch.amax(disparity, dim=(2, 3), keepdim=True)
-        farthest = torch.amin(disparity, dim=(2, 3), keepdim=True)
-        return (disparity - farthest) / (nearest - farthest + NORMALISATION_EPS)
+        return twice(F.relu6(self.disparity(self._decode(image))) * (1 / RANGE))
 
-    def logits(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """For training: the two heads before sigmoid and normalisation, disparity and foreground, each [N, 1, H, W]."""
+    def heads(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """For training: disparity before it is clipped, and the foreground's logits, each [N, 1, H, W]."""
         features = self._decode(image)
-        return self._to_input_size(self.disparity(features)), self._to_input_size(self.foreground(features))
+        with torch.autocast(image.device.type, enabled=False):  # bfloat16 tells 1 from 0.996 at best
+            features = features.float()
+            return twice(self.disparity(features) * (1 / RANGE)), twice(self.foreground(features))
+
+    def subject(self, image: torch.Tensor) -> torch.Tensor:
+        """The probability that a pixel belongs to the photo's subject, [N, 1, H, W]; no part of exported graphs."""
+        return torch.sigmoid(twice(self.foreground(self._decode(image))))
 
     def _decode(self, image: torch.Tensor) -> torch.Tensor:
         coarse, finer = self.encoder(image)
         x = self.pyramid(coarse)
         for step, skip in zip(self.steps, finer, strict=True):
-            x = twice(x)
-            x = step(x if skip is None else torch.cat([x, skip], dim=1))
+            x = step(x, skip)
         return x
-
-    def _to_input_size(self, logits: torch.Tensor) -> torch.Tensor:
-        factor = self.encoder.stride / 2 ** len(self.steps)
-        if factor == 1:
-            return logits
-        return F.interpolate(logits, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class PyramidPooling(nn.Module):
@@ -107,35 +105,46 @@ class PyramidPooling(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         reduced = inputs // len(PYRAMID_BINS)
-        self.reduce = nn.ModuleList(nn.Conv2d(inputs, reduced, 1) for _ in PYRAMID_BINS)
-        self.merge = conv_bn_relu(inputs + reduced * len(PYRAMID_BINS), outputs)
+        self.reduce = nn.ModuleList(RoundedConv2d(inputs, reduced, 1) for _ in PYRAMID_BINS)
+        self.merge = _conv_bn(inputs + reduced * len(PYRAMID_BINS), outputs, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, inputs, S, S] -> [N, outputs, S, S], S a multiple of 8."""
-        side = int(x.shape[-1])  # a plain number: exported graphs have a fixed size
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        size = int(x.shape[2]), int(x.shape[3])  # plain numbers: exported graphs have a fixed size
         maps = [x]
         for bins, reduce in zip(PYRAMID_BINS, self.reduce, strict=True):
-            cell = F.relu(reduce(F.avg_pool2d(x, side // bins)))
-            maps.append(F.interpolate(cell, size=(side, side), mode="bilinear", align_corners=False))
-        return self.merge(torch.cat(maps, dim=1))
+            (tall, down), (wide, across) = cells(size[0], bins), cells(size[1], bins)
+            cell = F.relu6(reduce(F.avg_pool2d(x, (tall, wide), (down, across))))
+            maps.append(F.interpolate(cell, size=size, mode="bilinear", align_corners=False))
+        return F.relu6(self.merge(torch.cat(maps, dim=1)))
 
 
-def load_imagenet(encoder: ResNet50Encoder, path: Path) -> None:
-    """Load torchvision's ImageNet state dict of a ResNet-50 into the encoder; its `layer4` and `fc` are left out.
+def cells(size: int, bins: int) -> tuple[int, int]:
+    """(window, stride) of an average pooling of `size` pixels into `bins` windows, or `size` if that is fewer.
 
-    Args:
-        path: a local `.pth` file, read as data only (`weights_only=True`).
-
-    Raises:
-        DofkitError: when the file is missing, unreadable or no ResNet-50.
+    All windows are alike and cover everything, overlapping where `bins` does not divide `size`: what every runtime has,
+    other than adaptive pooling.
     """
-    if not path.is_file():
-        raise DofkitError(f"no ImageNet weights at {path}; give a local torchvision resnet50 .pth with --imagenet")
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(("layer4.", "fc."))}
-        encoder.load_state_dict(kept)
-    except Exception as error:  # torch.load raises many kinds: pickle, zip, end of file
-        raise DofkitError(
-            f"{path} is no torchvision ResNet-50 state dict ({first_line(error)}); download resnet50 again"
-        ) from error
+    bins = min(bins, size)
+    stride = size // bins
+    return size - (bins - 1) * stride, stride
+
+
+class Step(Rounds):
+    """One ×2 step of the decoder: the coarse map, reduced and enlarged, plus the skip, filtered 3×3."""
+
+    def __init__(self, inputs: int, skip: int, outputs: int) -> None:
+        super().__init__()
+        self.reduce = _conv_bn(inputs, outputs, 1)
+        self.lateral = _conv_bn(skip, outputs, 1)
+        self.filter = _conv_bn(outputs, outputs, 3)
+
+    def forward(self, coarse: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """[N, inputs, H, W] and [N, skip, 2H, 2W] -> [N, outputs, 2H, 2W]."""
+        total = twice(self.kept(self.reduce(coarse))) + self.kept(self.lateral(skip))
+        return F.relu6(self.filter(F.relu6(total)))
+
+
+def _conv_bn(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    convolution = RoundedConv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs))

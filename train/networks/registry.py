@@ -130,9 +130,9 @@ _UPSAMPLING = NetworkContract(
 ARCHITECTURES = Architectures(
     Architecture(
         NetworkContract(
-            architecture="deeplens_depth",
+            architecture="efficientnet_lite_depth",
             stage=Stage.DEPTH,
-            size=SizeRule(multiple=SIZE_MULTIPLE, least=SIZE_MULTIPLE, square=True),
+            size=SizeRule(multiple=SIZE_MULTIPLE, least=2 * SIZE_MULTIPLE),
             meaning=Meaning.DISPARITY,
         ),
         DepthNet,

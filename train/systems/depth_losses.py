@@ -1,6 +1,7 @@
 """What the depth network is asked for. Every loss takes [N, 1, H, W] maps and gives the batch's mean, 0 at best.
 
 `known`, `subject` and `has_subject` are as in `DepthSample`; samples without what a loss needs count nothing in it.
+Losses of known disparity are here, those of photos of which only the subject's mask is known in `subject_losses`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,34 @@ from torch.nn import functional as F
 
 _EPS = 1e-6
 MAPS = (1, 2, 3)  # all but the batch
+TAILS = 0.02  # share of the pixels at either end that the range of a disparity leaves out
+LEAST_SPAN = 0.15  # a scene whose disparities differ by less than this share of the nearest one's fills less than [0,1]
+
+
+def spanned(disparity: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network shall predict: disparity, affinely brought to [0,1] but for its outermost `TAILS`.
+
+    A scene that is nearly flat stays so, around 0.5.
+
+    Returns:
+        the target [N, 1, H, W], within [-0.25, 1.5]; and [N, 1, 1, 1], 1 where the scene is deep enough to fill [0,1].
+    """
+    targets, deep = torch.full_like(disparity, 0.5), torch.zeros_like(disparity[:, :1, :1, :1])
+    for i in range(len(disparity)):
+        values = disparity[i][known[i] > 0]
+        if not values.numel():
+            continue
+        ordered = values[:: max(1, values.numel() // 4096)].sort().values
+        low, high = (ordered[round(share * (len(ordered) - 1))] for share in (TAILS, 1 - TAILS))
+        span = torch.maximum(high - low, LEAST_SPAN * high).clamp(min=_EPS)
+        targets[i] = (0.5 + (disparity[i] - (low + high) / 2) / span).clamp(-0.25, 1.5)
+        deep[i] = float(high - low >= LEAST_SPAN * high)
+    return targets, deep
+
+
+def difference(predicted: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """L1 as it is, no alignment: an app gets what the network says."""
+    return _mean_of_samples(((predicted - target).abs() * known).sum(MAPS), known.sum(MAPS))
 
 
 def scale_shift_invariant(predicted: torch.Tensor, disparity: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -23,11 +52,11 @@ def scale_shift_invariant(predicted: torch.Tensor, disparity: torch.Tensor, know
 
 
 def gradient_matching(
-    predicted: torch.Tensor, disparity: torch.Tensor, known: torch.Tensor, scales: int = 4
+    predicted: torch.Tensor, target: torch.Tensor, known: torch.Tensor, scales: int = 4
 ) -> torch.Tensor:
-    """L1 of the gradients of the standardised residual at 1, 1/2, 1/4 … of the size: edges where the truth has them
-    and nowhere else (Li and Snavely 2018; Ranftl et al. 2020, Eq. 11)."""
-    residual = _standardised(predicted, known) - _standardised(disparity, known)
+    """L1 of the gradients of the residual at 1, 1/2, 1/4 … of the size: edges where the truth has them and nowhere
+    else (Li and Snavely 2018; Ranftl et al. 2020, Eq. 11)."""
+    residual = predicted - target
     total = predicted.new_zeros(())
     for scale in range(scales):
         r, k = residual[..., :: 2**scale, :: 2**scale], known[..., :: 2**scale, :: 2**scale]
@@ -38,52 +67,12 @@ def gradient_matching(
     return total / scales
 
 
-def foreground(logits: torch.Tensor, subject: torch.Tensor, has_subject: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy plus Dice of the foreground head (the paper's auxiliary task)."""
-    entropy = F.binary_cross_entropy_with_logits(logits, subject, reduction="none").mean(MAPS)
-    mask = torch.sigmoid(logits)
-    overlap, areas = (mask * subject).sum(MAPS), (mask + subject).sum(MAPS)
-    dice = 1 - (2 * overlap + 1) / (areas + 1)
-    return _mean_of_samples((entropy + dice) * has_subject, has_subject)
-
-
-def subject_before_background(
-    disparity: torch.Tensor, subject: torch.Tensor, has_subject: torch.Tensor, margin: float = 0.45
-) -> torch.Tensor:
-    """Ours, for photos with a mask but no depth: the subject is nearer than the background by `margin`, and flat.
-
-    Three L1 hinges on `disparity` in [0,1]: background pixels that come nearer to the subject's mean than `margin`,
-    subject pixels that come nearer to the background's mean than `margin`, and the subject's own spread. The ground is
-    spared: pixels level with or below the subject's feet may be as near as the feet. This is what makes a portrait's
-    disparity usable where no depth camera was.
-    """
-    background = (1 - subject) * above_the_feet(subject)
-    front = _mean_within(disparity, subject)
-    back = _mean_within(disparity, background)
-    behind = _mean_within(F.relu(disparity - front + margin), background)
-    before = _mean_within(F.relu(back - disparity + margin), subject)
-    flat = _mean_within((disparity - front).abs(), subject)
-    # a crop that is all subject or all background says nothing about order
-    both = has_subject * ((subject.mean(MAPS) > 0.01) & (background.mean(MAPS) > 0.01))
-    return _mean_of_samples((behind + before + flat).flatten() * both, both)
-
-
-def above_the_feet(subject: torch.Tensor, share: float = 0.1) -> torch.Tensor:
-    """1 above the lowest `share` of the subject's height, 0 in the rows at and below its feet; 1 everywhere where the
-    frame cuts the subject off. [N, 1, H, W] -> [N, 1, H, 1]."""
-    rows = (subject.amax(dim=3, keepdim=True) > 0.5).float()
-    height = rows.sum(dim=2, keepdim=True)
-    remaining = rows.flip(2).cumsum(2).flip(2)  # subject rows at or below this one
-    cut_off = rows[:, :, -1:, :]
-    return torch.maximum((remaining > share * height).float(), cut_off)
-
-
 def _standardised(x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    centred = x - _mean_within(x, known)
-    return centred / (_mean_within(centred.abs(), known) + 1e-3)
+    centred = x - mean_within(x, known)
+    return centred / (mean_within(centred.abs(), known) + 1e-3)
 
 
-def _mean_within(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def mean_within(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Weighted mean of each map: [N, 1, H, W] -> [N, 1, 1, 1]."""
     return (x * weight).sum(MAPS, keepdim=True) / (weight.sum(MAPS, keepdim=True) + _EPS)
 
@@ -91,3 +80,17 @@ def _mean_within(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 def _mean_of_samples(sums: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Mean over the samples of sums / weights, those of weight 0 left out."""
     return (sums / weights.clamp(min=1.0) * (weights > 0)).sum() / (weights > 0).sum().clamp(min=1)
+
+
+def mean_of_flagged(values: torch.Tensor, flags: torch.Tensor) -> torch.Tensor:
+    """Mean of [N] values over the samples whose flag [N] is 1; 0 where none is."""
+    return (values * flags).sum() / flags.sum().clamp(min=1)
+
+
+def foreground(logits: torch.Tensor, subject: torch.Tensor, has_subject: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy plus Dice of the foreground head (the paper's auxiliary task)."""
+    entropy = F.binary_cross_entropy_with_logits(logits, subject, reduction="none").mean(MAPS)
+    mask = torch.sigmoid(logits)
+    overlap, areas = (mask * subject).sum(MAPS), (mask + subject).sum(MAPS)
+    dice = 1 - (2 * overlap + 1) / (areas + 1)
+    return mean_of_flagged(entropy + dice, has_subject)

@@ -57,3 +57,40 @@ def overlap(first: torch.Tensor, second: torch.Tensor) -> float:
     """Intersection over union of two boolean maps; 1 where both are empty."""
     union = int((first | second).sum())
     return int((first & second).sum()) / union if union else 1.0
+
+
+def pair_order(predicted: torch.Tensor, disparity: torch.Tensor, known: torch.Tensor, count: int = 20000) -> float:
+    """Share of random pairs of known pixels that `predicted` puts in the order of `disparity`.
+
+    Pairs whose disparities differ by less than 3 % of the greater are of one depth and left out; a tie is wrong by
+    half. NaN where no pair is left. The pairs are the same in every call.
+    """
+    inside = known > 0.5
+    ours, truth = predicted[inside], disparity[inside]
+    if len(truth) < 2:
+        return float("nan")
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randint(len(truth), (2, count), generator=generator)
+    apart = (truth[first] - truth[second]).abs() > 0.03 * torch.maximum(truth[first], truth[second])
+    agreement = torch.sign(ours[first] - ours[second]) * torch.sign(truth[first] - truth[second])
+    return float((0.5 + agreement[apart] / 2).mean()) if apart.any() else float("nan")
+
+
+def contact_error(predicted: torch.Tensor, subject: torch.Tensor) -> float:
+    """|median disparity of the feet − median disparity of the ground just below them|.
+
+    Feet are the lowest 5 % of the subject's rows; the ground just below lies within as many rows, under the feet's
+    columns. NaN where the frame cuts the subject off.
+    """
+    inside = subject > 0.5
+    rows = inside.any(dim=1).nonzero()
+    if not len(rows):
+        return float("nan")
+    top, bottom = int(rows[0]), int(rows[-1])
+    reach = max(2, round(0.05 * (bottom - top + 1)))
+    feet = inside[bottom - reach + 1 : bottom + 1]
+    columns = feet.any(dim=0)
+    below = predicted[bottom + 2 : bottom + 2 + reach, columns]
+    if bottom + 2 + reach > len(predicted):
+        return float("nan")
+    return float((predicted[bottom - reach + 1 : bottom + 1][feet].median() - below.median()).abs())

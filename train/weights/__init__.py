@@ -55,6 +55,7 @@ def save_weights(
     directory: Path,
     terms: Terms = _NOTHING,
     architectures: Architectures = ARCHITECTURES,
+    half: bool = False,
 ) -> Path:
     """Write a network's parameters and configuration to `directory`; the file appears whole or not at all.
 
@@ -64,6 +65,7 @@ def save_weights(
         directory: made if it is missing.
         terms: of these weights; exports stamp them.
         architectures: those that are known.
+        half: store numbers in float16, in half the bytes; they are float32 again when read.
     """
     inner: Any = core(network)
     metadata = {
@@ -72,7 +74,7 @@ def save_weights(
         "architecture": architectures.contract_of(inner).architecture,
         **terms.as_metadata(),
     }
-    return write_weights(weights_file(stage, directory), inner, metadata)
+    return write_weights(weights_file(stage, directory), inner, metadata, torch.float16 if half else None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,11 +56,11 @@ def write_weights(
         path: of the file.
         network: whose state is written.
         metadata: texts by name.
-        dtype: to store numbers in; None keeps each tensor's own.
+        dtype: to store floats in; None keeps each tensor's own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
-        name: tensor.detach().cpu().to(dtype or tensor.dtype).contiguous()
+        name: tensor.detach().cpu().to(dtype if dtype and tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in network.state_dict().items()
     }
     write_file(path, save(tensors, metadata=dict(metadata)))

@@ -8,9 +8,21 @@ import torch
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.depth import Folder, Scene, hold_out, inverse_depth, read_masks, read_rgbd, to_sample
+from dofkit.train.data.depth import (
+    Folder,
+    HeldOut,
+    Scene,
+    hold_out,
+    inverse_depth,
+    nearest_shape,
+    read_masks,
+    read_photos,
+    read_rgbd,
+    to_sample,
+)
 from dofkit.train.data.depth_augment import DepthMix, Share, portrait_box, random_box
-from dofkit.train.data.depth_composites import Composites, Drawn
+from dofkit.train.data.depth_composites import Composites
+from dofkit.train.data.depth_cutouts import MaskCutouts
 
 WHOLE = (0, 0, 48, 32)
 
@@ -53,7 +65,7 @@ def masked(tmp_path):
 
 def test_depth_becomes_disparity_with_one_nearest(kinect):
     training, _ = read_rgbd(kinect, 256)
-    sample = to_sample(training.scenes[0], WHOLE, 32)
+    sample = to_sample(training.scenes[0], WHOLE, (32, 32))
     assert sample.disparity[0, :, 0].mean() == pytest.approx(1, abs=1e-3)
     assert sample.disparity[0, :, -1].mean() == pytest.approx(0.25, abs=0.01)  # four times as far
     assert sample.known.all()
@@ -73,13 +85,13 @@ def test_plain_disparity_files_are_read_at_full_scale(tmp_path, kind, full):
     values = np.full((32, 48), full, kind)
     values[:, :24] = full // 2
     Image.fromarray(values).save(tmp_path / "disparity" / "a.png")
-    sample = to_sample(read_rgbd(tmp_path, 256)[0].scenes[0], WHOLE, 32)
+    sample = to_sample(read_rgbd(tmp_path, 256)[0].scenes[0], WHOLE, (32, 32))
     assert sample.disparity[0, 0, -1] == pytest.approx(1, abs=1e-5)
     assert sample.disparity[0, 0, 0] == pytest.approx(0.5, abs=0.01)
 
 
 def test_masks_are_read_as_coverage_and_say_nothing_about_depth(masked):
-    sample = to_sample(read_masks(masked, 256)[0].scenes[0], WHOLE, 48)
+    sample = to_sample(read_masks(masked, 256)[0].scenes[0], WHOLE, (48, 48))
     assert sample.has_subject == 1
     assert sample.subject[0, 30, 24] == 1
     assert sample.subject[0, 2, 24] == 0
@@ -102,18 +114,35 @@ def test_a_handful_of_pictures_is_all_for_training():
     assert hold_out(["b", "a"]) == (["a", "b"], [])
 
 
+def noisy() -> Folder:
+    return Folder([Scene(photo(1))])
+
+
 def test_samples_depend_on_seed_and_index_alone():
-    first, again, other = (DepthMix([Share(Drawn(side=64), 1)], 128, seed) for seed in (3, 3, 4))
+    first, again, other = (DepthMix([Share(noisy(), 1)], [(64, 64)], 4, seed) for seed in (3, 3, 4))
     first[7]
     assert torch.equal(first[11].image, again[11].image)
     assert not torch.equal(first[11].image, other[11].image)
     assert not torch.equal(first[11].image, first[12].image)
 
 
+def test_a_batch_has_one_shape_and_all_shapes_come():
+    mix = DepthMix([Share(noisy(), 1)], [(64, 64), (64, 96), (96, 64)], 4)
+    seen = [tuple(mix[index].image.shape) for index in range(80)]
+    assert all(len(set(seen[start : start + 4])) == 1 for start in range(0, 80, 4))
+    assert set(seen) == {(3, 64, 64), (3, 96, 64), (3, 64, 96)}
+
+
+def test_held_out_pictures_keep_their_aspect_as_far_as_there_is_a_shape_for_it():
+    held = HeldOut([Scene(photo(0, 48, 32)), Scene(photo(0, 30, 48))], [(64, 64), (64, 96), (96, 64)])
+    assert [tuple(held[index].image.shape) for index in range(2)] == [(3, 64, 96), (3, 96, 64)]
+    assert nearest_shape((1000, 1010), [(64, 64), (64, 96)]) == (64, 64)
+
+
 def test_samples_are_in_range_whatever_their_source(kinect, masked):
     depth, subjects = read_rgbd(kinect, 256)[0], read_masks(masked, 256)[0]
-    sources = [depth, subjects, Composites(subjects, depth), Drawn(side=64)]
-    mix = DepthMix([Share(source, 1) for source in sources], 128)
+    sources = [depth, subjects, Composites(MaskCutouts([subjects]), depth)]
+    mix = DepthMix([Share(source, 1) for source in sources], [(96, 64)], 4)
     for index in range(24):
         for part in mix[index]:
             assert torch.isfinite(part).all()
@@ -121,43 +150,22 @@ def test_samples_are_in_range_whatever_their_source(kinect, masked):
             assert part.max() <= 1
 
 
-def test_a_pasted_subject_is_nearer_than_what_it_hides_and_crisp(kinect, masked):
-    source = Composites(read_masks(masked, 256)[0], read_rgbd(kinect, 256)[0])
-    checked = 0
-    for seed in range(10):
-        scene = source.scene(np.random.default_rng(seed))
-        if scene.subject is None:
-            continue
-        inside, disparity = np.asarray(scene.subject) > 127, np.asarray(scene.disparity)
-        background = np.asarray(source.backgrounds.scenes[0].disparity)
-        if not inside.any() or inside.all():
-            continue
-        # both up to the common scale that keeps the nearest point at 1
-        scale = np.median(background[~inside] / disparity[~inside])
-        assert (disparity[inside] * scale >= background[inside] - 1e-4).all()
-        assert np.quantile(disparity[inside] * scale / background[inside], 0.5) > 1.1
-        checked += 1
-    assert checked >= 5
-
-
-def test_drawn_scenes_have_their_subject_in_front():
-    for seed in range(5):
-        scene = Drawn(side=64).scene(np.random.default_rng(seed))
-        inside, disparity = np.asarray(scene.subject) > 127, np.asarray(scene.disparity)
-        assert disparity.max() == 1
-        assert disparity[inside].mean() >= disparity[~inside].mean()
-
-
 def test_crops_lie_within_the_picture():
     mask = np.zeros((300, 200))
     mask[40:280, 20:90] = 255
     for seed in range(50):
         rng = np.random.default_rng(seed)
-        for box in (random_box((200, 300), rng), portrait_box(grey(mask), rng)):
+        for box in (random_box((200, 300), 1.3, rng), portrait_box(grey(mask), rng)):
             assert box is not None
             left, top, right, bottom = box
             assert 0 <= left < right <= 200 + 1e-6
             assert 0 <= top < bottom <= 300 + 1e-6
+
+
+def test_a_crop_has_the_aspect_asked_for_up_to_a_fifth():
+    for seed in range(50):
+        left, top, right, bottom = random_box((200, 300), 1.3, np.random.default_rng(seed))
+        assert 1.3 / 1.21 < (right - left) / (bottom - top) < 1.3 * 1.21
 
 
 def test_a_portrait_crop_shows_the_subjects_top():
@@ -201,3 +209,49 @@ def test_a_folder_draws_from_all_its_scenes():
     scenes = [Scene(photo(i)) for i in range(3)]
     rng = np.random.default_rng(0)
     assert {id(Folder(scenes).scene(rng)) for _ in range(40)} == {id(scene) for scene in scenes}
+
+
+@pytest.fixture
+def indexed(tmp_path):
+    """Two pairs in the layout with a table: disparity in 8 bits, and depth in 16."""
+    for name in ("images", "depth"):
+        (tmp_path / name).mkdir()
+    ramp = np.tile(np.linspace(50, 250, 48), (32, 1))
+    lines = ["name,image,depth,kind,scale,offset"]
+    for name, kind, values, scale, offset in (
+        ("a", "disparity8", ramp.astype(np.uint8), 0.01, 0.5),
+        ("b", "depth16", (ramp * 10).astype(np.uint16), 0.001, 0),
+    ):
+        photo().save(tmp_path / "images" / f"{name}.jpg")
+        Image.fromarray(values).save(tmp_path / "depth" / f"{name}.png")
+        lines.append(f"{name},images/{name}.jpg,depth/{name}.png,{kind},{scale},{offset}")
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_a_table_says_what_its_maps_mean(indexed):
+    training, held = read_rgbd(indexed, 256)
+    near, far = (to_sample(part.scenes[0], WHOLE, (48, 32)).disparity[0, 0] for part in (training, held))
+    # 0.5 + 0.01 v, v from 50 to 250, up to its greatest: 1.0 / 3.0 … 1
+    assert near[0] == pytest.approx(1 / 3, abs=0.01)
+    assert near[-1] == pytest.approx(1, abs=0.01)
+    # 0.5 to 2.5 m
+    assert far[0] == pytest.approx(1, abs=0.01)
+    assert far[-1] == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("change", [("disparity8", "metres"), ("scale", "size"), ("0.01", "wide")])
+def test_a_table_that_cannot_be_read_is_named(indexed, change):
+    table = indexed / "index.csv"
+    table.write_text(table.read_text().replace(*change))
+    with pytest.raises(DofkitError, match=r"index\.csv is no table of name, image, depth, kind, scale, offset"):
+        read_rgbd(indexed, 256)
+
+
+def test_photos_are_found_below_a_folder(masked):
+    assert len(read_photos(masked, 32).scenes) == 6
+    with pytest.raises(DofkitError, match="is not a folder"):
+        read_photos(masked / "absent", 32)
+    (masked / "empty").mkdir()
+    with pytest.raises(DofkitError, match="holds no photos"):
+        read_photos(masked / "empty", 32)

@@ -25,15 +25,51 @@ def half_mask() -> torch.Tensor:
     return mask
 
 
-@pytest.mark.parametrize("loss", [losses.scale_shift_invariant, losses.gradient_matching])
-def test_scale_and_shift_cost_nothing(loss, disparity):
+def test_scale_and_shift_cost_nothing(disparity):
+    loss = losses.scale_shift_invariant
     assert loss(0.3 * disparity + 0.2, disparity, ONES) < 0.02  # not 0: the eps of the standardisation
     assert loss(3000 * disparity + 20, 1000 * disparity, ONES) < 1e-4
 
 
-@pytest.mark.parametrize("loss", [losses.scale_shift_invariant, losses.gradient_matching])
+def test_a_shift_has_no_gradients_and_a_scale_has(disparity):
+    assert losses.gradient_matching(disparity + 0.3, disparity, ONES) < 1e-6
+    assert losses.gradient_matching(1.5 * disparity, disparity, ONES) > 0.1
+
+
+def test_the_gradient_of_a_ramp_has_a_closed_form():
+    ramp = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 1, 16, 16)
+    # at 1, 1/2 … of the size the ramp rises by 1, 2 … between neighbours; 15 of 16, 7 of 8 … columns have one
+    expected = sum(step * (count - 1) / count for step, count in ((1, 16), (2, 8), (4, 4), (8, 2))) / 4
+    assert losses.gradient_matching(ramp, 0 * ramp, torch.ones(1, 1, 16, 16)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", [losses.scale_shift_invariant, losses.gradient_matching, losses.difference])
 def test_reversed_disparity_costs(loss, disparity):
-    assert loss(1 - disparity, disparity, ONES) > 1
+    assert loss(1 - disparity, disparity, ONES) > 0.3
+
+
+def test_the_difference_is_the_mean_absolute_one(disparity):
+    assert losses.difference(disparity + 0.25, disparity, ONES) == pytest.approx(0.25)
+
+
+def test_the_target_fills_zero_to_one_but_for_its_tails(disparity):
+    target, deep = losses.spanned(0.1 + 0.4 * disparity, ONES)
+    assert deep.flatten().tolist() == [1, 1]
+    ordered = target[0].flatten().sort().values
+    assert ordered[round(0.02 * 255)] == pytest.approx(0, abs=1e-5)
+    assert ordered[round(0.98 * 255)] == pytest.approx(1, abs=1e-5)
+    # affine: the order and the ratios of differences stay
+    slope = (target[0].max() - target[0].min()) / (disparity[0].max() - disparity[0].min())
+    torch.testing.assert_close(target[0] - target[0].min(), (disparity[0] - disparity[0].min()) * slope)
+
+
+def test_a_nearly_flat_scene_stays_so_around_the_middle(disparity):
+    target, deep = losses.spanned(0.99 + 0.01 * disparity, ONES)
+    assert deep.flatten().tolist() == [0, 0]
+    assert (target - 0.5).abs().max() < 0.05
+    target, deep = losses.spanned(disparity, 0 * ONES)
+    assert torch.equal(target, torch.full_like(target, 0.5))
+    assert not deep.any()
 
 
 def test_reversed_disparity_costs_twice_the_mean_absolute_deviation(disparity):
@@ -63,30 +99,6 @@ def test_a_right_and_certain_foreground_costs_nothing(half_mask):
     assert losses.foreground(logits, half_mask, YES) < 1e-3
     assert losses.foreground(-logits, half_mask, YES) > 10
     assert losses.foreground(-logits, half_mask, 0 * YES) == 0
-
-
-def test_a_flat_subject_in_front_by_the_margin_costs_nothing(half_mask):
-    assert losses.subject_before_background(0.2 + 0.5 * half_mask, half_mask, YES, margin=0.45) < 1e-6
-
-
-def test_an_all_flat_disparity_costs_twice_the_margin(half_mask):
-    cost = losses.subject_before_background(0 * half_mask + 0.5, half_mask, YES, margin=0.4)
-    assert cost == pytest.approx(0.8, abs=1e-4)
-
-
-def test_a_subject_behind_its_background_costs_more_than_a_flat_one(half_mask):
-    behind = losses.subject_before_background(0.5 - 0.4 * half_mask, half_mask, YES)
-    assert behind > losses.subject_before_background(0 * half_mask + 0.5, half_mask, YES)
-
-
-def test_the_ground_at_the_feet_may_be_as_near_as_the_feet():
-    mask = torch.zeros(1, 1, 20, 20)
-    mask[..., 4:14, 5:15] = 1
-    rows = losses.above_the_feet(mask).flatten()
-    assert rows[:13].all()
-    assert not rows[13:].any()
-    mask[..., 14:, 5:15] = 1  # cut off by the frame: there is no ground to spare
-    assert losses.above_the_feet(mask).all()
 
 
 def test_depth_errors_of_a_scaled_and_shifted_truth_are_zero():
@@ -120,3 +132,23 @@ def test_in_focus_overlap_counts_background_that_stays_sharp():
     mask[:4] = 1
     assert metrics.in_focus_overlap(mask, mask) == 1
     assert metrics.in_focus_overlap(torch.ones(8, 8), mask) == 0.5
+
+
+def test_the_order_of_pairs_is_right_reversed_and_chance():
+    truth = torch.linspace(0.1, 1, 400).view(20, 20)
+    known = torch.ones(20, 20)
+    assert metrics.pair_order(truth**3, truth, known) == 1
+    assert metrics.pair_order(-truth, truth, known) == 0
+    assert metrics.pair_order(0 * truth, truth, known) == 0.5
+    assert math.isnan(metrics.pair_order(truth, 0 * truth + 0.5, known))
+
+
+def test_the_contact_error_is_the_gap_under_the_feet():
+    subject = torch.zeros(40, 30)
+    subject[5:25, 10:20] = 1
+    predicted = 0.3 + 0.4 * subject
+    assert metrics.contact_error(predicted, subject) == pytest.approx(0.4)
+    predicted[25:] = 0.65
+    assert metrics.contact_error(predicted, subject) == pytest.approx(0.05, abs=1e-6)
+    subject[25:, 10:20] = 1
+    assert math.isnan(metrics.contact_error(predicted, subject))

@@ -65,6 +65,7 @@ def test_a_bundle_of_other_weights_is_not_compared_with_pytorch(cli: Callable, b
     assert "exported from other weights" in result.stderr
 
 
+@pytest.mark.e2e
 def test_another_bundle_can_be_right(cli: Callable, bundle_path: Path, tmp_path: Path, photos: Path) -> None:
     other = shutil.copytree(bundle_path, tmp_path / "other.dofbundle")
     result = cli("check", str(bundle_path), *ONNX, "--against", str(other), "--images", str(photos), "--json")
@@ -199,6 +200,7 @@ def test_without_pytorch_an_fp32_file_of_another_target_helps_to_name_the_cause(
     assert "likely cause (ONNX fp32 lens_blur): first difference at" in result.stdout
 
 
+@pytest.mark.e2e
 def test_without_pytorch_no_layer_is_accused_where_the_network_is_arranged_otherwise(
     cli: Callable, broken: Callable[..., Path]
 ) -> None:

@@ -29,7 +29,10 @@ LABELS = {Precision.W8: "int8", Precision.W8A8: "int8", Precision.W4: "int4"}
 # Those that store weights in fewer bits than floats; mixed is w8a8 but for some layers, and Core ML has no dynamic.
 COMPRESSED = [p for p in Precision if p.weight_bits and p not in (Precision.MIXED, Precision.DYNAMIC)]
 # One linear and one palette are tried with every run of the tests, the others with the whole commands.
-USUAL = [(Precision.W8, DeploymentTarget.IOS17), (Precision.PALETTE6, DeploymentTarget.IOS17)]
+MARKS = {
+    (Precision.PALETTE6, DeploymentTarget.IOS17): (),
+    (Precision.W8, DeploymentTarget.IOS17): pytest.mark.e2e,
+}
 
 
 def _compare(networks: dict[Stage, torch.nn.Module], stage: Stage, package: Path) -> tuple[LayerEntry, ...]:
@@ -37,7 +40,10 @@ def _compare(networks: dict[Stage, torch.nn.Module], stage: Stage, package: Path
     return compare_weights(folded_layers(graph.network, graph.example()), StoredProgram(package).convolutions())
 
 
-@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize(
+    "stage", [pytest.param(Stage.DEPTH, marks=pytest.mark.e2e), pytest.param(Stage.LENS_BLUR, marks=pytest.mark.e2e),
+              Stage.GUIDED_UPSAMPLING]
+)  # fmt: skip
 def test_fp32_weights_are_the_folded_weights_bit_for_bit(export_stages: Export, stage: Stage) -> None:
     _, (fp32, fp16) = export_stages(stage, precisions=(Precision.FP32, Precision.FP16))
     assert not fp32.weight_problems
@@ -50,7 +56,7 @@ def test_fp32_weights_are_the_folded_weights_bit_for_bit(export_stages: Export, 
 @pytest.mark.parametrize(
     ("precision", "deployment"),
     [
-        pytest.param(precision, deployment, marks=[] if (precision, deployment) in USUAL else [pytest.mark.slow])
+        pytest.param(precision, deployment, marks=MARKS.get((precision, deployment), pytest.mark.slow))
         for precision in COMPRESSED
         for deployment in (DeploymentTarget.IOS17, DeploymentTarget.IOS18)
         if (precision, deployment) != (Precision.W4, DeploymentTarget.IOS17)

@@ -49,8 +49,9 @@ OTHERS = tuple(
 
 
 def named(ids: Iterable[str]) -> list[Any]:
-    """Parameters for a test: the backends of these ids; TensorFlow and software GPUs take long to start."""
-    slow = ("tensorflow-reference", *GPU)
+    """Parameters for a test: the backends of these ids; TensorFlow and software GPUs take long to start, ONNX's
+    reference to compute."""
+    slow = ("tensorflow-reference", "onnx-reference", *GPU)
     return [pytest.param(backend(id), id=id, marks=[pytest.mark.e2e] if id in slow else []) for id in ids]
 
 

@@ -76,6 +76,7 @@ def test_an_interrupted_run_goes_on_to_the_same_set(folder: Path, tmp_path: Path
     assert bytes_of(folder) == whole
 
 
+@pytest.mark.e2e
 def test_the_number_of_workers_changes_nothing(folder: Path, tmp_path: Path) -> None:
     write_scenes(tmp_path / "two", SETTINGS, NO_FILES, 2, workers=2)
     assert bytes_of(tmp_path / "two") == bytes_of(folder)

@@ -36,9 +36,10 @@ LIMITS = {
     Precision.DYNAMIC: Tolerance(None, 40.0, "test"),
     Precision.W8A8: Tolerance(None, 36.0, "test"),
 }
+BOTH = [Target.ONNX, pytest.param(Target.TFLITE, marks=pytest.mark.e2e)]  # TFLite's converter takes seconds a file
 QUANTISED = [
-    pytest.param(target, precision, id=f"{target}-{precision}")
-    for target in (Target.ONNX, Target.TFLITE)
+    pytest.param(target, precision, id=f"{target}-{precision}", marks=marks)
+    for target, marks in ((Target.ONNX, ()), (Target.TFLITE, pytest.mark.e2e))
     for precision in (Precision.W8, Precision.DYNAMIC, Precision.W8A8)
 ]
 
@@ -70,7 +71,7 @@ def _causes(stage: Stage, target: Target, path: Path, precision: Precision) -> t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
+@pytest.mark.parametrize("target", BOTH)
 def test_a_broken_file_is_named(target: Target, kind: str, exported: Exported) -> None:
     stage = UPSAMPLING if kind in kinds_of(UPSAMPLING) else Stage.LENS_BLUR
     causes = _causes(stage, target, exported(stage, target, Precision.FP32, kind), Precision.FP32)
@@ -78,7 +79,7 @@ def test_a_broken_file_is_named(target: Target, kind: str, exported: Exported) -
 
 
 @pytest.mark.parametrize("kind", ["swapped channels", "double normalisation", "depth for disparity", "ignored input"])
-@pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
+@pytest.mark.parametrize("target", BOTH)
 def test_it_is_named_by_the_file_alone(target: Target, kind: str, exported: Exported) -> None:
     """In CI, against golden vectors, there is no PyTorch to ask."""
     session = _session(UPSAMPLING, target, exported(UPSAMPLING, target, Precision.FP32, kind))
@@ -105,7 +106,7 @@ def test_a_zeroed_layer_of_a_quantised_file_is_named(target: Target, precision: 
     assert causes[0].startswith(f"first difference at {layer} (FixedConvolution): tensor ")
 
 
-@pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
+@pytest.mark.parametrize("target", BOTH)
 @pytest.mark.parametrize("kind", ["swapped channels", "double normalisation"])
 def test_a_mistake_is_named_through_quantisation(target: Target, kind: str, exported: Exported) -> None:
     path = exported(UPSAMPLING, target, Precision.W8A8, kind)

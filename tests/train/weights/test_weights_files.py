@@ -83,7 +83,9 @@ def test_the_file_decides_between_two_architectures_of_a_stage(
     path = save_weights(_Other(), STAGE, tmp_path, architectures=both)
     assert metadata_of(path)["architecture"] == "other"
     assert type(load_weights(STAGE, tmp_path, both)) is _Other
-    with pytest.raises(DofkitError, match="no architecture is called 'other'; there are deeplens_depth") as refusal:
+    with pytest.raises(
+        DofkitError, match="no architecture is called 'other'; there are efficientnet_lite_depth"
+    ) as refusal:
         load_weights(STAGE, tmp_path)
     assert "\n" not in str(refusal.value)
 

@@ -157,7 +157,7 @@ def test_every_kind_is_named_in_every_stage(stage: Stage, kind: str) -> None:
     causes = diagnose(TorchSession(stage, broken), stage, inputs, reference, limits, evidence)
     assert KINDS[kind] in causes[0]
     if kind == "zeroed layer":
-        kind_of_layer = "FixedConvolution" if stage is UPSAMPLING else "Conv2d"
+        kind_of_layer = type(network.get_submodule(ZEROED[stage])).__name__
         assert f" {ZEROED[stage]} ({kind_of_layer})" in causes[0]
 
 

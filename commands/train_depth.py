@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     "--rgbd",
     type=FOLDER,
     multiple=True,
-    help="Image + depth folder: rgb/ with depth/ and scale.csv, images/ with disparity/ (white is near), or index.csv. "
-    "May be given again.",
+    help="Photos with depth, of any kind that `dofkit data formats` lists. May be given again.",
 )
 @click.option(
     "--masks",
     type=FOLDER,
     multiple=True,
-    help="Image + mask folder: images/ with masks/ (white is the subject). May be given again.",
+    help="Photos with masks: images/ with masks/ (white is the subject). May be given again.",
 )
 @click.option(
     "--standing",

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .depth import Folder, Scene, Shape, read_generated, read_masks, read_photos, read_rgbd
+from ...runtime_ref.errors import DofkitError
+from .depth import Folder, Scene, Shape, read_generated, read_photos
 from .depth_augment import Share
 from .depth_composites import Composites, Posters
 from .depth_cutouts import AnyCutouts, CutoutSource, DrawnCutouts, MaskCutouts
 from .depth_figures import DrawnFigures
 from .depth_grounds import Grounds, Pages, Pictures
+from .rgbd import survey
+from .rgbd.plain import MASK_FORMAT
+from .rgbd_scenes import read_scenes
 
 STRIDE = 32  # the sides of the network's input are multiples of it
 DRAWN_HELD_OUT = 16
@@ -26,7 +30,7 @@ class SourceFolders:
     """What a user gives.
 
     Attributes:
-        rgbd: image + depth.
+        rgbd: image + depth, of any kind that `data.rgbd` recognises; several sets may lie in one folder.
         masks, standing: image + mask; of the latter the subjects stand on a ground.
         argan: sets of `dofkit generate argan`.
         photos: whose pictures cover the surfaces of built scenes.
@@ -66,10 +70,10 @@ def read_sources(folders: SourceFolders, side: int, kinds: Kinds | None = None) 
         DofkitError: when one of them cannot be used.
     """
     kinds = kinds or Kinds()
-    known = [read_rgbd(folder, side) for folder in folders.rgbd]
+    known = [parts for folder in folders.rgbd for parts in _with_depth(folder, side)]
     generated = [read_generated(folder, side) for folder in folders.argan]
-    masked = [read_masks(folder, side) for folder in folders.masks]
-    masked += [read_masks(folder, side, stands=True) for folder in folders.standing]
+    masked = [parts for folder in folders.masks for parts in _with_masks(folder, side, stands=False)]
+    masked += [parts for folder in folders.standing for parts in _with_masks(folder, side, stands=True)]
     photos = [read_photos(folder, side) for folder in folders.photos]
     held_out = [scene for _, held in known + generated + masked for scene in held.scenes]
     rooms = [training for training, _ in known]
@@ -81,6 +85,22 @@ def read_sources(folders: SourceFolders, side: int, kinds: Kinds | None = None) 
     shares += [Share(Posters(pictures, room), share) for room, share in _weights(rooms, kinds.flat / 2)]
     shares += [Share(Grounds(subjects, pictures, side), kinds.grounds), Share(Pages(pictures, side), kinds.flat / 2)]
     return TrainingSources(shares, held_out or _drawn(Grounds(subjects, pictures, side)))
+
+
+def _with_depth(folder: Path, side: int) -> list[tuple[Folder, Folder]]:
+    """(training, held out) of every image + depth set in a folder."""
+    found = [one for one in survey(folder) if one.format.name != MASK_FORMAT]
+    if not found:
+        raise DofkitError(f"{folder} has masks and no depth; give it as --masks, or as --standing")
+    return [read_scenes(one, side) for one in found]
+
+
+def _with_masks(folder: Path, side: int, stands: bool) -> list[tuple[Folder, Folder]]:
+    """(training, held out) of every image + mask set in a folder."""
+    found = [one for one in survey(folder) if one.format.name == MASK_FORMAT]
+    if not found:
+        raise DofkitError(f"{folder} has no images/ with masks/; give image + mask folders")
+    return [read_scenes(one, side, stands) for one in found]
 
 
 def shapes(size: int, aspects: Sequence[str]) -> list[Shape]:

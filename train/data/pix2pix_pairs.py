@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ...runtime_ref.errors import DofkitError
-from .depth import hold_out
 from .rgbd import FoundSet
+from .rgbd_scenes import split
 from .shallow_photos import PhotoSettings, shallow_photo
 
 JITTER = 286 / 256
@@ -83,7 +83,7 @@ def sample(photo: NDArray[np.uint8], disparity: NDArray[np.float32]) -> dict[str
 def read_pairs(
     sets: Sequence[FoundSet], size: int, progress: Callable[[int, int], None] | None = None
 ) -> tuple[SquarePairs, SquarePairs]:
-    """(training, held out) of sets on disk; each set is split by `data.depth.hold_out`, like the depth network's.
+    """(training, held out) of sets on disk; each set is split by `data.rgbd_scenes.split`, like the depth network's.
 
     Training pairs are read `JITTER` times as large as `size`, held-out ones at `size`.
 
@@ -97,9 +97,8 @@ def read_pairs(
     """
     parts: tuple[list[tuple[FoundSet, int]], list[tuple[FoundSet, int]]] = ([], [])
     for found in sets:
-        names = {entry.name: number for number, entry in enumerate(found.entries)}
-        for part, chosen in zip(parts, hold_out(list(names)), strict=True):
-            part += [(found, names[name]) for name in chosen]
+        for part, chosen in zip(parts, split(found), strict=True):
+            part += [(found, number) for number in chosen]
     if not parts[0]:
         raise DofkitError("no pairs are left for training; give a folder with more of them")
     total, done = sum(map(len, parts)), 0

@@ -12,8 +12,8 @@ from PIL import Image
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.parity.reports.pictures import to_bytes
-from ..data.depth import hold_out
 from ..data.rgbd import DepthMap, DepthMeaning, FoundSet, RgbdPair
+from ..data.rgbd_scenes import split
 from ..data.shallow_photos import PhotoSettings, shallow_photo
 from ..rendering.lens import Array
 from .depth_scores import VERSION, Mask
@@ -97,15 +97,15 @@ class EvaluatedSet:
 
 
 def kept_for_judging(found: FoundSet) -> FoundSet:
-    """The part that `dofkit train depth` keeps out of its training; see `data.depth.hold_out`.
+    """The part that `dofkit train depth` keeps out of its training; see `data.rgbd_scenes.split`.
 
     Raises:
         DofkitError: the set is too small for any to be held out.
     """
-    held = set(hold_out([entry.name for entry in found.entries])[1])
+    held = sorted(split(found)[1])
     if not held:
         raise DofkitError(f"{found.folder} has {len(found)} pictures, too few to hold any out; leave --held-out away")
-    return replace(found, entries=tuple(entry for entry in found.entries if entry.name in held))
+    return replace(found, entries=tuple(found.entries[number] for number in held))
 
 
 @dataclass(frozen=True)

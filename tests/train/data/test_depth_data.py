@@ -13,16 +13,16 @@ from dofkit.train.data.depth import (
     HeldOut,
     Scene,
     hold_out,
-    inverse_depth,
     nearest_shape,
-    read_masks,
     read_photos,
-    read_rgbd,
     to_sample,
 )
 from dofkit.train.data.depth_augment import DepthMix, Share, portrait_box, random_box
 from dofkit.train.data.depth_composites import Composites
 from dofkit.train.data.depth_cutouts import MaskCutouts
+from dofkit.train.data.depth_sources import SourceFolders, read_sources
+from dofkit.train.data.rgbd import recognise
+from dofkit.train.data.rgbd_scenes import read_scenes
 
 WHOLE = (0, 0, 48, 32)
 
@@ -38,33 +38,37 @@ def photo(seed: int = 0, width: int = 48, height: int = 32) -> Image.Image:
 @pytest.fixture
 def kinect(tmp_path):
     """Depth grows from left to right, 1 to 4 m, in the layout of 8-bit depth with a scale table."""
-    (tmp_path / "rgb").mkdir()
-    (tmp_path / "depth").mkdir()
-    with (tmp_path / "scale.csv").open("w", newline="") as file:
+    root = tmp_path / "kinect"
+    root.mkdir()
+    (root / "rgb").mkdir()
+    (root / "depth").mkdir()
+    with (root / "scale.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["index", "depth_max_m"])
         for index in range(3):
-            photo(index).save(tmp_path / "rgb" / f"{index:05d}.jpg")
-            grey(np.tile(np.linspace(63, 255, 48), (32, 1))).save(tmp_path / "depth" / f"{index:05d}.png")
+            photo(index).save(root / "rgb" / f"{index:05d}.jpg")
+            grey(np.tile(np.linspace(63, 255, 48), (32, 1))).save(root / "depth" / f"{index:05d}.png")
             table.writerow([index, 4.0])
-    return tmp_path
+    return root
 
 
 @pytest.fixture
 def masked(tmp_path):
     """Photos whose subject is the middle third."""
-    (tmp_path / "images").mkdir()
-    (tmp_path / "masks").mkdir()
+    root = tmp_path / "masked"
+    root.mkdir()
+    (root / "images").mkdir()
+    (root / "masks").mkdir()
     for index in range(3):
-        photo(index).save(tmp_path / "images" / f"{index}.jpg")
+        photo(index).save(root / "images" / f"{index}.jpg")
         mask = np.zeros((32, 48))
         mask[8:, 16:32] = 255
-        grey(mask).save(tmp_path / "masks" / f"{index}.png")
-    return tmp_path
+        grey(mask).save(root / "masks" / f"{index}.png")
+    return root
 
 
 def test_depth_becomes_disparity_with_one_nearest(kinect):
-    training, _ = read_rgbd(kinect, 256)
+    training, _ = read_scenes(recognise(kinect), 256)
     sample = to_sample(training.scenes[0], WHOLE, (32, 32))
     assert sample.disparity[0, :, 0].mean() == pytest.approx(1, abs=1e-3)
     assert sample.disparity[0, :, -1].mean() == pytest.approx(0.25, abs=0.01)  # four times as far
@@ -72,26 +76,22 @@ def test_depth_becomes_disparity_with_one_nearest(kinect):
     assert not sample.has_subject
 
 
-def test_inverse_depth_is_proportional_and_leaves_holes_unknown():
-    disparity = inverse_depth(np.array([[0.5, 1.0], [2.0, 0.0]], np.float32))
-    np.testing.assert_allclose(disparity, [[1, 0.5], [0.25, np.nan]])
-
-
 @pytest.mark.parametrize(("kind", "full"), [(np.uint8, 255), (np.uint16, 65535)])
-def test_plain_disparity_files_are_read_at_full_scale(tmp_path, kind, full):
+def test_plain_disparity_files_are_stretched_to_the_pictures_own_range(tmp_path, kind, full):
     (tmp_path / "images").mkdir()
     (tmp_path / "disparity").mkdir()
     photo().save(tmp_path / "images" / "a.png")
     values = np.full((32, 48), full, kind)
-    values[:, :24] = full // 2
+    values[:, :24], values[:, :8] = full // 2, 1
     Image.fromarray(values).save(tmp_path / "disparity" / "a.png")
-    sample = to_sample(read_rgbd(tmp_path, 256)[0].scenes[0], WHOLE, (32, 32))
+    sample = to_sample(read_scenes(recognise(tmp_path), 256)[0].scenes[0], WHOLE, (32, 32))
     assert sample.disparity[0, 0, -1] == pytest.approx(1, abs=1e-5)
-    assert sample.disparity[0, 0, 0] == pytest.approx(0.5, abs=0.01)
+    assert sample.disparity[0, 0, 10] == pytest.approx(0.5, abs=0.01)
+    assert sample.disparity[0, 0, 0] == pytest.approx(0, abs=1e-5)
 
 
 def test_masks_are_read_as_coverage_and_say_nothing_about_depth(masked):
-    sample = to_sample(read_masks(masked, 256)[0].scenes[0], WHOLE, (48, 48))
+    sample = to_sample(read_scenes(recognise(masked), 256)[0].scenes[0], WHOLE, (48, 48))
     assert sample.has_subject == 1
     assert sample.subject[0, 30, 24] == 1
     assert sample.subject[0, 2, 24] == 0
@@ -99,7 +99,7 @@ def test_masks_are_read_as_coverage_and_say_nothing_about_depth(masked):
 
 
 def test_pictures_are_kept_no_larger_than_asked(masked):
-    assert max(read_masks(masked, 24)[0].scenes[0].image.size) == 24
+    assert max(read_scenes(recognise(masked), 24)[0].scenes[0].image.size) == 24
 
 
 def test_held_out_places_are_disjoint_blocks_with_a_guard_around():
@@ -140,7 +140,7 @@ def test_held_out_pictures_keep_their_aspect_as_far_as_there_is_a_shape_for_it()
 
 
 def test_samples_are_in_range_whatever_their_source(kinect, masked):
-    depth, subjects = read_rgbd(kinect, 256)[0], read_masks(masked, 256)[0]
+    depth, subjects = read_scenes(recognise(kinect), 256)[0], read_scenes(recognise(masked), 256)[0]
     sources = [depth, subjects, Composites(MaskCutouts([subjects]), depth)]
     mix = DepthMix([Share(source, 1) for source in sources], [(96, 64)], 4)
     for index in range(24):
@@ -179,30 +179,31 @@ def test_a_portrait_crop_shows_the_subjects_top():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("folders", "message"),
     [
-        (lambda root: None, "is not a folder"),
-        (lambda root: root.mkdir(), "has no images/ or rgb/"),
-        (lambda root: [(root / name).mkdir(parents=True) for name in ("images", "masks")], "name pairs alike"),
+        (lambda root: SourceFolders(rgbd=(root / "absent",)), "no such folder"),
+        (lambda root: SourceFolders(rgbd=(root,)), "masks and no depth; give it as --masks"),
+        (lambda root: SourceFolders(standing=(root / "images",)), "is recognised"),
+        (lambda root: SourceFolders(photos=(root / "absent",)), "is not a folder"),
     ],
 )
-def test_a_folder_that_cannot_be_used_is_explained_in_one_line(tmp_path, make, message):
-    make(tmp_path / "data")
+def test_a_folder_that_cannot_be_used_is_explained_in_one_line(masked, folders, message):
     with pytest.raises(DofkitError, match=message) as caught:
-        read_masks(tmp_path / "data", 256)
+        read_sources(folders(masked), 32)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_scale_table_is_explained(kinect):
-    (kinect / "scale.csv").unlink()
-    with pytest.raises(DofkitError, match=r"scale\.csv is missing"):
-        read_rgbd(kinect, 256)
+def test_sets_of_one_folder_are_each_taken_for_what_they_are(kinect, masked):
+    both = kinect.parent
+    for folders, known in ((SourceFolders(rgbd=(both,)), True), (SourceFolders(masks=(both,)), False)):
+        found = [s.source for s in read_sources(folders, 32).shares if isinstance(s.source, Folder)]
+        assert [(len(f.scenes), f.scenes[0].disparity is not None) for f in found] == [(3, known)]
 
 
 def test_an_image_that_is_no_image_is_named(masked):
     (masked / "images" / "1.jpg").write_bytes(b"not a photo")
-    with pytest.raises(DofkitError, match=r"1\.jpg cannot be read"):
-        read_masks(masked, 256)
+    with pytest.raises(DofkitError, match=r"1\.jpg: is not a photo"):
+        read_scenes(recognise(masked), 256)
 
 
 def test_a_folder_draws_from_all_its_scenes():
@@ -230,22 +231,15 @@ def indexed(tmp_path):
 
 
 def test_a_table_says_what_its_maps_mean(indexed):
-    training, held = read_rgbd(indexed, 256)
+    training, held = read_scenes(recognise(indexed), 256)
     near, far = (to_sample(part.scenes[0], WHOLE, (48, 32)).disparity[0, 0] for part in (training, held))
-    # 0.5 + 0.01 v, v from 50 to 250, up to its greatest: 1.0 / 3.0 … 1
-    assert near[0] == pytest.approx(1 / 3, abs=0.01)
+    # 0.5 + 0.01 v, v from 50 to 250, up to scale and shift
+    assert near[0] == pytest.approx(0, abs=0.01)
+    assert near[24] == pytest.approx(0.5, abs=0.02)
     assert near[-1] == pytest.approx(1, abs=0.01)
     # 0.5 to 2.5 m
     assert far[0] == pytest.approx(1, abs=0.01)
     assert far[-1] == pytest.approx(0.2, abs=0.01)
-
-
-@pytest.mark.parametrize("change", [("disparity8", "metres"), ("scale", "size"), ("0.01", "wide")])
-def test_a_table_that_cannot_be_read_is_named(indexed, change):
-    table = indexed / "index.csv"
-    table.write_text(table.read_text().replace(*change))
-    with pytest.raises(DofkitError, match=r"index\.csv is no table of name, image, depth, kind, scale, offset"):
-        read_rgbd(indexed, 256)
 
 
 def test_photos_are_found_below_a_folder(masked):

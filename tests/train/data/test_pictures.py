@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.data.depth import read_masks
 from dofkit.train.data.gan_photos import read_photos
 from dofkit.train.data.sources import read_image, read_mask
 
@@ -29,15 +28,11 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def cut_out(file: Path) -> None:
-    read_masks(file.parents[1], 32)
-
-
 def square(file: Path) -> None:
     read_photos([file.parent], 16)
 
 
-@pytest.mark.parametrize("read", [read_image, read_mask, cut_out, square])
+@pytest.mark.parametrize("read", [read_image, read_mask, square])
 def test_a_broken_picture_is_named_in_one_line(file: Path, read: Callable[[Path], object]) -> None:
     with pytest.raises(DofkitError, match=r"rose\.jpg cannot be read as an image .*; mend or remove it") as raised:
         read(file)

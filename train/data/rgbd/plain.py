@@ -30,6 +30,8 @@ IMAGES = ("images", "rgb")
 TABLE, SCALES = "index.csv", "scale.csv"
 COLUMNS = ("name", "image", "depth", "kind", "scale", "offset")
 KINDS = ("disparity8", "depth16")
+TABLE_FORMAT, MASK_FORMAT = "table", "masks"
+"""Names of the formats that trainings tell apart."""
 
 
 def _tabled(folder: Path) -> list[SetEntry]:
@@ -168,7 +170,7 @@ def _inside(folder: Path, text: str, where: str) -> Path:
 
 FORMATS = (
     SetFormat(
-        "table", f"a table {TABLE} of image and depth files", "as the table says: disparity8 or depth16", _tabled
+        TABLE_FORMAT, f"a table {TABLE} of image and depth files", "as the table says: disparity8 or depth16", _tabled
     ),
     SetFormat(
         "scaled8",
@@ -177,5 +179,5 @@ FORMATS = (
         _scaled,
     ),
     SetFormat("disparity", "images/ or rgb/ + disparity/", "white is nearest; 0 unknown in 16 bits", _disparities),
-    SetFormat("masks", "images/ or rgb/ + masks/", "no depth; the mask is white on the subject", _masked),
+    SetFormat(MASK_FORMAT, "images/ or rgb/ + masks/", "no depth; the mask is white on the subject", _masked),
 )

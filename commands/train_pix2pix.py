@@ -76,7 +76,7 @@ def command(
     from ..train.networks.pix2pix import SMALLEST, Pix2PixConfig
     from ..train.systems.pix2pix import Objective, Pix2PixRecipe, Pix2PixSystem
     from ..train.trainer import endless_loader, fit, is_main_process, resume_step
-    from ..train.weights.pix2pix import save_pix2pix
+    from ..train.weights.generative import PIX2PIX
 
     if size < SMALLEST or size & (size - 1):
         raise DofkitError(f"--size must be a power of two from {SMALLEST} on, not {size}; take 64, 128 or 256")
@@ -90,7 +90,7 @@ def command(
     val_loader = DataLoader(WholePairs(held_out), batch_size=8) if len(held_out) else None
     figures = fit(system, loader, val_loader, settings)
     if is_main_process():
-        weights = save_pix2pix(system.network, out)
+        weights = PIX2PIX.save(system.network, out)
         sheet = _write_sheet(system.sheet(next(iter(val_loader))), out) if val_loader is not None else None
         _report(weights, sheet, figures, len(held_out), run.as_json)
 

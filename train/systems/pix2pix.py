@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import lightning
 import torch
 from torch.nn import functional as F
 
+from ...runtime_ref.enums import TextEnum
 from ..networks.pix2pix import PairDiscriminator, Pix2PixConfig, Pix2PixGenerator
 
 SHEET = 8
@@ -26,15 +26,12 @@ Batch = dict[str, torch.Tensor]
 """`image` [N, 3, S, S], `disparity` [N, 1, S, S] and `known` [N, 1, S, S]; see `data.pix2pix_pairs.sample`."""
 
 
-class Objective(str, Enum):
+class Objective(TextEnum):
     """What the generator minimises: the rows of the paper's Table 1."""
 
     L1 = "l1"
     CGAN = "cgan"
     BOTH = "both"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

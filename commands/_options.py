@@ -40,6 +40,26 @@ class EnumChoice(HintedChoice):
         return value if isinstance(value, self._kind) else self._kind(super().convert(value, param, ctx))
 
 
+class ParsedPair(click.ParamType):
+    """Two values in one word."""
+
+    def parsed(self, text: str) -> tuple[Any, Any]:
+        """The values.
+
+        Raises:
+            ValueError: the word does not say them; its text says what one that does looks like.
+        """
+        raise NotImplementedError
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):  # a default
+            return value
+        try:
+            return self.parsed(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class FiniteFloat(click.FloatRange):
     """A number in a range. `nan` and `inf`, which every comparison lets through, are none."""
 

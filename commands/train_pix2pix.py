@@ -84,7 +84,7 @@ def command(
     resume_step(settings)  # refuses a folder in use before minutes go into reading
     training, held_out = _read(rgbd, size, drawn)
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
-    recipe = Pix2PixRecipe(run.steps, Objective(objective), rate, weight, width)
+    recipe = Pix2PixRecipe(run.steps, rate, Objective(objective), weight, width)
     system = Pix2PixSystem(Pix2PixConfig(size, width), recipe)
     loader = endless_loader(JitteredPairs(training, size, run.seed), batch, settings, run.workers)
     val_loader = DataLoader(WholePairs(held_out), batch_size=8) if len(held_out) else None

@@ -114,14 +114,7 @@ class GeneratedPhoto:
 class GeneratedSet(PictureSet[GeneratedRecord, GeneratedPhoto]):
     """The finished photos of a folder."""
 
-    @classmethod
-    def open(cls, folder: Path) -> GeneratedSet:
-        """The set of a folder.
-
-        Raises:
-            DofkitError: the folder holds no set, none that this version reads, or no finished photo.
-        """
-        return cls(folder, GeneratedRecord.read(folder))
+    KIND = GeneratedRecord
 
     def of(self, number: int) -> GeneratedPhoto:
         lens = SceneLens(FOCUS, self.record.samples[number].scale, self.record.settings.long_side)

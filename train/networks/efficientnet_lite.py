@@ -25,7 +25,7 @@ HEAD = ("_conv_head.", "_bn1.", "_fc.")
 
 
 @dataclass(frozen=True)
-class Group:
+class BlockGroup:
     """Blocks of one width; the first has the stride.
 
     Attributes:
@@ -40,22 +40,22 @@ class Group:
 
 
 LITE0 = (
-    Group(1, 3, 1, 1, 16),
-    Group(2, 3, 2, 6, 24),
-    Group(2, 5, 2, 6, 40),
-    Group(3, 3, 2, 6, 80),
-    Group(3, 5, 1, 6, 112),
-    Group(4, 5, 2, 6, 192),
-    Group(1, 3, 1, 6, 320),
+    BlockGroup(1, 3, 1, 1, 16),
+    BlockGroup(2, 3, 2, 6, 24),
+    BlockGroup(2, 5, 2, 6, 40),
+    BlockGroup(3, 3, 2, 6, 80),
+    BlockGroup(3, 5, 1, 6, 112),
+    BlockGroup(4, 5, 2, 6, 192),
+    BlockGroup(1, 3, 1, 6, 320),
 )
 LITE2 = (
-    Group(1, 3, 1, 1, 16),
-    Group(3, 3, 2, 6, 24),
-    Group(3, 5, 2, 6, 48),
-    Group(4, 3, 2, 6, 88),
-    Group(4, 5, 1, 6, 120),
-    Group(5, 5, 2, 6, 208),
-    Group(1, 3, 1, 6, 352),
+    BlockGroup(1, 3, 1, 1, 16),
+    BlockGroup(3, 3, 2, 6, 24),
+    BlockGroup(3, 5, 2, 6, 48),
+    BlockGroup(4, 3, 2, 6, 88),
+    BlockGroup(4, 5, 1, 6, 120),
+    BlockGroup(5, 5, 2, 6, 208),
+    BlockGroup(1, 3, 1, 6, 352),
 )
 
 
@@ -138,7 +138,7 @@ class EfficientNetLite(nn.Module):
 
     stride = 32
 
-    def __init__(self, groups: tuple[Group, ...] = LITE0) -> None:
+    def __init__(self, groups: tuple[BlockGroup, ...] = LITE0) -> None:
         super().__init__()
         self._conv_stem = SameConv2d(3, 32, 3, 2)
         self._bn0 = nn.BatchNorm2d(32, BATCH_NORM_EPS, 0.01)

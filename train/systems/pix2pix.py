@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ...runtime_ref.enums import TextEnum
 from ..networks.pix2pix import PairDiscriminator, Pix2PixConfig, Pix2PixGenerator
+from .falling_rate import FallingRate
 
 SHEET = 8
 """Pictures shown in a sheet, one a row."""
@@ -35,26 +36,18 @@ class Objective(TextEnum):
 
 
 @dataclass(frozen=True)
-class Pix2PixRecipe:
+class Pix2PixRecipe(FallingRate):
     """How it is trained.
 
     Attributes:
-        steps: of the whole run, for the learning rate.
         objective: L1, cGAN, or cGAN + λ · L1.
-        rate: of both Adams for the first half of the run; then it falls to 0 linearly.
         l1: the paper's λ.
         discriminator_width: channels of the discriminator's first layer.
     """
 
-    steps: int
     objective: Objective = Objective.BOTH
-    rate: float = 2e-4
     l1: float = 100.0
     discriminator_width: int = 64
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        return self.rate * min(1.0, 2 * (1 - step / self.steps))
 
 
 class Pix2PixSystem(lightning.LightningModule):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import json_option
-from ._training import FOLDER, photos_option
+from ._training import FOLDER, photos_option, threads_option
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ REAL = 1000
 @click.option("--samples", type=click.IntRange(32), default=1000, show_default=True, help="Photos of each generator.")
 @click.option("--steps", type=click.IntRange(1), default=600, show_default=True, help="Of each depth network.")
 @click.option("--known", type=click.IntRange(2), default=100, show_default=True, help="Photos of known depth, a kind.")
-@click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default.")
+@threads_option
 @json_option
 def command(
     generators: tuple[str, ...],

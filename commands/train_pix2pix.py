@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import FiniteFloat, HintedChoice
-from ._training import FOLDER, RunOptions, run_options
+from ._options import FiniteFloat, choice_option
+from ._training import FOLDER, RunOptions, count_option, folders_option, run_options
 
 if TYPE_CHECKING:
     from ..train.data.pix2pix_pairs import SquarePairs
@@ -20,25 +20,19 @@ HELD_OUT_DRAWN = 32
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, pix2pix.safetensors.")
-@click.option(
-    "--rgbd", type=FOLDER, multiple=True,
-    help="Image + depth folder, any that `dofkit data inspect` recognises. May be given again.",
-)  # fmt: skip
-@click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels, a power of two.")
-@click.option("--width", type=click.IntRange(1), default=64, show_default=True, help="Channels of the first layers.")
-@click.option(
-    "--objective", type=HintedChoice(["both", "l1", "cgan"]), default="both", show_default=True,
-    help="cGAN + λ·L1, or one of them alone: the paper's ablations.",
-)  # fmt: skip
+@folders_option("--rgbd", "Image + depth folder, any that `dofkit data inspect` recognises.")
+@count_option("--size", 256, "Side of the pictures in pixels, a power of two.")
+@count_option("--width", 64, "Channels of the first layers.")
+@choice_option("--objective", ["both", "l1", "cgan"], "cGAN + λ·L1, or one of them alone: the paper's ablations.")
 @click.option(
     "--l1", "weight", type=FiniteFloat(0), default=100.0, show_default=True, help="λ, the weight of L1 beside the cGAN."
 )
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a step.")
+@count_option("--batch", 1, "Pictures a step.")
 @click.option(
     "--lr", "rate", type=FiniteFloat(0, min_open=True), default=2e-4, show_default=True,
     help="Learning rate; it falls in the second half.",
 )  # fmt: skip
-@click.option("--drawn", type=click.IntRange(1), default=400, show_default=True, help="Pairs drawn without a folder.")
+@count_option("--drawn", 400, "Pairs drawn without a folder.")
 @run_options
 def command(
     out: Path,

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._options import ParsedPair
+
 if TYPE_CHECKING:
     from ..runtime_ref.mil import MLProgram
 
 
-class Assignment(click.ParamType):
+class Assignment(ParsedPair):
     """`NAME=VALUE`, returned as the two texts."""
 
     name = "NAME=VALUE"
 
-    def convert(
-        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, sign, rest = value.partition("=")
+    def parsed(self, text: str) -> tuple[str, str]:
+        name, sign, rest = text.partition("=")
         if not (name and sign and rest):
-            self.fail(f"{value!r} is not NAME=VALUE, such as image=photo.jpg", param, ctx)
+            raise ValueError(f"{text!r} is not NAME=VALUE, such as image=photo.jpg")
         return name, rest
 
 

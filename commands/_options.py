@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,26 @@ class EnumChoice(HintedChoice):
         return value if isinstance(value, self._kind) else self._kind(super().convert(value, param, ctx))
 
 
+class ParsedPair(click.ParamType):
+    """Two values in one word."""
+
+    def parsed(self, text: str) -> tuple[Any, Any]:
+        """The values.
+
+        Raises:
+            ValueError: the word does not say them; its text says what one that does looks like.
+        """
+        raise NotImplementedError
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):  # a default
+            return value
+        try:
+            return self.parsed(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class FiniteFloat(click.FloatRange):
     """A number in a range. `nan` and `inf`, which every comparison lets through, are none."""
 
@@ -63,8 +83,21 @@ class BundlePath(click.Path):
         return path.parent if path.name == _MANIFEST and path.is_file() else path
 
 
+FILE = click.Path(path_type=Path, dir_okay=False)
+
 TARGET = EnumChoice(Target)
 PRECISION = EnumChoice(Precision)
 BUNDLE = BundlePath()
+
+
+def choice_option(flag: str, values: Sequence[str], help: str) -> Callable[[Any], Any]:
+    """A choice of words, the first of which is the default."""
+    return click.option(flag, type=HintedChoice(values), default=values[0], show_default=True, help=help)
+
+
+def weights_option(help: str) -> Callable[[Any], Any]:
+    """The folder of the networks' weights."""
+    return click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help=help)
+
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

@@ -10,42 +10,45 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import HintedChoice, json_option
+from ._options import choice_option, json_option
 
 if TYPE_CHECKING:
     from ..train.trainer import RunSettings, TrainingPrecision
 
 FOLDER = click.Path(path_type=Path)
 
-photos_option = click.option(
-    "--photos", type=FOLDER, multiple=True, help="Folder of photos, searched with all below it. May be given again."
+
+def folders_option(flag: str, help: str) -> Callable[[Any], Any]:
+    """Folders of one kind: an option that may be given again, and says so."""
+    return click.option(flag, type=FOLDER, multiple=True, help=f"{help} May be given again.")
+
+
+def count_option(flag: str, default: int, help: str, least: int = 1) -> Callable[[Any], Any]:
+    """A whole number of at least `least`."""
+    return click.option(flag, type=click.IntRange(least), default=default, show_default=True, help=help)
+
+
+photos_option = folders_option("--photos", "Folder of photos, searched with all below it.")
+masks_option = folders_option(
+    "--masks", "Folder with images/ and masks/ (white is the subject) to cut foregrounds out of."
 )
-masks_option = click.option(
-    "--masks",
-    type=FOLDER,
-    multiple=True,
-    help="Folder with images/ and masks/ (white is the subject) to cut foregrounds out of. May be given again.",
+threads_option = click.option(
+    "--threads", type=click.IntRange(0), default=0, help="CPU threads of PyTorch; 0 leaves the default."
 )
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--steps", default=20000, show_default=True, help="Optimiser steps."),
-    click.option("--seed", default=0, show_default=True, help="Of initialisation and data."),
+    count_option("--steps", 20000, "Optimiser steps."),
+    count_option("--seed", 0, "Of initialisation and data.", least=0),
     click.option("--resume", is_flag=True, help="Go on with the run in --out after an interruption."),
-    click.option(
-        "--devices", default=1, show_default=True, help="GPUs (or CPU processes); more than 1 trains with DDP."
-    ),
-    click.option(
+    count_option("--devices", 1, "GPUs (or CPU processes); more than 1 trains with DDP."),
+    choice_option(
         "--precision",
-        type=HintedChoice(["32-true", "bf16-mixed", "16-mixed"]),
-        default="32-true",
-        show_default=True,
-        help="bf16-mixed is the one to take on a recent GPU.",
+        ["32-true", "bf16-mixed", "16-mixed"],
+        "bf16-mixed is the one to take on a recent GPU.",
     ),
-    click.option("--workers", default=1, show_default=True, help="Processes that prepare samples."),
-    click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default."),
-    click.option(
-        "--checkpoint-every", default=500, show_default=True, help="Steps between checkpoints and validations."
-    ),
+    count_option("--workers", 1, "Processes that prepare samples.", least=0),
+    threads_option,
+    count_option("--checkpoint-every", 500, "Steps between checkpoints and validations."),
     json_option,
 )
 

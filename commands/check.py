@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ._groups import GroupedCommand, GroupedOption
-from ._options import BUNDLE, PRECISION, TARGET, HintedChoice
+from ._options import BUNDLE, FILE, PRECISION, TARGET, HintedChoice, weights_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -39,14 +39,10 @@ STDOUT = "-"
     help="What is right: the bundle's golden vectors, PyTorch computed now, or another bundle's most exact files.  "
     "[default: golden; with --images pytorch]",
 )
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The weights that the bundle was exported from, for PyTorch.  [default: those shipped]",
-)
+@weights_option("The weights that the bundle was exported from, for PyTorch.  [default: those shipped]")
 @click.option(
     "--tolerances",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Your team's own limits, a TOML file (see docs/ci.md).",
 )
 @click.option(
@@ -71,15 +67,15 @@ STDOUT = "-"
     help="JSON for machines; without a FILE on stdout, instead of the table.",
 )  # fmt: skip
 @click.option(
-    "--junit", "junit_to", type=click.Path(path_type=Path, dir_okay=False), cls=GroupedOption, group=REPORTS,
+    "--junit", "junit_to", type=FILE, cls=GroupedOption, group=REPORTS,
     help="JUnit XML: a test case a row.",
 )  # fmt: skip
 @click.option(
-    "--markdown", "markdown_to", type=click.Path(path_type=Path, dir_okay=False), cls=GroupedOption, group=REPORTS,
+    "--markdown", "markdown_to", type=FILE, cls=GroupedOption, group=REPORTS,
     help="Markdown for a job's summary or a pull request.",
 )  # fmt: skip
 @click.option(
-    "--html", "html_to", type=click.Path(path_type=Path, dir_okay=False), cls=GroupedOption, group=REPORTS,
+    "--html", "html_to", type=FILE, cls=GroupedOption, group=REPORTS,
     help="A page with pictures: input, reference, output, amplified difference, with zoom.",
 )  # fmt: skip
 @click.pass_context

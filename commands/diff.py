@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.target import Target
-from ._options import BUNDLE, FiniteFloat, json_option
+from ._options import BUNDLE, FILE, FiniteFloat, json_option
 
 if TYPE_CHECKING:
     from ..devices.host import BenchFigures
@@ -50,9 +50,7 @@ class Percentage(click.ParamType):
 )  # fmt: skip
 @click.option("--allow-removed", is_flag=True, help="Variants, models and comparisons may vanish.")
 @click.option("--latency", "with_latency", is_flag=True, help="Measure both bundles now, in turn, on this machine.")
-@click.option(
-    "--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Also write Markdown, for a pull request."
-)
+@click.option("--markdown", type=FILE, help="Also write Markdown, for a pull request.")
 @json_option
 @click.pass_context
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import json_option
-from ._training import FOLDER, photos_option
+from ._training import FOLDER, photos_option, threads_option
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ REAL = 1000
 @click.option("--samples", type=click.IntRange(32), default=1000, show_default=True, help="Photos of each generator.")
 @click.option("--steps", type=click.IntRange(1), default=600, show_default=True, help="Of each depth network.")
 @click.option("--known", type=click.IntRange(2), default=100, show_default=True, help="Photos of known depth, a kind.")
-@click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default.")
+@threads_option
 @json_option
 def command(
     generators: tuple[str, ...],
@@ -79,7 +79,7 @@ def command(
     from ..train.evaluation.depth_reading import held_out_photos
     from ..train.evaluation.generators import Effort, judge_cyclegan, judge_generator, judge_without
     from ..train.evaluation.generators_report import write_report, write_scores
-    from ..train.weights.generator import SHIPPED
+    from ..train.weights.generative import SHIPPED
     from ._console import print_json
 
     if threads:
@@ -126,9 +126,9 @@ def _named(pairs: tuple[str, ...]) -> dict[str, Path]:
 def _common_size(files: dict[str, Path]) -> int:
     """Side of the generators' pictures in pixels, the same for all."""
     from ..runtime_ref.errors import DofkitError
-    from ..train.weights.generator import load_generator
+    from ..train.weights.generative import GENERATOR
 
-    sizes = {name: load_generator(file).config.size for name, file in files.items()}
+    sizes = {name: GENERATOR.load(file).config.size for name, file in files.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise DofkitError(f"the generators make pictures of different sizes ({listed}); evaluate each size by itself")

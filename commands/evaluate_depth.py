@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._options import json_option
-from ._training import FOLDER
+from ._training import FOLDER, threads_option
 
 if TYPE_CHECKING:
     from ..train.evaluation.depth import DepthEvaluation
@@ -32,7 +32,7 @@ DRAWN = 24
 @click.option("--count", type=click.IntRange(1), help="Pictures of each set, evenly chosen.  [default: all]")
 @click.option("--held-out", is_flag=True, help="Only what `dofkit train depth` holds out of a folder of this layout.")
 @click.option("--only", multiple=True, metavar="NAME", help="Score only methods of this name. May be given again.")
-@click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default.")
+@threads_option
 @json_option
 def command(
     data: tuple[str, ...],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._options import json_option
-from ._training import FOLDER
+from ._training import FOLDER, threads_option
 
 if TYPE_CHECKING:
     from ..train.evaluation.assemble import DepthNetwork
@@ -36,7 +36,7 @@ GENERATED, SIZE, LEVELS = 4, 1280, 2
 @click.option("--count", type=click.IntRange(1), help=f"Scenes.  [default: all; {GENERATED} if made on the spot]")
 @click.option("--photos", type=FOLDER, help="Folder of real photos to show in the report.")
 @click.option("--only", multiple=True, metavar="NAME", help="Score only methods of this name. May be given again.")
-@click.option("--threads", default=0, help="CPU threads of PyTorch; 0 leaves the default.")
+@threads_option
 @json_option
 def command(
     scenes: Path | None,

@@ -12,7 +12,7 @@ from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ._coreml_options import coreml_options, read_options, refuse_without_coreml
 from ._groups import GroupedCommand
-from ._options import PRECISION, EnumChoice, HintedChoice, json_option
+from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..export.precision import Support
@@ -21,20 +21,15 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-class _Size(click.ParamType):
+class _Size(ParsedPair):
     """Height and width in pixels, "384" or "288x384"."""
 
     name = "size"
 
-    def convert(
-        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """See the class."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", value.strip(), re.IGNORECASE)
+    def parsed(self, text: str) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip(), re.IGNORECASE)
         if match is None:
-            self.fail(f"{value!r} is no size; give pixels, 384 for a square or 288x384 for height x width", param, ctx)
+            raise ValueError(f"{text!r} is no size; give pixels, 384 for a square or 288x384 for height x width")
         height = int(match[1])
         return height, int(match[2] or height)
 
@@ -98,13 +93,11 @@ def _mark(support: Support) -> str:
     metavar="N|HxW",
     help="Input size of the depth network, height × width in pixels; one number for a square.  [default: 384]",
 )
-@click.option(
-    "--weights", type=click.Path(path_type=Path, file_okay=False), help="Folder of weights.  [default: those shipped]"
-)
+@weights_option("Folder of weights.  [default: those shipped]")
 @click.option(
     "--photo",
     "photos",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     multiple=True,
     help="Prove parity on this photo of yours (it becomes part of the bundle).  [default: a public-domain portrait]",
 )
@@ -117,7 +110,7 @@ def _mark(support: Support) -> str:
 @click.option(
     "--recipe",
     "recipes",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     multiple=True,
     help="For mixed: the layers to leave in floats, from `dofkit sensitivity`.  [default: measured on the shipped "
     "weights]",

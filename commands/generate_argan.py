@@ -47,11 +47,11 @@ def command(out: Path, count: int, weights: Path | None, seed: int, aperture: fl
 
     ensure_installed("torch", "train", "generating photos")
     from ..train.data.generated_set import settings_of, write_generated, write_sheet
-    from ..train.weights.generator import SHIPPED, load_generator
+    from ..train.weights.generative import GENERATOR, SHIPPED
     from ._console import print_json, progress
 
     file = weights or SHIPPED
-    network = load_generator(file)
+    network = GENERATOR.load(file)
     settings = settings_of(network, file, seed, aperture)
     with progress() as display:
         bar = display.add_task("photos", total=count)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from ._options import HintedChoice, json_option
+from ._options import choice_option, json_option
 from ._training import FOLDER, masks_option, photos_option
 
 
@@ -25,12 +25,10 @@ from ._training import FOLDER, masks_option, photos_option
 @masks_option
 @click.option("--held-out", is_flag=True, help="Take the one picture in ten that training never sees.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@click.option(
+@choice_option(
     "--truth",
-    type=HintedChoice(["aperture", "layered"]),
-    default="aperture",
-    show_default=True,
-    help="aperture: rays from points of the lens, exact occlusion. layered: as in training, some five times faster.",
+    ["aperture", "layered"],
+    "aperture: rays from points of the lens, exact occlusion. layered: as in training, some five times faster.",
 )
 @click.option(
     "--samples", type=click.IntRange(1), default=256, show_default=True, help="Rays a pixel (--truth aperture)."

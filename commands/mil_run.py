@@ -60,7 +60,7 @@ def command(
     from . import _console, _mil_facts, _mil_tables
 
     program = MLProgram.open(package, function, Numerics.IDEAL if ideal else Numerics.TYPED)
-    paths = _goals(goals, program)
+    paths = _goals(goals, program, [Path(source.partition("#")[0]) for _, source in sources])
     inputs = gather_inputs(program.inputs, dict(sources), seed, resize)
     remarks = warn_of_inputs(program, inputs)
     started = time.perf_counter()
@@ -74,10 +74,11 @@ def command(
     ctx.exit(1 if evaluation.non_finite else 0)
 
 
-def _goals(goals: tuple[str, ...], program: MLProgram) -> list[tuple[str, Path]]:
-    """(output, file or folder) for each output that is to be written."""
+def _goals(goals: tuple[str, ...], program: MLProgram, inputs: list[Path]) -> list[tuple[str, Path]]:
+    """(output, file or folder) for each output that is to be written; nothing is computed for what cannot be."""
     from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.files import check_folder
+    from ..runtime_ref.files import check_folder, check_goals
+    from ..runtime_ref.imageio import format_of
 
     names = [feature.name for feature in program.outputs]
     paths: list[tuple[str, Path]] = []
@@ -91,8 +92,11 @@ def _goals(goals: tuple[str, ...], program: MLProgram) -> list[tuple[str, Path]]
             raise DofkitError(f"--out {goal}: there is no output {name!r}; the program gives {', '.join(names)}")
         if not Path(file).suffix:
             raise DofkitError(f"--out {goal}: {file} has no suffix; end it with .npy, .png, .jpg, .heic or .webp")
+        if Path(file).suffix.lower() != ".npy":
+            format_of(Path(file))  # refuses what is no picture's suffix
         check_folder(Path(file))
         paths.append((name, Path(file)))
+    check_goals({f"--out {name}={file}": file for name, file in paths if not file.is_dir()}, inputs)
     return paths
 
 

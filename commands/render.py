@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, json_option
+from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, ParsedPair, json_option, weights_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,22 +23,18 @@ if TYPE_CHECKING:
 _KINDS = ("disparity", "inverted", "depth-mm")
 
 
-class Point(click.ParamType):
+class Point(ParsedPair):
     """Two fractions `X,Y` of the picture's width and height."""
 
     name = "X,Y"
 
-    def convert(
-        self, value: str | tuple[float, float], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
+    def parsed(self, text: str) -> tuple[float, float]:
         try:
-            x, y = (float(part) for part in value.split(","))
+            x, y = (float(part) for part in text.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not two numbers X,Y, such as 0.5,0.4", param, ctx)
+            raise ValueError(f"{text!r} is not two numbers X,Y, such as 0.5,0.4") from None
         if not (0 <= x <= 1 and 0 <= y <= 1):
-            self.fail(f"{value!r} is outside the picture; give fractions of its width and height in 0..1", param, ctx)
+            raise ValueError(f"{text!r} is outside the picture; give fractions of its width and height in 0..1")
         return x, y
 
 
@@ -47,11 +43,7 @@ class Point(click.ParamType):
 @click.option("--bundle", type=BUNDLE, help="Compute with an exported bundle.")
 @click.option("--target", type=TARGET, help="Which of the bundle's files.  [default: onnx, else tflite]")
 @click.option("--precision", type=PRECISION, help="Which of the bundle's precisions.  [default: its first]")
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Compute with PyTorch.  [default: shipped weights]",
-)
+@weights_option("Compute with PyTorch.  [default: shipped weights]")
 @click.option(
     "--disparity", "disparity_file", type=click.Path(path_type=Path),
     help="8- or 16-bit PNG, white is nearest.  [default: the photo's embedded depth, else the depth network]",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import FiniteFloat
-from ._training import FOLDER, RunOptions, run_options
+from ._training import FOLDER, RunOptions, count_option, folders_option, run_options
 
 if TYPE_CHECKING:
     from ..train.runs.cyclegan import CycleganRun
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, cyclegan.safetensors.")
-@click.option("--deep", type=FOLDER, multiple=True, help="Folder of photos in which all is sharp. May be given again.")
-@click.option(
-    "--shallow", type=FOLDER, multiple=True, help="Folder of photos with a blurred background. May be given again."
-)
-@click.option("--size", default=64, show_default=True, help="Side of the pictures in pixels, a multiple of 4.")
+@folders_option("--deep", "Folder of photos in which all is sharp.")
+@folders_option("--shallow", "Folder of photos with a blurred background.")
+@count_option("--size", 64, "Side of the pictures in pixels, a multiple of 4.")
 @click.option("--width", type=click.IntRange(4), default=24, show_default=True, help="Channels at full size.")
 @click.option("--blocks", type=click.IntRange(0), default=4, show_default=True, help="Residual blocks at a quarter.")
-@click.option("--batch", default=4, show_default=True, help="Pictures of each set a step.")
+@count_option("--batch", 4, "Pictures of each set a step.")
 @click.option(
     "--lr",
     "rate",
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--drawn", type=click.IntRange(1), default=2000, show_default=True, help="Photos of each set, without folders."
 )
-@click.option("--held-out", type=click.IntRange(1), default=64, show_default=True, help="Photos of the validation.")
+@count_option("--held-out", 64, "Photos of the validation.")
 @run_options
 def command(
     out: Path,

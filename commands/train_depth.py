@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import FiniteFloat, HintedChoice
-from ._training import FOLDER, RunOptions, run_options
+from ._options import FiniteFloat, choice_option
+from ._training import FOLDER, RunOptions, count_option, folders_option, run_options
 
 if TYPE_CHECKING:
     from ..train.data.depth import Shape
@@ -18,42 +18,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, depth.safetensors.")
-@click.option(
+@folders_option(
     "--rgbd",
-    type=FOLDER,
-    multiple=True,
-    help="Photos with depth, of any kind that `dofkit data formats` lists. May be given again.",
+    "Photos with depth, of any kind that `dofkit data formats` lists.",
 )
-@click.option(
-    "--masks",
-    type=FOLDER,
-    multiple=True,
-    help="Photos with masks: images/ with masks/ (white is the subject). May be given again.",
-)
-@click.option(
-    "--standing",
-    type=FOLDER,
-    multiple=True,
-    help="Like --masks, of subjects that stand on the ground, as people in the street do. May be given again.",
-)
-@click.option(
-    "--argan",
-    type=FOLDER,
-    multiple=True,
-    help="Set of `dofkit generate argan`; each photo teaches all in focus and through the lens. May be given again.",
-)
-@click.option(
-    "--photos",
-    type=FOLDER,
-    multiple=True,
-    help="Photos that cover grounds, walls and pages of built scenes. May be given again.",
-)
-@click.option(
+@folders_option("--masks", "Photos with masks: images/ with masks/ (white is the subject).")
+@folders_option("--standing", "Like --masks, of subjects that stand on the ground, as people in the street do.")
+@folders_option("--argan", "Set of `dofkit generate argan`; each photo teaches all in focus and through the lens.")
+@folders_option("--photos", "Photos that cover grounds, walls and pages of built scenes.")
+@choice_option(
     "--encoder",
-    type=HintedChoice(["efficientnet_lite0", "efficientnet_lite2", "resnet50"]),
-    default="efficientnet_lite0",
-    show_default=True,
-    help="lite0: for phones, 3.3 M parameters with the decoder. resnet50: as in the DeepLens paper.",
+    ["efficientnet_lite0", "efficientnet_lite2", "resnet50"],
+    "lite0: for phones, 3.3 M parameters with the decoder. resnet50: as in the DeepLens paper.",
 )
 @click.option(
     "--imagenet",
@@ -66,8 +42,8 @@ if TYPE_CHECKING:
     type=FOLDER,
     help="Folder whose depth.safetensors to start from, for instance of a run at a smaller --size.",
 )
-@click.option("--batch", default=8, show_default=True, help="Samples a step and device.")
-@click.option("--size", default=256, show_default=True, help="Side of a square of as many pixels as the input has.")
+@count_option("--batch", 8, "Samples a step and device.")
+@count_option("--size", 256, "Side of a square of as many pixels as the input has.")
 @click.option(
     "--aspect", "aspects", multiple=True, help="Width:height of inputs, mixed. May be given again. [1:1, 3:4, 4:3]"
 )

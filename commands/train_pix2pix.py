@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import FiniteFloat, HintedChoice
-from ._training import FOLDER, RunOptions, run_options
+from ._options import FiniteFloat, choice_option
+from ._training import FOLDER, RunOptions, count_option, folders_option, run_options
 
 if TYPE_CHECKING:
     from ..train.data.pix2pix_pairs import SquarePairs
@@ -20,25 +20,19 @@ HELD_OUT_DRAWN = 32
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, pix2pix.safetensors.")
-@click.option(
-    "--rgbd", type=FOLDER, multiple=True,
-    help="Image + depth folder, any that `dofkit data inspect` recognises. May be given again.",
-)  # fmt: skip
-@click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels, a power of two.")
-@click.option("--width", type=click.IntRange(1), default=64, show_default=True, help="Channels of the first layers.")
-@click.option(
-    "--objective", type=HintedChoice(["both", "l1", "cgan"]), default="both", show_default=True,
-    help="cGAN + λ·L1, or one of them alone: the paper's ablations.",
-)  # fmt: skip
+@folders_option("--rgbd", "Image + depth folder, any that `dofkit data inspect` recognises.")
+@count_option("--size", 256, "Side of the pictures in pixels, a power of two.")
+@count_option("--width", 64, "Channels of the first layers.")
+@choice_option("--objective", ["both", "l1", "cgan"], "cGAN + λ·L1, or one of them alone: the paper's ablations.")
 @click.option(
     "--l1", "weight", type=FiniteFloat(0), default=100.0, show_default=True, help="λ, the weight of L1 beside the cGAN."
 )
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a step.")
+@count_option("--batch", 1, "Pictures a step.")
 @click.option(
     "--lr", "rate", type=FiniteFloat(0, min_open=True), default=2e-4, show_default=True,
     help="Learning rate; it falls in the second half.",
 )  # fmt: skip
-@click.option("--drawn", type=click.IntRange(1), default=400, show_default=True, help="Pairs drawn without a folder.")
+@count_option("--drawn", 400, "Pairs drawn without a folder.")
 @run_options
 def command(
     out: Path,
@@ -76,7 +70,7 @@ def command(
     from ..train.networks.pix2pix import SMALLEST, Pix2PixConfig
     from ..train.systems.pix2pix import Objective, Pix2PixRecipe, Pix2PixSystem
     from ..train.trainer import endless_loader, fit, is_main_process, resume_step
-    from ..train.weights.pix2pix import save_pix2pix
+    from ..train.weights.generative import PIX2PIX
 
     if size < SMALLEST or size & (size - 1):
         raise DofkitError(f"--size must be a power of two from {SMALLEST} on, not {size}; take 64, 128 or 256")
@@ -84,13 +78,13 @@ def command(
     resume_step(settings)  # refuses a folder in use before minutes go into reading
     training, held_out = _read(rgbd, size, drawn)
     torch.manual_seed(run.seed)  # the networks are made here, before `fit` seeds the rest
-    recipe = Pix2PixRecipe(run.steps, Objective(objective), rate, weight, width)
+    recipe = Pix2PixRecipe(run.steps, rate, Objective(objective), weight, width)
     system = Pix2PixSystem(Pix2PixConfig(size, width), recipe)
     loader = endless_loader(JitteredPairs(training, size, run.seed), batch, settings, run.workers)
     val_loader = DataLoader(WholePairs(held_out), batch_size=8) if len(held_out) else None
     figures = fit(system, loader, val_loader, settings)
     if is_main_process():
-        weights = save_pix2pix(system.network, out)
+        weights = PIX2PIX.save(system.network, out)
         sheet = _write_sheet(system.sheet(next(iter(val_loader))), out) if val_loader is not None else None
         _report(weights, sheet, figures, len(held_out), run.as_json)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import FiniteFloat, HintedChoice
-from ._training import FOLDER, RunOptions, masks_option, photos_option, run_options
+from ._options import FiniteFloat, HintedChoice, choice_option
+from ._training import FOLDER, RunOptions, count_option, folders_option, masks_option, photos_option, run_options
 
 if TYPE_CHECKING:
     from ..train.runs.render import RenderRun
@@ -19,21 +19,14 @@ if TYPE_CHECKING:
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, scenes, weights.")
 @photos_option
 @masks_option
-@click.option(
-    "--argan",
-    type=FOLDER,
-    multiple=True,
-    help="Set of `dofkit generate argan` to train with instead of composed scenes. May be given again.",
-)
+@folders_option("--argan", "Set of `dofkit generate argan` to train with instead of composed scenes.")
 @click.option(
     "--weights", type=FOLDER, help="Folder whose lens_blur or guided_upsampling or both to start from, not afresh."
 )
-@click.option(
+@choice_option(
     "--loss",
-    type=HintedChoice(["normalised", "plain", "psnr"]),
-    default="normalised",
-    show_default=True,
-    help="normalised: L1 and gradients over how much the lens changes the picture; psnr: for the last steps.",
+    ["normalised", "plain", "psnr"],
+    "normalised: L1 and gradients over how much the lens changes the picture; psnr: for the last steps.",
 )
 @click.option(
     "--truth",
@@ -41,12 +34,10 @@ if TYPE_CHECKING:
     help="Each layer blurred by itself, or 128 rays a pixel: exact where layers overlap, about ten times slower.  "
     "[default: layered]",
 )
-@click.option(
+@choice_option(
     "--network",
-    type=HintedChoice(["lens", "direct"]),
-    default="lens",
-    show_default=True,
-    help="lens: ours; direct: a U-Net without any optics in its place, the baseline of `dofkit evaluate render`.",
+    ["lens", "direct"],
+    "lens: ours; direct: a U-Net without any optics in its place, the baseline of `dofkit evaluate render`.",
 )
 @click.option(
     "--only",
@@ -56,9 +47,11 @@ if TYPE_CHECKING:
 @click.option(
     "--maps", type=click.IntRange(3), help="Planes of defocus that the lens blur splits a photo into.  [default: 19]"
 )
-@click.option("--batch", default=6, show_default=True, help="Samples a step and device.")
+@count_option("--batch", 6, "Samples a step and device.")
 @click.option(
-    "--size", type=int, help="Side of a scene at full resolution in pixels.  [default: 512, or that of --argan]"
+    "--size",
+    type=click.IntRange(1),
+    help="Side of a scene at full resolution in pixels.  [default: 512, or that of --argan]",
 )
 @click.option(
     "--levels",
@@ -81,7 +74,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Scenes in all, each rendered when first drawn; instead of ever new ones.",
 )
-@click.option("--held-out", default=8, show_default=True, help="Scenes of the validation.")
+@count_option("--held-out", 8, "Scenes of the validation.")
 @run_options
 def command(out: Path, only: str | None, run: RunOptions, **request: Any) -> None:
     """Train lens blur and guided upsampling together.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,71 +69,68 @@ class BenchRequest:
         return {stage: found[stage] for stage in Stage if stage in found}
 
 
-class StageFigures(BaseModel):
-    """Latency of one stage, in milliseconds.
+class RunFigures(BaseModel):
+    """Times of runs one after the other, in milliseconds.
 
     Attributes:
-        load: opening the model.
-        first: its first run (allocation, packing of weights).
+        first: the first run (allocation, packing of weights).
         p50, p90: median and 90th percentile of the steady runs after it.
         runs: how many those were.
         samples: their times, in order.
     """
 
-    stage: Stage
-    load: float
     first: float
     p50: float
     p90: float
     runs: int
     samples: tuple[float, ...] = ()
 
+
+def _figures(first: float, steady: tuple[float, ...]) -> dict[str, Any]:
+    """The fields of `RunFigures`."""
+    p50, p90 = map(float, np.percentile(steady, [50, 90]))
+    return {"first": first, "p50": p50, "p90": p90, "runs": len(steady), "samples": steady}
+
+
+class StageFigures(RunFigures):
+    """Latency of one stage, in milliseconds.
+
+    Attributes:
+        load: opening the model.
+    """
+
+    stage: Stage
+    load: float
+
     @classmethod
     def of(cls, stage: Stage, load: float, times: RunTimes) -> StageFigures:
         """The figures of raw times."""
-        p50, p90 = map(float, np.percentile(times.steady, [50, 90]))
-        return cls(
-            stage=stage, load=load, first=times.first, p50=p50, p90=p90, runs=len(times.steady), samples=times.steady
-        )
+        return cls(stage=stage, load=load, **_figures(times.first, times.steady))
 
 
-class PhotoFigures(BaseModel):
-    """A whole photo: depth once, then blur and upsampling of all tiles, nothing copied.
+class PhotoFigures(RunFigures):
+    """A whole photo: depth once, then blur and upsampling of all tiles, nothing copied; in milliseconds.
 
     Attributes:
         width, height: in pixels.
-        depth_p50, render_p50: medians of the two parts, in milliseconds.
-        first: the first photo, depth and rendering together, in milliseconds.
-        p50, p90: of the photos after it.
-        runs: how many those were.
-        samples: their times, in order.
+        depth_p50, render_p50: medians of the two parts.
     """
 
     width: int
     height: int
     depth_p50: float
     render_p50: float
-    first: float
-    p50: float
-    p90: float
-    runs: int
-    samples: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8], times: PhotoTimes) -> PhotoFigures:
         """The figures of raw times."""
         whole = tuple(depth + render for depth, render in zip(times.depth, times.render, strict=True))
-        p50, p90 = map(float, np.percentile(whole, [50, 90]))
         return cls(
             width=pixels.shape[1],
             height=pixels.shape[0],
             depth_p50=float(np.median(times.depth)),
             render_p50=float(np.median(times.render)),
-            first=times.first,
-            p50=p50,
-            p90=p90,
-            runs=len(whole),
-            samples=whole,
+            **_figures(times.first, whole),
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 
@@ -33,3 +34,25 @@ def silence() -> Iterator[None]:
             os.dup2(copy, descriptor)
             os.close(copy)
         os.close(sink)
+
+
+@contextmanager
+def stderr_kept() -> Iterator[Callable[[], str]]:
+    """Keep what this process writes to file descriptor 2, from C++ too, from the terminal; yields what tells it."""
+    with tempfile.TemporaryFile() as log:
+
+        def said() -> str:
+            log.seek(0)
+            return log.read().decode(errors="replace")
+
+        try:
+            terminal = os.dup(2)
+        except OSError:  # a closed descriptor: nothing is seen of it anyway
+            yield said
+            return
+        os.dup2(log.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from .enums import TitledEnum
 
 
-class Precision(str, Enum):
+class Precision(TitledEnum):
     """How numbers are stored and computed in an exported file; inputs and outputs stay float32.
 
     What a target can do with each, and why not, stands in `export/precision.py`.
     """
 
-    FP32 = "fp32"
-    FP16 = "fp16"
-    W8 = "w8"
-    DYNAMIC = "dynamic"
-    W8A8 = "w8a8"
-    MIXED = "mixed"
-    W4 = "w4"
-    PALETTE8 = "palette8"
-    PALETTE6 = "palette6"
-    PALETTE4 = "palette4"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def title(self) -> str:
-        """What it does, for people."""
-        return {
-            Precision.FP32: "32-bit floats",
-            Precision.FP16: "16-bit floats",
-            Precision.W8: "int8 weights, one scale a channel; computed in floats",
-            Precision.DYNAMIC: "int8 weights, activations quantised as they come",
-            Precision.W8A8: "int8 weights and activations, ranges measured beforehand",
-            Precision.MIXED: "w8a8 with the layers that a recipe names left in floats",
-            Precision.W4: "int4 weights; computed in floats",
-            Precision.PALETTE8: "weights as indices of 256 values a layer",
-            Precision.PALETTE6: "weights as indices of 64 values a layer",
-            Precision.PALETTE4: "weights as indices of 16 values a layer",
-        }[self]
+    FP32 = "fp32", "32-bit floats"
+    FP16 = "fp16", "16-bit floats"
+    W8 = "w8", "int8 weights, one scale a channel; computed in floats"
+    DYNAMIC = "dynamic", "int8 weights, activations quantised as they come"
+    W8A8 = "w8a8", "int8 weights and activations, ranges measured beforehand"
+    MIXED = "mixed", "w8a8 with the layers that a recipe names left in floats"
+    W4 = "w4", "int4 weights; computed in floats"
+    PALETTE8 = "palette8", "weights as indices of 256 values a layer"
+    PALETTE6 = "palette6", "weights as indices of 64 values a layer"
+    PALETTE4 = "palette4", "weights as indices of 16 values a layer"
 
     @property
     def palette_bits(self) -> int | None:
@@ -59,20 +40,13 @@ class Precision(str, Enum):
         return self in (Precision.W8A8, Precision.MIXED)
 
 
-class Target(str, Enum):
-    """A kind of exported file; the value is its name on the command line and in the manifest."""
+class Target(TitledEnum):
+    """A kind of exported file; the value is its name on the command line and in the manifest, the title the
+    one people know."""
 
-    COREML = "coreml"
-    TFLITE = "tflite"
-    ONNX = "onnx"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def title(self) -> str:
-        """The name people know."""
-        return {Target.COREML: "Core ML", Target.TFLITE: "TFLite (LiteRT)", Target.ONNX: "ONNX"}[self]
+    COREML = "coreml", "Core ML"
+    TFLITE = "tflite", "TFLite (LiteRT)"
+    ONNX = "onnx", "ONNX"
 
     @property
     def suffix(self) -> str:

@@ -7,30 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 
+from ...runtime_ref.enums import TitledEnum
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.target import Precision
 
 
-class DeploymentTarget(str, Enum):
-    """The least iOS that loads a package; every fact about one lives here."""
+class DeploymentTarget(TitledEnum):
+    """The least iOS that loads a package; its title names the macOS of the same year."""
 
-    IOS16 = "iOS16"
-    IOS17 = "iOS17"
-    IOS18 = "iOS18"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def title(self) -> str:
-        """For people, with the macOS of the same year."""
-        return {
-            DeploymentTarget.IOS16: "iOS 16, macOS 13",
-            DeploymentTarget.IOS17: "iOS 17, macOS 14",
-            DeploymentTarget.IOS18: "iOS 18, macOS 15",
-        }[self]
+    IOS16 = "iOS16", "iOS 16, macOS 13"
+    IOS17 = "iOS17", "iOS 17, macOS 14"
+    IOS18 = "iOS18", "iOS 18, macOS 15"
 
     @property
     def specification(self) -> int:

@@ -9,37 +9,24 @@ import importlib.metadata
 import importlib.util
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from ..bundle import Bundle, ModelEntry
+from ..enums import TitledEnum
 from ..errors import MissingExtraError
 from ..pipeline.session import Session
 from ..target import Target
 
 
-class Arithmetic(str, Enum):
+class Arithmetic(TitledEnum):
     """In what floats a backend computes what a file stores as floats."""
 
-    STORED = "as stored"
-    FP16 = "fp16"
-    DECLARED = "as declared"
-    IDEAL = "ideal"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def meaning(self) -> str:
-        """What it does, for people."""
-        return {
-            Arithmetic.STORED: "the types that the file's tensors have",
-            Arithmetic.FP16: "16-bit floats, whatever the file says",
-            Arithmetic.DECLARED: "every result rounded to the type that the program declares",
-            Arithmetic.IDEAL: "by the definition of each operator",
-        }[self]
+    STORED = "as stored", "the types that the file's tensors have"
+    FP16 = "fp16", "16-bit floats, whatever the file says"
+    DECLARED = "as declared", "every result rounded to the type that the program declares"
+    IDEAL = "ideal", "by the definition of each operator"
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ The GPU is whatever Vulkan, Metal or Direct3D offers; Mesa's software adapter co
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, require
 from ..pipeline.stage import OUTPUTS, Stage
-from ..quiet import silence
+from ..quiet import silence, stderr_kept
 from ..target import Target
 from .backend import Arithmetic, Backend, BackendFacts, BackendUnavailableError, NotRun
 from .file_tensors import FileTensors
@@ -178,30 +175,12 @@ def _compile(library: ModuleType, path: Path, options: Any) -> tuple[Any, str]:
     Raises:
         _RefusalError: LiteRT refused.
     """
-    with tempfile.TemporaryFile() as log:
-
-        def said() -> str:
-            log.seek(0)
-            return log.read().decode(errors="replace")
-
+    with silence(), stderr_kept() as said:
         try:
-            with silence(), _stderr_into(log):
-                model = library.CompiledModel.from_file(str(path), options=options)
+            model = library.CompiledModel.from_file(str(path), options=options)
         except (RuntimeError, ValueError) as error:
             raise _RefusalError(error, said()) from error
         return model, said()
-
-
-@contextmanager
-def _stderr_into(log: IO[bytes]) -> Iterator[None]:
-    """Send to a file what this process writes to descriptor 2, from C++ too."""
-    kept = os.dup(2)
-    os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 FP16 = BackendFacts(

@@ -6,13 +6,13 @@ What a map means is declared, never guessed. Guesses only decide when to ask.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..enums import TextEnum
 from ..errors import DofkitError
 from .colour_modes import sixteen_bit_grey
 from .depth_upsampling import filled_disparity
@@ -32,15 +32,12 @@ _EIGHT_BITS = 257  # 8-bit values made 16 bits are multiples of it
 _ENDS = (0.1, 99.9)
 
 
-class DisparityKind(str, Enum):
+class DisparityKind(TextEnum):
     """What the numbers of a map are; the value is its name on the command line."""
 
     DISPARITY = "disparity"
     INVERTED = "inverted"
     DEPTH_MM = "depth-mm"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, eq=False)

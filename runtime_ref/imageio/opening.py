@@ -7,6 +7,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pillow_heif
@@ -15,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import DofkitError, first_line
 from ..files import read_file
 from ..memory import physical_memory
+from ..quiet import stderr_kept
 from .damage import damage_of
 
 pillow_heif.register_heif_opener()
@@ -77,7 +79,7 @@ def open_image(data: bytes) -> Image.Image:
         TooLargeError: more pixels than this machine has memory for.
         UnidentifiedImageError: of no known format.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _pillows_limit_off():
         warnings.simplefilter("ignore")  # on odd metadata: nothing a user has to act on
         image = next(_candidates(data), None)
     if image is None:
@@ -119,7 +121,34 @@ def _candidates(data: bytes) -> Iterator[Image.Image]:
 
 
 def _loaded(image: Image.Image) -> Image.Image:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _pillows_limit_off():
         warnings.simplefilter("ignore")
-        image.load()
+        if image.format == "TIFF":
+            _load_tiff(image)
+        else:
+            image.load()
     return image
+
+
+def _load_tiff(image: Image.Image) -> None:
+    """Decode a TIFF. libtiff tells the terminal what is wrong with a file, and Pillow only that something is.
+
+    Raises:
+        OSError: with libtiff's reason, if there is one.
+    """
+    with stderr_kept() as said:
+        try:
+            image.load()
+        except Exception as error:
+            reason = next((line.strip() for line in said().splitlines() if line.strip()), "")
+            raise OSError(reason or first_line(error)) from error
+
+
+@contextmanager
+def _pillows_limit_off() -> Iterator[None]:
+    """Some of Pillow's readers, of WebP and TIFF, ask once more for the number of pixels, which `check_size` judges."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

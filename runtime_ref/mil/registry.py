@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,7 +39,8 @@ class UnfitValuesError(ValueError):
 
 # CoreML5 is iOS 15's operation set, CoreML9 is iOS 26's.
 OLDEST, NEWEST = 5, 9
-_FILES = (
+# Operations are grouped as the operation sets' definitions are.
+FILES = (
     "activation",
     "classify",
     "compression",
@@ -141,9 +142,24 @@ def op(*names: str, since: int = OLDEST) -> Callable[[Callable[..., Any]], Calla
     return register
 
 
+def op_table(
+    table: Mapping[str, tuple[Callable[..., Any], str]], like: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Register operations of the same parameters.
+
+    Args:
+        table: what computes each, by its name, and the definition.
+        like: makes a function with the operations' parameters of what computes one.
+    """
+    for name, (function, definition) in table.items():
+        kernel = like(function)
+        kernel.__name__, kernel.__doc__ = name, definition
+        op(name)(kernel)
+
+
 @cache
 def _load() -> None:
-    for name in _FILES:
+    for name in FILES:
         importlib.import_module(f"..ops.{name}", __name__)
 
 

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+
+from ..enums import TextEnum
 
 
-class Grade(str, Enum):
+class Grade(TextEnum):
     """How a picture looks beside the reference's, the best first."""
 
     LOSSLESS = "visually lossless"
     GOOD = "good"
     VISIBLE = "visible"
     POOR = "poor"
-
-    def __str__(self) -> str:
-        return self.value
 
     def at_least(self, other: Grade) -> bool:
         """Whether it is as good as another or better."""

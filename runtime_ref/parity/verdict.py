@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from typing import Any
 
 from ..backends import BACKENDS, default_backend
+from ..enums import TextEnum
 from ..pipeline.portrait import Array
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
@@ -17,15 +17,12 @@ PIPELINE = "pipeline"
 RUNTIME = "runtime"  # the row that says in one line that a target's own runtimes exist elsewhere only
 
 
-class Verdict(str, Enum):
+class Verdict(TextEnum):
     """What a comparison says."""
 
     PASS = "PASS"
     FAIL = "FAIL"
     NOT_RUN = "NOT RUN"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

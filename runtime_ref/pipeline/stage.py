@@ -7,18 +7,16 @@ bundle's plan.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+
+from ..enums import TextEnum
 
 
-class Stage(str, Enum):
+class Stage(TextEnum):
     """A network of the pipeline; the value is its name in files, manifests and on the command line."""
 
     DEPTH = "depth"
     LENS_BLUR = "lens_blur"
     GUIDED_UPSAMPLING = "guided_upsampling"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.networks.cyclegan import Translator, TranslatorConfig
 from dofkit.train.networks.lens_blur import LensBlurNet
 from dofkit.train.weights import save_weights
-from dofkit.train.weights.cyclegan import save_translator
-from dofkit.train.weights.generator import load_generator, save_generator
+from dofkit.train.weights.generative import GENERATOR, TRANSLATOR
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_training_writes_weights_that_generate_and_a_sheet(
             "--workers", 0, "--augment", "--json")
     )  # fmt: skip
     assert said["photos"] == 6
-    network = load_generator(Path(said["weights"]))
+    network = GENERATOR.load(Path(said["weights"]))
     assert network.config.size == 32
     assert network.config.augment
     assert Image.open(said["sheet"]).size == (8 * 64, 3 * 64)
@@ -108,12 +107,12 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 def test_evaluation_scores_generators_beside_what_needs_none(
     run: Callable[..., str], tmp_path: Path, photos: Path
 ) -> None:
-    file = save_generator(ApertureGenerator(ArganConfig(size=32, width=4, views=3)), tmp_path / "weights")
+    file = GENERATOR.save(ApertureGenerator(ArganConfig(size=32, width=4, views=3)), tmp_path / "weights")
     options = ("--samples", 32, "--steps", 1, "--known", 2, "--threads", 1, "--out", tmp_path / "out", "--json")
     options += ("--photos", photos)
     torch.manual_seed(0)
     save_weights(LensBlurNet(), Stage.LENS_BLUR, tmp_path / "render")
-    translator = save_translator(Translator(TranslatorConfig(width=4, blocks=1)), tmp_path / "cyclegan")
+    translator = TRANSLATOR.save(Translator(TranslatorConfig(width=4, blocks=1)), tmp_path / "cyclegan")
     options += ("--renderer", f"tiny={tmp_path / 'render'}", "--cyclegan", translator)
     said = json.loads(run("evaluate", "argan", f"tiny={file}", *options))
     names = [row["name"] for row in said["generators"]]
@@ -146,7 +145,7 @@ def test_generators_that_cannot_be_are_refused(
 def test_generators_of_different_sizes_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     named = []
     for size in (32, 64):
-        save_generator(ApertureGenerator(ArganConfig(size=size, width=4, views=3)), tmp_path / str(size))
+        GENERATOR.save(ApertureGenerator(ArganConfig(size=size, width=4, views=3)), tmp_path / str(size))
         named.append(f"g{size}={tmp_path / str(size)}")
     assert "no generator of this name" in refused(
         "evaluate", "argan", named[0], "--renderer", "other=x", "--out", tmp_path / "out"
@@ -163,4 +162,4 @@ def test_two_processes_train_one_generator(tmp_path: Path, config: Path, photos:
         [str(part) for part in command], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert load_generator(tmp_path / "run").config.size == 32
+    assert GENERATOR.load(tmp_path / "run").config.size == 32

@@ -17,7 +17,7 @@ from dofkit.train.data.generated_set import GeneratedSet
 from dofkit.train.evaluation.subjects import subject_nearer, subject_of
 from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.weights import load_weights
-from dofkit.train.weights.generator import SHIPPED, save_generator
+from dofkit.train.weights.generative import GENERATOR, SHIPPED
 
 TINY = ["--steps", "2", "--batch", "2", "--workers", "0", "--threads", "1"]
 
@@ -27,7 +27,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small generator that has learned nothing."""
     torch.manual_seed(5)
     network = ApertureGenerator(ArganConfig(size=32, width=4, views=3))
-    return save_generator(network, tmp_path_factory.mktemp("weights")).parent
+    return GENERATOR.save(network, tmp_path_factory.mktemp("weights")).parent
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dofkit.runtime_ref.mil import MLProgram
 from dofkit.runtime_ref.mil.elements import Element
 
 from ..packages import PackageWriter, brightening, lookup
@@ -32,6 +33,26 @@ def _array(folder: Path, values: np.ndarray) -> str:
 @pytest.fixture
 def picture(tmp_path: Path) -> str:
     return str(brightening(tmp_path / "picture.mlpackage"))
+
+
+@pytest.mark.parametrize(
+    ("goals", "words"),
+    [
+        (["{output}={folder}/values.npy"], "is read by this command and --out"),
+        (["{output}={folder}/a.npy", "{output}={folder}/b/../a.npy"], "name two files"),
+        (["{output}={folder}/a.gif"], ".gif"),
+    ],
+)
+def test_a_goal_that_cannot_be_is_refused_before_anything_is_computed(
+    cli, picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goals: list[str], words: str
+) -> None:
+    program = MLProgram.open(Path(picture))
+    output = program.outputs[0].name
+    source = _array(tmp_path, np.zeros(program.inputs[0].shape, np.float32))
+    (tmp_path / "b").mkdir()
+    monkeypatch.setattr(MLProgram, "run", lambda *_: pytest.fail("it was computed"))
+    asked = [word for goal in goals for word in ("--out", goal.format(output=output, folder=tmp_path))]
+    assert words in _refused(cli("mil", "run", picture, "--input", f"{program.inputs[0].name}={source}", *asked))
 
 
 @pytest.fixture

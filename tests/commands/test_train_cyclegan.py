@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dofkit.train.weights.cyclegan import load_translator
+from dofkit.train.weights.generative import TRANSLATOR
 
 TINY = ["--size", "32", "--width", "4", "--blocks", "1", "--batch", "2", "--drawn", "4", "--held-out", "3"]
 ONE = ["--workers", "0", "--threads", "1", "--steps", "2"]
@@ -36,7 +36,7 @@ def test_the_command_trains_on_drawn_photos_and_judges_on_pairs(train: Callable,
     report = json.loads(result.stdout.splitlines()[-1])
     assert report["held_out"] == 3
     assert {"psnr", "psnr_unchanged", "ssim", "ssim_unchanged", "l1_back"} == set(report["figures"])
-    assert load_translator(tmp_path / "run").config.width == 4
+    assert TRANSLATOR.load(tmp_path / "run").config.width == 4
     with Image.open(report["sheet"]) as sheet:
         assert sheet.size == (4 * 32, 3 * 32)
     refused = train()

@@ -17,24 +17,10 @@ from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.backend import pytorch
 
+from ..runtime_ref.backends.there import fake_runtime
 from ..runtime_ref.bundle.small_bundle import model, write_bundle
 
 CRASHING = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n"
-SLEEPING = """
-import time
-__version__ = "0"
-class SessionOptions:
-    pass
-class InferenceSession:
-    def __init__(self, *arguments, **options):
-        pass
-    def get_inputs(self):
-        return []
-    get_outputs = get_inputs
-    def run(self, *arguments):
-        time.sleep(0.002)
-        return [None]
-"""
 
 
 @pytest.fixture
@@ -72,8 +58,7 @@ def test_a_backend_that_cannot_run_here_says_how_to_get_it(
 def test_stages_are_measured_in_their_order_and_every_time_is_kept(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "onnxruntime.py").write_text(SLEEPING)
-    monkeypatch.syspath_prepend(tmp_path)
+    fake_runtime(tmp_path, monkeypatch, run="time.sleep(0.002)")
     figures = host.bench(request_for(bundle))
     assert figures.error == ""
     assert (figures.backend, figures.device, figures.runtime) == ("onnxruntime", "cpu", "ONNX Runtime 0")

@@ -10,7 +10,7 @@ from torch import nn
 
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.networks.pix2pix import PairDiscriminator, Pix2PixConfig, Pix2PixGenerator
-from dofkit.train.weights.pix2pix import load_pix2pix, save_pix2pix
+from dofkit.train.weights.generative import PIX2PIX
 
 
 def parameters(network: nn.Module) -> int:
@@ -102,12 +102,12 @@ def test_shapes_that_cannot_be_are_refused(size: int, width: int) -> None:
 def test_a_file_brings_the_same_network_back(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Pix2PixGenerator(Pix2PixConfig(32, 4)).eval()
-    path = save_pix2pix(network, tmp_path)
-    loaded = load_pix2pix(tmp_path)
+    path = PIX2PIX.save(network, tmp_path)
+    loaded = PIX2PIX.load(tmp_path)
     assert loaded.config == network.config
     image = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(loaded(image), network(image), atol=2e-3, rtol=0)  # files hold half precision
     path.write_bytes(b"nothing")
     with pytest.raises(DofkitError, match="is not a readable safetensors file"):
-        load_pix2pix(path)
+        PIX2PIX.load(path)

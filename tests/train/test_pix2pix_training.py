@@ -39,7 +39,7 @@ TRAINING, HELD_OUT = drawn_square_pairs(4, 3, 32)
 
 def tiny(steps: int = 4, objective: Objective = Objective.BOTH, **changes) -> Pix2PixSystem:
     torch.manual_seed(0)
-    recipe = Pix2PixRecipe(steps, objective, **{"rate": 1e-3, "discriminator_width": 2, **changes})
+    recipe = Pix2PixRecipe(steps, objective=objective, **{"rate": 1e-3, "discriminator_width": 2, **changes})
     return Pix2PixSystem(Pix2PixConfig(32, 2), recipe)
 
 

@@ -56,14 +56,14 @@ class Kinds:
 
 
 @dataclass(frozen=True)
-class TrainingSources:
+class DepthSources:
     """What was read."""
 
     shares: list[Share]
     held_out: list[Scene]
 
 
-def read_sources(folders: SourceFolders, side: int, kinds: Kinds | None = None) -> TrainingSources:
+def read_sources(folders: SourceFolders, side: int, kinds: Kinds | None = None) -> DepthSources:
     """Read all folders, pictures with their longer side at most `side` pixels.
 
     Raises:
@@ -84,7 +84,7 @@ def read_sources(folders: SourceFolders, side: int, kinds: Kinds | None = None) 
     shares += [Share(Composites(subjects, room), share) for room, share in _weights(rooms, kinds.rooms)]
     shares += [Share(Posters(pictures, room), share) for room, share in _weights(rooms, kinds.flat / 2)]
     shares += [Share(Grounds(subjects, pictures, side), kinds.grounds), Share(Pages(pictures, side), kinds.flat / 2)]
-    return TrainingSources(shares, held_out or _drawn(Grounds(subjects, pictures, side)))
+    return DepthSources(shares, held_out or _drawn(Grounds(subjects, pictures, side)))
 
 
 def _with_depth(folder: Path, side: int) -> list[tuple[Folder, Folder]]:

@@ -28,7 +28,7 @@ from ..networks.aperture_generator import ApertureGenerator, drawn_scales
 from ..rendering.depth_colours import depth_colours
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
-from ..weights.generator import FILE
+from ..weights.generative import GENERATOR
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
 
 FOCUS = 0.5
@@ -114,14 +114,7 @@ class GeneratedPhoto:
 class GeneratedSet(PictureSet[GeneratedRecord, GeneratedPhoto]):
     """The finished photos of a folder."""
 
-    @classmethod
-    def open(cls, folder: Path) -> GeneratedSet:
-        """The set of a folder.
-
-        Raises:
-            DofkitError: the folder holds no set, none that this version reads, or no finished photo.
-        """
-        return cls(folder, GeneratedRecord.read(folder))
+    KIND = GeneratedRecord
 
     def of(self, number: int) -> GeneratedPhoto:
         lens = SceneLens(FOCUS, self.record.samples[number].scale, self.record.settings.long_side)
@@ -188,7 +181,7 @@ def settings_of(network: ApertureGenerator, weights: Path, seed: int, aperture: 
 
 def fingerprint(weights: Path) -> str:
     """16 hexadecimal digits of the file of weights, or of the one in the folder."""
-    return file_sha256(weights / FILE if weights.is_dir() else weights)[:16]
+    return file_sha256(GENERATOR.at(weights))[:16]
 
 
 def drawn(settings: GeneratedSettings, latent: int, number: int) -> tuple[torch.Tensor, float]:

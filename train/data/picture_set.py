@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -93,12 +93,15 @@ class PictureSet(ABC, Generic[Record, Picture]):
     """The finished pictures of a folder, in the order of their numbers; files are read only when asked for.
 
     Attributes:
+        KIND: of the record.
         folder: where they lie.
         record: what its JSON file says.
 
     Raises:
         DofkitError: nothing of the set is finished.
     """
+
+    KIND: ClassVar[type[SetRecord]]
 
     folder: Path
     record: Record
@@ -108,6 +111,15 @@ class PictureSet(ABC, Generic[Record, Picture]):
             raise DofkitError(
                 f"{self.folder}: no {self.record.ONE} of the set is finished; run `{self.record.COMMAND}` again"
             )
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The set of a folder.
+
+        Raises:
+            DofkitError: the folder holds no set, none that this version reads, or nothing of it is finished.
+        """
+        return cls(folder, cast(Record, cls.KIND.read(folder)))
 
     @cached_property
     def numbers(self) -> list[int]:

@@ -84,14 +84,7 @@ class SceneRecord(SetRecord):
 class SceneSet(PictureSet[SceneRecord, ComposedScene]):
     """The finished scenes of a folder."""
 
-    @classmethod
-    def open(cls, folder: Path) -> SceneSet:
-        """The set of a folder.
-
-        Raises:
-            DofkitError: the folder holds no set, none that this version reads, or no finished scene.
-        """
-        return cls(folder, SceneRecord.read(folder))
+    KIND = SceneRecord
 
     def of(self, number: int) -> ComposedScene:
         sharp, blurred, disparity, corrupted = (self.plane(name, number) for name in SceneRecord.PLANES)

@@ -17,8 +17,7 @@ from ...runtime_ref.pipeline.stage import Stage
 from ..rendering.lens import Array
 from ..session import DEPTH_SIZE
 from ..weights import SHIPPED, load_weights, weights_file
-from ..weights.pix2pix import FILE as PIX2PIX
-from ..weights.pix2pix import load_pix2pix
+from ..weights.generative import PIX2PIX
 from .depth_scores import VERSION
 from .methods import digest
 from .scores import Bytes
@@ -139,13 +138,13 @@ def _depth(file: Path) -> tuple[torch.nn.Module, str]:
 
 
 def _pix2pix(file: Path) -> tuple[torch.nn.Module, str]:
-    network = load_pix2pix(file)
+    network = PIX2PIX.load(file)
     return network, f"Pix2Pix at {network.config.size} pixels (Isola et al. 2017)"
 
 
 _KINDS: Mapping[str, Callable[[Path], tuple[torch.nn.Module, str]]] = {
     weights_file(Stage.DEPTH, Path()).name: _depth,
-    PIX2PIX: _pix2pix,
+    PIX2PIX.name: _pix2pix,
 }
 
 

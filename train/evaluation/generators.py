@@ -30,9 +30,7 @@ from ..rendering.light_field import ApertureRenderer
 from ..systems.argan import centre_prior
 from ..trainer import RunSettings
 from ..weights import load_weights, weights_file
-from ..weights.cyclegan import FILE as CYCLEGAN
-from ..weights.cyclegan import load_translator
-from ..weights.generator import FILE, load_generator
+from ..weights.generative import GENERATOR, TRANSLATOR
 from .deep_to_shallow import PairScores, ThroughDepth, span_of, translated_by, unchanged
 from .depth_reading import KINDS, DepthScores, Reading, read, train_reader
 from .kernel_distance import kernel_distance
@@ -126,7 +124,7 @@ def judge_generator(
     Raises:
         DofkitError: the weights cannot be read, or `out` holds another evaluation's files under this name.
     """
-    network = load_generator(file)
+    network = GENERATOR.load(file)
     folder = out / "samples" / name
     report(f"{name}: {effort.samples} samples")
     made = write_generated(folder, network, settings_of(network, file, SAMPLES_SEED, None), effort.samples)
@@ -147,7 +145,7 @@ def judge_generator(
     nearer = float(np.mean([subject_nearer(*sample) for sample in zip(subjects, disparities, strict=True)]))
     beyond = beyond_place(subjects, disparities)
     pairs = PairScores.of(ThroughDepth(depth, network.lens, span), photos["shallow"])
-    weights = file / FILE if file.is_dir() else file
+    weights = GENERATOR.at(file)
     found = [GeneratorScores(name, weights, judge(photos, depth), pairs, distance, nearer, beyond, folder)]
     if renderer is not None:
         blur = load_weights(Stage.LENS_BLUR, renderer)
@@ -178,8 +176,8 @@ def judge_without(photos: Mapping[str, Sequence[ShallowPhoto]]) -> list[Generato
 
 def judge_cyclegan(file: Path, photos: Mapping[str, Sequence[ShallowPhoto]]) -> GeneratorScores:
     """What a CycleGAN makes of deep photos; it learned from which are deep and which are shallow."""
-    pairs = PairScores.of(translated_by(load_translator(file)), photos["shallow"])
-    return GeneratorScores("CycleGAN", file / CYCLEGAN if file.is_dir() else file, None, pairs)
+    pairs = PairScores.of(translated_by(TRANSLATOR.load(file)), photos["shallow"])
+    return GeneratorScores("CycleGAN", TRANSLATOR.at(file), None, pairs)
 
 
 def judge(photos: Mapping[str, Sequence[ShallowPhoto]], predict: Callable[[Array], Array]) -> Reading:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Protocol
 
 import numpy as np
 
+from ...runtime_ref.enums import TextEnum
 from ...runtime_ref.parity.reports.pictures import to_bytes
 from ...runtime_ref.pipeline.optics import defocus
 from ...runtime_ref.pipeline.portrait import PortraitPipeline, levels_for
@@ -23,18 +23,15 @@ VERSION = 1
 computes another picture of the same weights and settings, and kept scores are computed anew."""
 
 
-class DisparitySource(str, Enum):
+class DisparitySource(TextEnum):
     """The disparity that a method is given."""
 
     TRUE = "true"
     CORRUPTED = "corrupted"  # the true one with a depth network's usual mistakes
     PREDICTED = "predicted"  # the depth network's, its scale and shift fitted to the true one
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class Group(str, Enum):
+class Group(TextEnum):
     """The part of the table that a method belongs to; the value is its heading."""
 
     OURS = "ours"
@@ -43,9 +40,6 @@ class Group(str, Enum):
     REPLACED = "another network in place of the lens blur"
     ABLATION = "ablations"
     PHOTO = "the photo itself"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 ALL = tuple(DisparitySource)

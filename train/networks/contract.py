@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from torch import nn
 
+from ...runtime_ref.enums import TextEnum
 from ...runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ...runtime_ref.target import Target
 
 
-class Meaning(str, Enum):
+class Meaning(TextEnum):
     """What a network's own output stands for. Exported graphs of depth networks give a disparity, whatever this is."""
 
     DISPARITY = "disparity"  # normalised inverse depth in [0, 1], 1 is nearest

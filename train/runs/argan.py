@@ -15,7 +15,7 @@ from ..data.shallow_photos import PhotoSettings
 from ..data.sources import image_files
 from ..systems.argan import ArganSystem
 from ..trainer import RunSettings, endless_loader, fit, is_main_process, resume_step
-from ..weights.generator import save_generator
+from ..weights.generative import GENERATOR
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, all) while photos are read or drawn."""
@@ -87,5 +87,5 @@ def train_argan(request: ArganRequest, settings: RunSettings, pictures: Pictures
     fit(system, loader, DataLoader(OneBatch()), settings)
     if not is_main_process():
         return None
-    weights = save_generator(system.network, settings.out)
+    weights = GENERATOR.save(system.network, settings.out)
     return ArganRun(weights, system.write_sheet(settings.out / "sheet.png"), len(pictures))

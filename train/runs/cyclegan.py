@@ -18,7 +18,7 @@ from ..data.shallow_photos import PhotoSettings
 from ..networks.cyclegan import ALIGN, SMALLEST, TranslatorConfig
 from ..systems.cyclegan import CycleganRecipe, CycleganSystem
 from ..trainer import RunSettings, endless_loader, fit, is_main_process, resume_step
-from ..weights.cyclegan import save_translator
+from ..weights.generative import TRANSLATOR
 
 HELD_OUT_SEED = 2**31
 """Of the drawn pairs, in every run the same; no training set has it."""
@@ -126,7 +126,7 @@ def train_cyclegan(request: CycleganRequest, settings: RunSettings, sets: Unpair
     figures = fit(system, loader, val_loader, settings)
     if not is_main_process():
         return None
-    weights = save_translator(system.network, settings.out)
+    weights = TRANSLATOR.save(system.network, settings.out)
     sheet = _write_sheet(system, next(iter(val_loader)), settings.out / "sheet.png")
     return CycleganRun(weights, sheet, figures, len(sets.held_out))
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from ..networks.cyclegan import PatchDiscriminator, Translator, TranslatorConfig
+from .falling_rate import FallingRate
 
 SHEET = 8
 """Pictures shown in a sheet, one a row."""
@@ -33,26 +34,18 @@ Batch = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class CycleganRecipe:
+class CycleganRecipe(FallingRate):
     """How it is trained.
 
     Attributes:
-        steps: of the whole run, for the learning rate.
-        rate: learning rate of all networks for the first half of the run; then it falls to 0 linearly, as in the paper.
         discriminator_width: channels of the discriminators at half size.
         cycle: weight λ of cycle consistency.
         identity: weight of what leaves its own set unchanged, the paper's 0.5 λ.
     """
 
-    steps: int
-    rate: float = 2e-4
     discriminator_width: int = 32
     cycle: float = 10.0
     identity: float = 5.0
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        return self.rate * min(1.0, 2 * (1 - step / self.steps))
 
 
 class CycleganSystem(lightning.LightningModule):

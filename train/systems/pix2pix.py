@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import lightning
 import torch
 from torch.nn import functional as F
 
+from ...runtime_ref.enums import TextEnum
 from ..networks.pix2pix import PairDiscriminator, Pix2PixConfig, Pix2PixGenerator
+from .falling_rate import FallingRate
 
 SHEET = 8
 """Pictures shown in a sheet, one a row."""
@@ -26,38 +27,27 @@ Batch = dict[str, torch.Tensor]
 """`image` [N, 3, S, S], `disparity` [N, 1, S, S] and `known` [N, 1, S, S]; see `data.pix2pix_pairs.sample`."""
 
 
-class Objective(str, Enum):
+class Objective(TextEnum):
     """What the generator minimises: the rows of the paper's Table 1."""
 
     L1 = "l1"
     CGAN = "cgan"
     BOTH = "both"
 
-    def __str__(self) -> str:
-        return self.value
-
 
 @dataclass(frozen=True)
-class Pix2PixRecipe:
+class Pix2PixRecipe(FallingRate):
     """How it is trained.
 
     Attributes:
-        steps: of the whole run, for the learning rate.
         objective: L1, cGAN, or cGAN + λ · L1.
-        rate: of both Adams for the first half of the run; then it falls to 0 linearly.
         l1: the paper's λ.
         discriminator_width: channels of the discriminator's first layer.
     """
 
-    steps: int
     objective: Objective = Objective.BOTH
-    rate: float = 2e-4
     l1: float = 100.0
     discriminator_width: int = 64
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        return self.rate * min(1.0, 2 * (1 - step / self.steps))
 
 
 class Pix2PixSystem(lightning.LightningModule):

@@ -1,6 +1,6 @@
 """A network of a generative model as a file: tensors in half precision, kind and configuration as metadata.
 
-One `NetworkFile` a kind; the stages of the bundle have files of their own form, see the package.
+One `NetworkFile` a kind, see `generative`; the stages of the bundle have files of their own form, see the package.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -20,7 +20,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
-class NetworkFile:
+class NetworkFile(Generic[Network]):
     """A kind of file, and how such files are written and read.
 
     Attributes:
@@ -28,33 +28,41 @@ class NetworkFile:
         noun: what errors call the network.
         name: of the file.
         command: that trains one.
+        describe: the configuration of a network, as JSON.
+        build: makes the network of what the configuration's JSON holds; pydantic's errors are ValueErrors.
     """
 
     kind: str
     noun: str
     name: str
     command: str
+    describe: Callable[[Network], str]
+    build: Callable[[Any], Network]
 
-    def save(self, network: torch.nn.Module, config: str, folder: Path) -> Path:
-        """Write a network to `folder`, its configuration given as JSON; the file appears whole or not at all."""
-        return write_weights(folder / self.name, network, {"kind": self.kind, "config": config}, torch.float16)
+    def save(self, network: Network, folder: Path) -> Path:
+        """Write a network to `folder`; the file appears whole or not at all."""
+        metadata = {"kind": self.kind, "config": self.describe(network)}
+        return write_weights(folder / self.name, network, metadata, torch.float16)
 
-    def load(self, path: Path, build: Callable[[Any], Network]) -> Network:
+    def at(self, path: Path) -> Path:
+        """The file itself, where the folder of a training may be given."""
+        return path / self.name if path.is_dir() else path
+
+    def load(self, path: Path) -> Network:
         """Rebuild a network from its file, in evaluation mode and single precision.
 
         Args:
             path: the file, or the folder of a training that holds it.
-            build: makes the network of what the configuration's JSON holds; pydantic's errors are ValueErrors.
 
         Raises:
             DofkitError: when the file is missing, damaged, of another kind, or does not fit its configuration.
         """
-        path = path / self.name if path.is_dir() else path
+        path = self.at(path)
         file = read_weights(path, f"no {self.noun}: {path} does not exist; train one with `{self.command}`")
         if file.metadata.get("kind") != self.kind:
             raise DofkitError(f"{path} holds no {self.noun}; give the {self.name} of `{self.command}`")
         try:
-            network = build(json.loads(file.metadata["config"]))
+            network = self.build(json.loads(file.metadata["config"]))
             network.load_state_dict({name: tensor.float() for name, tensor in file.tensors.items()})
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DofkitError(

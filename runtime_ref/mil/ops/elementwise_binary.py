@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..arrays import Array
-from ..registry import op
+from ..registry import op, op_table
 
 # numpy's function, and what it computes of every pair of values.
 _FUNCTIONS = {
@@ -29,16 +31,14 @@ _FUNCTIONS = {
 }
 
 
-def _register(name: str, function: np.ufunc, definition: str) -> None:
+def _of_two(function: Callable[..., Array]) -> Callable[..., Array]:
     def kernel(x: Array, y: Array) -> Array:
         return function(x, y)
 
-    kernel.__name__, kernel.__doc__ = name, definition
-    op(name)(kernel)
+    return kernel
 
 
-for _name, (_function, _definition) in _FUNCTIONS.items():
-    _register(_name, _function, _definition)
+op_table(_FUNCTIONS, _of_two)
 
 
 @op("pow")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..elements import Element, Kind
-from ..registry import op
+from ..registry import op, op_table
 
 # Values that a formula of many passes works on at a time, so that its intermediates stay in a core's cache (erf of
 # 2.1 M values: 20 ms so, 33 ms in one piece).
@@ -39,16 +39,14 @@ _FUNCTIONS = {
 }
 
 
-def _register(name: str, function: np.ufunc, definition: str) -> None:
+def _of_one(function: Callable[..., Array]) -> Callable[..., Array]:
     def kernel(x: Array) -> Array:
         return function(x)
 
-    kernel.__name__, kernel.__doc__ = name, definition
-    op(name)(kernel)
+    return kernel
 
 
-for _name, (_function, _definition) in _FUNCTIONS.items():
-    _register(_name, _function, _definition)
+op_table(_FUNCTIONS, _of_one)
 
 
 @op("cast")

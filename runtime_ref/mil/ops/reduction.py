@@ -6,65 +6,36 @@ of integers has after the point is dropped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..arrays import Array
 from ..elements import Element
-from ..registry import Ints, op
+from ..registry import Ints, op, op_table
+
+# What reduces x over axes, and what it computes.
+_FUNCTIONS: dict[str, tuple[Callable[..., Array], str]] = {
+    "reduce_sum": (np.sum, "Σ x."),
+    "reduce_mean": (np.mean, "Σ x / n."),
+    "reduce_prod": (np.prod, "Π x."),
+    "reduce_max": (np.max, "The greatest x."),
+    "reduce_min": (np.min, "The least x."),
+    "reduce_l1_norm": (lambda x, **over: np.abs(x).sum(**over), "Σ |x|."),
+    "reduce_l2_norm": (lambda x, **over: np.sqrt(np.square(x).sum(**over)), "√(Σ x²)."),
+    "reduce_sum_square": (lambda x, **over: np.square(x).sum(**over), "Σ x²."),
+    "reduce_log_sum": (lambda x, **over: np.log(x.sum(**over)), "ln Σ x."),
+}
 
 
-@op("reduce_sum")
-def reduce_sum(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """Σ x."""
-    return x.sum(axes, keepdims=keep_dims)
+def _over_axes(function: Callable[..., Array]) -> Callable[..., Array]:
+    def kernel(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
+        return function(x, axis=axes, keepdims=keep_dims)
+
+    return kernel
 
 
-@op("reduce_mean")
-def reduce_mean(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """Σ x / n."""
-    return x.mean(axes, keepdims=keep_dims)
-
-
-@op("reduce_prod")
-def reduce_prod(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """Π x."""
-    return x.prod(axes, keepdims=keep_dims)
-
-
-@op("reduce_max")
-def reduce_max(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """The greatest x."""
-    return x.max(axes, keepdims=keep_dims)
-
-
-@op("reduce_min")
-def reduce_min(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """The least x."""
-    return x.min(axes, keepdims=keep_dims)
-
-
-@op("reduce_l1_norm")
-def reduce_l1_norm(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """Σ |x|."""
-    return np.abs(x).sum(axes, keepdims=keep_dims)
-
-
-@op("reduce_l2_norm")
-def reduce_l2_norm(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """√(Σ x²)."""
-    return np.sqrt(reduce_sum_square(x, axes, keep_dims))
-
-
-@op("reduce_sum_square")
-def reduce_sum_square(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """Σ x²."""
-    return np.square(x).sum(axes, keepdims=keep_dims)
-
-
-@op("reduce_log_sum")
-def reduce_log_sum(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
-    """ln Σ x."""
-    return np.log(x.sum(axes, keepdims=keep_dims))
+op_table(_FUNCTIONS, _over_axes)
 
 
 @op("reduce_log_sum_exp")

@@ -6,6 +6,7 @@ Negative ones count from the end; since iOS 17 they too are undefined, and an er
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,15 +88,6 @@ def scatter(data: Array, indices: Array, updates: Array, axis: int = 0, mode: st
     return out
 
 
-@op("scatter", since=7)
-def scatter_validated(
-    data: Array, indices: Array, updates: Array, axis: int = 0, mode: str = "add", validate_indices: bool = False
-) -> Array:
-    """As before; negative indices may be refused."""
-    _validate(indices, validate_indices)
-    return scatter(data, indices, updates, axis, mode)
-
-
 @op("scatter_along_axis")
 def scatter_along_axis(data: Array, indices: Array, updates: Array, axis: int = 0, mode: str = "add") -> Array:
     """`data` with updates[p…, i, q…] combined into the place [p…, indices[p…, i, q…], q…], one after the other."""
@@ -107,13 +99,19 @@ def scatter_along_axis(data: Array, indices: Array, updates: Array, axis: int = 
     return out
 
 
-@op("scatter_along_axis", since=7)
-def scatter_along_axis_validated(
-    data: Array, indices: Array, updates: Array, axis: int = 0, mode: str = "add", validate_indices: bool = False
-) -> Array:
-    """As before; negative indices may be refused."""
-    _validate(indices, validate_indices)
-    return scatter_along_axis(data, indices, updates, axis, mode)
+def _validated(function: Callable[..., Array]) -> Callable[..., Array]:
+    def kernel(
+        data: Array, indices: Array, updates: Array, axis: int = 0, mode: str = "add", validate_indices: bool = False
+    ) -> Array:
+        """As before; negative indices may be refused."""
+        _validate(indices, validate_indices)
+        return function(data, indices, updates, axis, mode)
+
+    return kernel
+
+
+op("scatter", since=7)(_validated(scatter))
+op("scatter_along_axis", since=7)(_validated(scatter_along_axis))
 
 
 @op("scatter_nd")

@@ -168,10 +168,7 @@ def depth_to_space(x: Array, block_size: int) -> Array:
 @op("space_to_depth")
 def space_to_depth(x: Array, block_size: int) -> Array:
     """y[n, (i·b + j)·C + c, h, w] = x[n, c, h·b + i, w·b + j], where C is the number of channels of x."""
-    n, channels, height, width = x.shape
-    b = block_size
-    blocks = x.reshape(n, channels, height // b, b, width // b, b)
-    return blocks.transpose(0, 3, 5, 1, 2, 4).reshape(n, channels * b**2, height // b, width // b)
+    return _blocks_as_channels(x, block_size, (0, 3, 5, 1, 2, 4))
 
 
 @op("pixel_shuffle")
@@ -186,10 +183,14 @@ def pixel_shuffle(x: Array, upscale_factor: int) -> Array:
 @op("pixel_unshuffle", since=6)
 def pixel_unshuffle(x: Array, downscale_factor: int) -> Array:
     """y[n, c·f² + i·f + j, h, w] = x[n, c, h·f + i, w·f + j]."""
+    return _blocks_as_channels(x, downscale_factor, (0, 1, 3, 5, 2, 4))
+
+
+def _blocks_as_channels(x: Array, side: int, order: Ints) -> Array:
+    """The pixels of each block of `side` × `side` as channels; `order` of the axes n, c, h, i, w, j."""
     n, channels, height, width = x.shape
-    f = downscale_factor
-    blocks = x.reshape(n, channels, height // f, f, width // f, f)
-    return blocks.transpose(0, 1, 3, 5, 2, 4).reshape(n, channels * f**2, height // f, width // f)
+    blocks = x.reshape(n, channels, height // side, side, width // side, side)
+    return blocks.transpose(order).reshape(n, channels * side**2, height // side, width // side)
 
 
 @op("space_to_batch")

@@ -17,7 +17,7 @@ from dofkit.export.onnx.file import OnnxFile, write_stamp
 from dofkit.export.onnx.stored import convolutions
 from dofkit.runtime_ref.target import Precision
 
-from .conftest import Export, Exported
+from .conftest import Convert, OnnxStage
 
 ONNX = (Precision.FP32, Precision.FP16, Precision.W8, Precision.DYNAMIC, Precision.W8A8, Precision.MIXED)
 
@@ -32,7 +32,7 @@ def _normalised() -> torch.nn.Module:
     return torch.nn.Sequential(convolution, norm, torch.nn.Conv2d(4, 1, 1))
 
 
-def test_fp16_weights_are_the_folded_float32_weights_rounded_once(export_network: Export) -> None:
+def test_fp16_weights_are_the_folded_float32_weights_rounded_once(export_network: Convert) -> None:
     exported = export_network(_normalised())
     layers = folded_layers(exported.graph.network, exported.graph.example())
     for layer, stored in zip(layers, convolutions(exported.file(Precision.FP16)), strict=True):
@@ -41,7 +41,7 @@ def test_fp16_weights_are_the_folded_float32_weights_rounded_once(export_network
         np.testing.assert_array_equal(stored.bias, layer.bias.astype(np.float16))
 
 
-def test_fp16_computes_convolutions_in_halves_between_floats(blur: Exported) -> None:
+def test_fp16_computes_convolutions_in_halves_between_floats(blur: OnnxStage) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(str(blur.file(Precision.FP16))))
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     results = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
@@ -53,13 +53,13 @@ def test_fp16_computes_convolutions_in_halves_between_floats(blur: Exported) -> 
 
 
 @pytest.mark.parametrize("precision", ONNX)
-def test_files_tell_nothing_of_the_machine(blur: Exported, precision: Precision) -> None:
+def test_files_tell_nothing_of_the_machine(blur: OnnxStage, precision: Precision) -> None:
     content = blur.file(precision).read_bytes()
     for trace in (b"/home", b"/tmp", b"site-packages", b".py", b"pkg.torch"):
         assert trace not in content
 
 
-def test_converting_again_gives_the_same_bytes(blur: Exported) -> None:
+def test_converting_again_gives_the_same_bytes(blur: OnnxStage) -> None:
     half = blur.file(Precision.FP16)
     again, half_again = blur.float32.with_name("again.onnx"), blur.float32.with_name("half again.onnx")
     convert(blur.graph, again)
@@ -68,7 +68,7 @@ def test_converting_again_gives_the_same_bytes(blur: Exported) -> None:
     assert half_again.read_bytes() == half.read_bytes()
 
 
-def test_a_file_says_who_made_it_and_whose_its_weights_are(blur: Exported, tmp_path: Path) -> None:
+def test_a_file_says_who_made_it_and_whose_its_weights_are(blur: OnnxStage, tmp_path: Path) -> None:
     path = tmp_path / "stamped.onnx"
     path.write_bytes(blur.float32.read_bytes())
     write_stamp(path, Stamp("a line", "a team", "CC-BY-4.0", "", {"com.dofkit.precision": "fp32"}))

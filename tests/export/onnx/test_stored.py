@@ -18,7 +18,7 @@ from dofkit.runtime_ref.bundle import LayerEntry
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.target import Precision
 
-from .conftest import Export, Exported
+from .conftest import Convert, OnnxStage
 
 STORED = {
     Precision.FP32: {"fp32"},
@@ -31,16 +31,16 @@ STORED = {
 KEPT = ("context.2",)
 
 
-def _file(blur: Exported, precision: Precision) -> Path:
+def _file(blur: OnnxStage, precision: Precision) -> Path:
     return blur.file(precision, kept=KEPT if precision is Precision.MIXED else ())
 
 
-def _compared(blur: Exported, path: Path) -> tuple[LayerEntry, ...]:
+def _compared(blur: OnnxStage, path: Path) -> tuple[LayerEntry, ...]:
     return compare_weights(folded_layers(blur.graph.network, blur.graph.example()), convolutions(path))
 
 
 @pytest.mark.parametrize("precision", STORED)
-def test_every_precision_stores_the_networks_weights_within_its_rounding(blur: Exported, precision: Precision) -> None:
+def test_every_precision_stores_the_networks_weights_within_its_rounding(blur: OnnxStage, precision: Precision) -> None:
     entries = _compared(blur, _file(blur, precision))
     assert [entry.problem for entry in entries if entry.problem] == []
     assert {entry.stored for entry in entries} == STORED[precision]
@@ -50,7 +50,7 @@ def test_every_precision_stores_the_networks_weights_within_its_rounding(blur: E
 
 
 @pytest.mark.parametrize("precision", STORED)
-def test_names_are_the_networks_own(blur: Exported, precision: Precision) -> None:
+def test_names_are_the_networks_own(blur: OnnxStage, precision: Precision) -> None:
     expected = [layer.name for layer in folded_layers(blur.graph.network, blur.graph.example())]
     assert [convolution.name for convolution in convolutions(_file(blur, precision))] == expected
 
@@ -58,7 +58,7 @@ def test_names_are_the_networks_own(blur: Exported, precision: Precision) -> Non
 @pytest.mark.parametrize("precision", STORED)
 @pytest.mark.parametrize("layer", ["context.2.weight", "source.local.bias"])
 def test_one_wrong_number_in_the_file_is_named(
-    blur: Exported, precision: Precision, layer: str, tmp_path: Path
+    blur: OnnxStage, precision: Precision, layer: str, tmp_path: Path
 ) -> None:
     model = onnx.load(str(_file(blur, precision)))
     (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name in (layer, f"{layer}_quantized"))
@@ -89,7 +89,7 @@ class _Sum(torch.nn.Module):
 
 
 @pytest.mark.parametrize("precision", STORED)
-def test_another_layers_result_is_no_bias(precision: Precision, export_network: Export) -> None:
+def test_another_layers_result_is_no_bias(precision: Precision, export_network: Convert) -> None:
     torch.manual_seed(5)
     exported = export_network(_Sum())
     stored = {convolution.name: convolution for convolution in convolutions(exported.file(precision))}
@@ -98,7 +98,7 @@ def test_another_layers_result_is_no_bias(precision: Precision, export_network: 
     }  # fmt: skip
 
 
-def test_operators_are_counted(single: Exported) -> None:
+def test_operators_are_counted(single: OnnxStage) -> None:
     assert operators(single.float32) == {"Conv": 1}
     assert operators(single.file(Precision.W8)) == {"Cast": 1, "Conv": 1, "Mul": 1}
     # The image, the weight, the bias and the result are restored; the image and the result are quantised.

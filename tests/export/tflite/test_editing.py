@@ -16,22 +16,22 @@ from dofkit.runtime_ref.target import Precision
 from dofkit.train.session import default_plan
 from dofkit.train.weights import RESEARCH_ONLY, Terms
 
-from .conftest import Converted
+from .conftest import TFLiteStage
 
 STAMP = Stamp("Für alle", "a team", "CC-BY-4.0", "1.2", {"com.dofkit.precision": "fp32"})
 
 
 @pytest.fixture
-def stamped(convolution: Converted, tmp_path: Path) -> Path:
+def stamped(convolution: TFLiteStage, tmp_path: Path) -> Path:
     """A copy of a converted file with a stamp."""
     path = tmp_path / "stamped.tflite"
-    path.write_bytes(convolution.path.read_bytes())
+    path.write_bytes(convolution.float32.read_bytes())
     write_stamp(path, STAMP)
     return path
 
 
-def test_the_graphs_tensors_are_called_as_the_signature_calls_them(convolution: Converted) -> None:
-    file = TFLiteFile(convolution.path)
+def test_the_graphs_tensors_are_called_as_the_signature_calls_them(convolution: TFLiteStage) -> None:
+    file = TFLiteFile(convolution.float32)
     assert file.input_names == {"image": "image"}
     assert [file.name(tensor) for tensor in file.outputs] == ["disparity"]
     names = [file.name(tensor) for tensor in range(file.tensors)]
@@ -46,10 +46,10 @@ def test_a_stamp_is_read_back(stamped: Path) -> None:
     assert METADATA.encode() in stamped.read_bytes()
 
 
-def test_a_stamp_changes_no_number(convolution: Converted, stamped: Path) -> None:
-    assert np.array_equal(convolution.run(stamped), convolution.run(convolution.path))
+def test_a_stamp_changes_no_number(convolution: TFLiteStage, stamped: Path) -> None:
+    assert np.array_equal(convolution.run(stamped), convolution.run(convolution.float32))
     again = stamped.with_name("again.tflite")
-    again.write_bytes(convolution.path.read_bytes())
+    again.write_bytes(convolution.float32.read_bytes())
     write_stamp(again, STAMP)
     assert again.read_bytes() == stamped.read_bytes()
 
@@ -62,7 +62,7 @@ def test_stored_tensors_begin_at_multiples_of_16_bytes(stamped: Path) -> None:
     assert stamped.read_bytes().index(weight.tobytes()) % 16 == 0
 
 
-def test_a_stamp_says_whose_the_weights_are_and_never_guesses_a_licence(convolution: Converted) -> None:
+def test_a_stamp_says_whose_the_weights_are_and_never_guesses_a_licence(convolution: TFLiteStage) -> None:
     functions, plan = {"main": convolution.graph}, default_plan()
     silent = stamp(functions, [Terms()], Labels(), Precision.FP32, plan)
     assert (silent.licence, silent.author) == ("", "")

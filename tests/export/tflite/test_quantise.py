@@ -19,7 +19,7 @@ from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.parity.metrics import psnr
 from dofkit.runtime_ref.target import Precision
 
-from .conftest import Convert, Converted
+from .conftest import Convert, TFLiteStage
 
 INTEGER = (Precision.W8, Precision.DYNAMIC, Precision.W8A8, Precision.W4)
 EVERY = (Precision.FP16, *INTEGER)
@@ -45,7 +45,7 @@ def _rounded_activation(values: NDArray[np.float64], low: float, high: float) ->
     return (np.clip(np.round(values / step) + zero, 0, 255) - zero) * step, step
 
 
-def _parameters(converted: Converted) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def _parameters(converted: TFLiteStage) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """The image, and the weight and bias of its single convolution, as PyTorch has them."""
     network = converted.graph.network
     assert isinstance(network, torch.nn.Conv2d)
@@ -55,49 +55,49 @@ def _parameters(converted: Converted) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 @pytest.mark.parametrize(("precision", "levels"), [(Precision.W8, 127), (Precision.W4, 7)])
-def test_weights_alone_are_rounded_to_their_levels(convolution: Converted, precision: Precision, levels: int) -> None:
+def test_weights_alone_are_rounded_to_their_levels(convolution: TFLiteStage, precision: Precision, levels: int) -> None:
     image, weight, bias = _parameters(convolution)
     expected = _convolved(image, _rounded_weight(weight, levels), bias)
-    found = convolution.run(convolution.quantised(precision))[0, 0]
+    found = convolution.run(convolution.file(precision))[0, 0]
     np.testing.assert_allclose(found, expected, atol=2e-6)
     assert np.abs(found - _convolved(image, weight, bias)).max() > 1e-4
 
 
-def test_fp16_rounds_weights_to_halves(convolution: Converted) -> None:
+def test_fp16_rounds_weights_to_halves(convolution: TFLiteStage) -> None:
     image, weight, bias = _parameters(convolution)
     expected = _convolved(image, weight.astype(np.float16).astype(np.float64), bias)
-    np.testing.assert_allclose(convolution.run(convolution.quantised(Precision.FP16))[0, 0], expected, atol=2e-4)
+    np.testing.assert_allclose(convolution.run(convolution.file(Precision.FP16))[0, 0], expected, atol=2e-4)
 
 
-def test_w8a8_computes_with_weights_and_activations_on_their_levels(convolution: Converted) -> None:
+def test_w8a8_computes_with_weights_and_activations_on_their_levels(convolution: TFLiteStage) -> None:
     image, weight, bias = _parameters(convolution)
     rounded, _ = _rounded_activation(image, *convolution.ranges["image"])
     exact = _convolved(rounded, _rounded_weight(weight, 127), bias)
     expected, step = _rounded_activation(exact, float(exact.min()), float(exact.max()))
-    difference = np.abs(convolution.run(convolution.quantised(Precision.W8A8))[0, 0] - expected)
+    difference = np.abs(convolution.run(convolution.file(Precision.W8A8))[0, 0] - expected)
     assert difference.max() < 1.01 * step  # what lies between two levels may go to either
     assert np.mean(difference > 0.5 * step) < 0.05
 
 
-def test_dynamic_rounds_activations_no_worse_than_their_range_demands(convolution: Converted) -> None:
+def test_dynamic_rounds_activations_no_worse_than_their_range_demands(convolution: TFLiteStage) -> None:
     image, weight, bias = _parameters(convolution)
     rounded = _rounded_weight(weight, 127)
-    found = convolution.run(convolution.quantised(Precision.DYNAMIC))[0, 0]
+    found = convolution.run(convolution.file(Precision.DYNAMIC))[0, 0]
     difference = np.abs(found - _convolved(image, rounded, bias)).max()
     assert 1e-5 < difference <= 0.51 / 127 * np.abs(image).max() * np.abs(rounded).sum()
 
 
-def test_ranges_that_are_too_narrow_clip(convolution: Converted) -> None:
-    full = convolution.run(convolution.path)
-    name = convolutions(convolution.path)[0].name
+def test_ranges_that_are_too_narrow_clip(convolution: TFLiteStage) -> None:
+    full = convolution.run(convolution.float32)
+    name = convolutions(convolution.float32)[0].name
     low, high = convolution.ranges[name]
     assert high > 0.1
     narrow = {**convolution.ranges, name: (low, high / 2)}
-    clipped = convolution.run(convolution.quantised(Precision.W8A8, narrow))
+    clipped = convolution.run(convolution.file(Precision.W8A8, narrow))
     step = (high - low) / 255
     assert full.max() > high - step
     assert clipped.max() <= high / 2 + step
-    assert convolution.run(convolution.quantised(Precision.W8A8)).max() > high - 2 * step
+    assert convolution.run(convolution.file(Precision.W8A8)).max() > high - 2 * step
 
 
 def test_a_layer_that_is_always_zero_does_not_spoil_the_next(convert_network: Convert) -> None:
@@ -105,7 +105,7 @@ def test_a_layer_that_is_always_zero_does_not_spoil_the_next(convert_network: Co
     torch.nn.init.constant_(network[0].bias, -100.0)  # pyright: ignore[reportArgumentType]
     torch.nn.init.constant_(network[2].bias, 0.75)  # pyright: ignore[reportArgumentType]
     dead = convert_network(network)
-    np.testing.assert_allclose(dead.run(dead.quantised(Precision.W8A8)), 0.75, atol=0.01)
+    np.testing.assert_allclose(dead.run(dead.file(Precision.W8A8)), 0.75, atol=0.01)
 
 
 @pytest.mark.parametrize("least", [0.0, 1e-9])
@@ -117,25 +117,25 @@ def test_a_bias_beside_next_to_no_weights_is_kept(convert_network: Convert, leas
     first.weight.data[2] = least
     first.bias.data[2] = 0.7
     exported = convert_network(torch.nn.Sequential(first, torch.nn.ReLU(), last))
-    path = exported.quantised(Precision.W8A8)
+    path = exported.file(Precision.W8A8)
     layers = folded_layers(exported.graph.network, exported.graph.example())
     assert [entry.problem for entry in compare_weights(layers, convolutions(path)) if entry.problem] == []
-    np.testing.assert_allclose(exported.run(path), exported.run(exported.path), atol=0.02)
+    np.testing.assert_allclose(exported.run(path), exported.run(exported.float32), atol=0.02)
 
 
 @pytest.mark.parametrize("precision", EVERY)
-def test_inputs_and_outputs_stay_float32(blur: Converted, precision: Precision) -> None:
+def test_inputs_and_outputs_stay_float32(blur: TFLiteStage, precision: Precision) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(str(blur.quantised(precision))).get_signature_runner(blur.graph.stage.value)
+    runner = Interpreter(str(blur.file(precision))).get_signature_runner(blur.graph.stage.value)
     details = {**runner.get_input_details(), **runner.get_output_details()}
     assert set(details) == {"image", "defocus", "blurred"}
     assert {entry["dtype"] for entry in details.values()} == {np.float32}
 
 
 @pytest.mark.parametrize("precision", EVERY)
-def test_the_same_arguments_give_the_same_bytes(blur: Converted, precision: Precision) -> None:
-    assert blur.quantised(precision).read_bytes() == blur.quantised(precision).read_bytes()
+def test_the_same_arguments_give_the_same_bytes(blur: TFLiteStage, precision: Precision) -> None:
+    assert blur.file(precision).read_bytes() == blur.file(precision).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -148,23 +148,23 @@ def test_the_same_arguments_give_the_same_bytes(blur: Converted, precision: Prec
         (Precision.W4, 0.55),
     ],
 )
-def test_files_are_smaller_than_float32(blur: Converted, precision: Precision, most: float) -> None:
-    assert blur.quantised(precision).stat().st_size < most * blur.path.stat().st_size
+def test_files_are_smaller_than_float32(blur: TFLiteStage, precision: Precision, most: float) -> None:
+    assert blur.file(precision).stat().st_size < most * blur.float32.stat().st_size
 
 
 @pytest.mark.parametrize(("precision", "least"), [*((each, 40.0) for each in INTEGER[:3]), (Precision.W4, 20.0)])
-def test_the_lens_blur_survives_quantisation(blur: Converted, precision: Precision, least: float) -> None:
+def test_the_lens_blur_survives_quantisation(blur: TFLiteStage, precision: Precision, least: float) -> None:
     layers = folded_layers(blur.graph.network, blur.graph.example())
-    exact = names_in_file(blur.graph.exact, layers, convolutions(blur.path))
+    exact = names_in_file(blur.graph.exact, layers, convolutions(blur.float32))
     kept = exact if precision.needs_ranges else frozenset()  # 8-bit activations may not be divided by one another
-    reference, found = blur.run(blur.path)[0], blur.run(blur.quantised(precision, kept=kept))[0]
+    reference, found = blur.run(blur.float32)[0], blur.run(blur.file(precision, kept=kept))[0]
     assert least < psnr(reference.transpose(1, 2, 0), found.transpose(1, 2, 0)) < 90
 
 
-def test_kept_layers_are_floats_in_the_file_and_all_others_integers(blur: Converted) -> None:
-    calls = [convolution.name for convolution in convolutions(blur.path)]
+def test_kept_layers_are_floats_in_the_file_and_all_others_integers(blur: TFLiteStage) -> None:
+    calls = [convolution.name for convolution in convolutions(blur.float32)]
     kept = frozenset(calls[3:6])
-    path = blur.quantised(Precision.MIXED, kept=kept)
+    path = blur.file(Precision.MIXED, kept=kept)
     stored = {convolution.name: convolution.stored for convolution in convolutions(path)}
     assert stored == {name: "fp16" if name in kept else "int8" for name in calls}
     file = TFLiteFile(path)
@@ -177,33 +177,33 @@ def test_kept_layers_are_floats_in_the_file_and_all_others_integers(blur: Conver
 
 @pytest.mark.parametrize("precision", [Precision.W8, Precision.W4])
 def test_depthwise_weights_are_integers_where_gpus_survive_it(
-    blur: Converted, convert_network: Convert, precision: Precision
+    blur: TFLiteStage, convert_network: Convert, precision: Precision
 ) -> None:
     # LiteRT's GPU accelerator crashes on a depthwise convolution of one channel to several with int8 weights.
-    kinds = [each.kind for each in TFLiteFile(blur.path).operations if each.kind in CONVOLUTIONS]
-    stored = [each.stored for each in convolutions(blur.quantised(precision))]
+    kinds = [each.kind for each in TFLiteFile(blur.float32).operations if each.kind in CONVOLUTIONS]
+    stored = [each.stored for each in convolutions(blur.file(precision))]
     dense = "int4" if precision is Precision.W4 else "int8"
     assert stored == ["int8" if kind == "DEPTHWISE_CONV_2D" else dense for kind in kinds]
     assert "DEPTHWISE_CONV_2D" in kinds
     widening = torch.nn.Sequential(torch.nn.Conv2d(3, 12, 3, groups=3, padding=1), torch.nn.Conv2d(12, 1, 1))
     converted = convert_network(widening)
-    assert "DEPTHWISE_CONV_2D" in operators(converted.path)
-    assert [each.stored for each in convolutions(converted.quantised(precision))] == ["fp16", dense]
+    assert "DEPTHWISE_CONV_2D" in operators(converted.float32)
+    assert [each.stored for each in convolutions(converted.file(precision))] == ["fp16", dense]
 
 
-def test_mixed_with_nothing_kept_is_w8a8(blur: Converted) -> None:
-    assert blur.quantised(Precision.MIXED).read_bytes() == blur.quantised(Precision.W8A8).read_bytes()
+def test_mixed_with_nothing_kept_is_w8a8(blur: TFLiteStage) -> None:
+    assert blur.file(Precision.MIXED).read_bytes() == blur.file(Precision.W8A8).read_bytes()
 
 
-def test_keeping_every_layer_leaves_the_precision_of_fp16(blur: Converted) -> None:
-    names = frozenset(convolution.name for convolution in convolutions(blur.path))
-    path = blur.quantised(Precision.MIXED, kept=names)
+def test_keeping_every_layer_leaves_the_precision_of_fp16(blur: TFLiteStage) -> None:
+    names = frozenset(convolution.name for convolution in convolutions(blur.float32))
+    path = blur.file(Precision.MIXED, kept=names)
     assert "QUANTIZE" not in operators(path)
-    np.testing.assert_array_equal(blur.run(path), blur.run(blur.quantised(Precision.FP16)))
+    np.testing.assert_array_equal(blur.run(path), blur.run(blur.file(Precision.FP16)))
 
 
-def test_only_convolutions_and_what_lies_between_them_compute_in_integers(blur: Converted) -> None:
-    file = TFLiteFile(blur.quantised(Precision.W8A8))
+def test_only_convolutions_and_what_lies_between_them_compute_in_integers(blur: TFLiteStage) -> None:
+    file = TFLiteFile(blur.file(Precision.W8A8))
     integer = {
         operation.kind
         for operation in file.operations
@@ -215,19 +215,19 @@ def test_only_convolutions_and_what_lies_between_them_compute_in_integers(blur: 
     assert file.element(concatenations[-1].outputs[0]) == "FLOAT32"
 
 
-def test_an_unknown_layer_to_keep_is_one_line(blur: Converted) -> None:
+def test_an_unknown_layer_to_keep_is_one_line(blur: TFLiteStage) -> None:
     with pytest.raises(DofkitError, match=r"^fp32\.tflite has no convolution 'nowhere' .*dofkit sensitivity") as error:
-        blur.quantised(Precision.MIXED, kept=frozenset({"nowhere"}))
+        blur.file(Precision.MIXED, kept={"nowhere"})
     assert "\n" not in str(error.value)
 
 
-def test_ranges_of_another_file_are_one_line(blur: Converted, convolution: Converted) -> None:
+def test_ranges_of_another_file_are_one_line(blur: TFLiteStage, convolution: TFLiteStage) -> None:
     with pytest.raises(DofkitError, match=r"^fp32\.tflite: no range was measured for .*; calibrate on this very file$"):
-        blur.quantised(Precision.W8A8, convolution.ranges)
+        blur.file(Precision.W8A8, convolution.ranges)
 
 
 @pytest.mark.parametrize("precision", [Precision.PALETTE4, Precision.FP32])
-def test_a_precision_that_tflite_has_not_is_one_line(blur: Converted, precision: Precision, tmp_path: Path) -> None:
+def test_a_precision_that_tflite_has_not_is_one_line(blur: TFLiteStage, precision: Precision, tmp_path: Path) -> None:
     del tmp_path
     with pytest.raises(DofkitError, match=f"cannot be quantised to {precision}; see"):
-        blur.quantised(precision)
+        blur.file(precision)

@@ -16,7 +16,7 @@ from dofkit.export.tflite.stored import convolutions
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.target import Precision
 
-from .conftest import Convert, Converted
+from .conftest import Convert, TFLiteStage
 
 STORED = {
     Precision.FP32: {"fp32"},
@@ -28,12 +28,14 @@ STORED = {
 }
 
 
-def _path(converted: Converted, precision: Precision) -> Path:
-    return converted.path if precision is Precision.FP32 else converted.quantised(precision)
+def _path(converted: TFLiteStage, precision: Precision) -> Path:
+    return converted.float32 if precision is Precision.FP32 else converted.file(precision)
 
 
 @pytest.mark.parametrize("precision", STORED)
-def test_every_precision_stores_the_networks_weights_within_its_rounding(blur: Converted, precision: Precision) -> None:
+def test_every_precision_stores_the_networks_weights_within_its_rounding(
+    blur: TFLiteStage, precision: Precision
+) -> None:
     stored = convolutions(_path(blur, precision))
     expected = folded_layers(blur.graph.network, blur.graph.example())
     entries = compare_weights(expected, stored)
@@ -44,7 +46,9 @@ def test_every_precision_stores_the_networks_weights_within_its_rounding(blur: C
 
 
 @pytest.mark.parametrize("precision", STORED)
-def test_a_single_weight_that_is_off_by_more_than_its_rounding_is_found(blur: Converted, precision: Precision) -> None:
+def test_a_single_weight_that_is_off_by_more_than_its_rounding_is_found(
+    blur: TFLiteStage, precision: Precision
+) -> None:
     stored = convolutions(_path(blur, precision))
     other = copy.deepcopy(blur.graph.network)
     weight = other.get_submodule("context.4").weight
@@ -57,8 +61,8 @@ def test_a_single_weight_that_is_off_by_more_than_its_rounding_is_found(blur: Co
 
 
 @pytest.mark.parametrize("precision", STORED)
-def test_convolutions_have_the_same_names_in_every_precision(blur: Converted, precision: Precision) -> None:
-    names = [convolution.name for convolution in convolutions(blur.path)]
+def test_convolutions_have_the_same_names_in_every_precision(blur: TFLiteStage, precision: Precision) -> None:
+    names = [convolution.name for convolution in convolutions(blur.float32)]
     assert len(set(names)) == len(names)
     assert [convolution.name for convolution in convolutions(_path(blur, precision))] == names
 
@@ -66,14 +70,14 @@ def test_convolutions_have_the_same_names_in_every_precision(blur: Converted, pr
 def test_weights_behind_the_flatbuffer_are_read(convert_network: Convert) -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 128, 1), torch.nn.Conv2d(128, 256, 3), torch.nn.Conv2d(256, 1, 1))
     large = convert_network(network)
-    path = large.quantised(Precision.W8)
+    path = large.file(Precision.W8)
     assert path.stat().st_size > 256 * 1024  # from this size on the quantizer writes weights there
     entries = compare_weights(folded_layers(network, large.graph.example()), convolutions(path))
     assert [(entry.stored, entry.problem) for entry in entries] == [("int8", "")] * 3
 
 
-def test_odd_counts_of_4_bit_weights_are_unpacked(convolution: Converted) -> None:
-    (stored,) = convolutions(convolution.quantised(Precision.W4))
+def test_odd_counts_of_4_bit_weights_are_unpacked(convolution: TFLiteStage) -> None:
+    (stored,) = convolutions(convolution.file(Precision.W4))
     weight = convolution.graph.network.weight
     assert isinstance(weight, torch.Tensor)
     wanted = weight.detach().numpy()
@@ -83,9 +87,9 @@ def test_odd_counts_of_4_bit_weights_are_unpacked(convolution: Converted) -> Non
     np.testing.assert_allclose(stored.step, step / 2, rtol=1e-6)
 
 
-def test_operators_are_counted(convolution: Converted) -> None:
-    assert operators(convolution.path)["CONV_2D"] == 1
-    quantised = operators(convolution.quantised(Precision.W8A8))
+def test_operators_are_counted(convolution: TFLiteStage) -> None:
+    assert operators(convolution.float32)["CONV_2D"] == 1
+    quantised = operators(convolution.file(Precision.W8A8))
     assert (quantised["CONV_2D"], quantised["QUANTIZE"], quantised["DEQUANTIZE"]) == (1, 1, 1)
 
 

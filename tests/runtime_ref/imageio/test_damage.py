@@ -46,6 +46,26 @@ def test_a_whole_photo_is_read(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_pillows_limit_of_pixels_is_not_ours(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photo").write_bytes(encoded(kind))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert read_photo(tmp_path / "photo").pixels.shape == (192, 256, 3)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+def test_what_libtiff_has_to_say_is_the_reason_and_does_not_reach_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(encoded("TIFF", compression="tiff_adobe_deflate"))
+    (start, *_) = Image.open(io.BytesIO(data)).tag_v2[273]  # type: ignore[attr-defined]  # where its strips lie
+    data[start : start + 2] = b"??"
+    (tmp_path / "photo.tif").write_bytes(data)
+    with pytest.raises(DofkitError, match=r"photo\.tif: is damaged or cut short \(ZIPDecode: .*header"):
+        read_photo(tmp_path / "photo.tif")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.9, 0.995])
 def test_a_cut_photo_is_refused(tmp_path: Path, kind: str, share: float) -> None:
     data = encoded(kind)

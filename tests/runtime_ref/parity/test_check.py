@@ -12,10 +12,6 @@ import numpy as np
 import pytest
 
 from dofkit.runtime_ref.backends import Backend, InProcess, Session, open_session
-from dofkit.runtime_ref.backends import coreml as core_ml
-from dofkit.runtime_ref.backends.coreml import ComputeUnit
-from dofkit.runtime_ref.backends.file_tensors import DescribedSession, FileTensors
-from dofkit.runtime_ref.backends.mil import MilSession
 from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle, ModelEntry
 from dofkit.runtime_ref.bundle.golden import GoldenArrays, read_golden, write_golden
@@ -30,13 +26,13 @@ from dofkit.runtime_ref.parity.check import (
     graded,
     run_parity,
 )
-from dofkit.runtime_ref.parity.declared import declared_problems
 from dofkit.runtime_ref.parity.grade import Grade
 from dofkit.runtime_ref.parity.tolerance_file import TeamTolerance, TeamTolerances
-from dofkit.runtime_ref.parity.tolerances import tolerance
 from dofkit.runtime_ref.parity.verdict import RowKey
 from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
+
+from .rows import rows_of
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +40,8 @@ def report(bundle_path: Path) -> ParityReport:
     return run_parity(Bundle.open(bundle_path))
 
 
-def _rows(report: ParityReport, target: Target, precision: Precision) -> dict[str, ParityResult]:
-    return {r.title: r for r in report.results if (r.target, r.precision) == (target, precision)}
-
-
 def _decisive(report: ParityReport, target: Target, precision: Precision) -> dict[str, ParityResult]:
-    return {scope: row for scope, row in _rows(report, target, precision).items() if row.decisive}
+    return {scope: row for scope, row in rows_of(report, target, precision).items() if row.decisive}
 
 
 @pytest.mark.parametrize("target", list(Target))
@@ -70,85 +62,17 @@ def test_fp16_files_stay_within_55_db(report: ParityReport, target: Target) -> N
 
 
 def test_core_ml_is_named_as_a_reference_evaluation_never_as_its_runtime(report: ParityReport) -> None:
-    rows = _rows(report, Target.COREML, Precision.FP16)
+    rows = rows_of(report, Target.COREML, Precision.FP16)
     assert all("not Core ML" in row.runtime for row in rows.values() if row.decisive)
     assert report.verdict is Verdict.PASS
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="here Core ML itself runs")
 def test_off_macos_apples_runtime_is_not_run_and_decides_nothing(report: ParityReport) -> None:
-    row = _rows(report, Target.COREML, Precision.FP16)["runtime"]
+    row = rows_of(report, Target.COREML, Precision.FP16)["runtime"]
     assert row.verdict is Verdict.NOT_RUN
     assert "macOS only" in row.reason
     assert not row.decisive
-
-
-class _StandIn(MilSession):
-    """No Mac here: the evaluator stands in for Core ML, one unit of it off by far too much."""
-
-    def __init__(self, stage: Stage, package: Path, function: str | None, unit: ComputeUnit) -> None:
-        super().__init__(stage, package, function)
-        self.runtime, self._gain = f"stand-in ({unit.title})", 1 / 255 if unit is ComputeUnit.GPU else 1.0
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        return super().run(inputs) * np.float32(self._gain)
-
-
-@pytest.fixture
-def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_ml, "has_runtime", lambda: True)
-    monkeypatch.setattr(core_ml, "CoreMLSession", _StandIn)
-
-
-@pytest.mark.e2e
-@pytest.mark.usefixtures("on_a_mac")
-def test_on_a_mac_every_stage_is_compared_on_every_compute_unit(bundle_path: Path) -> None:
-    options = CheckOptions(transport=InProcess)
-    report = run_parity(Bundle.open(bundle_path), [(Target.COREML, Precision.FP16)], options=options)
-    rows = [row for row in report.results if row.key.backend != "mil"]
-    assert {row.title for row in rows} == {f"{stage} on {unit.title}" for stage in Stage for unit in ComputeUnit}
-    assert {row.key.device for row in rows} == {"cpu", "gpu", "neural engine"}
-    for row in rows:
-        on_gpu = row.key.device == "gpu"
-        assert row.decisive
-        assert row.verdict is (Verdict.FAIL if on_gpu else Verdict.PASS), row
-        assert (row.metrics["evaluator_psnr"] > 100) is not on_gpu
-
-
-@pytest.mark.usefixtures("on_a_mac")
-def test_on_a_mac_core_ml_obeys_a_teams_tolerances_and_its_failures_are_explained(bundle_path: Path) -> None:
-    whole = Bundle.open(bundle_path)
-    blur = tuple(model for model in whole.models(Target.COREML, Precision.FP16) if model.stage is Stage.LENS_BLUR)
-    bundle = Bundle(whole.root, whole.manifest.model_copy(update={"models": blur}))
-    entry = TeamTolerance(backend="coreml-cpu", psnr=199.0, reason="never enough")
-    options = CheckOptions(
-        transport=InProcess,
-        tolerances=TeamTolerances("team.toml", (entry,)),
-        backends=(backend("coreml-cpu"), backend("coreml-gpu")),
-    )
-    report = run_parity(bundle, cases=golden_cases(bundle)[:1], options=options)
-    on_cpu, on_gpu = report.results
-    assert (on_cpu.title, on_gpu.title) == ("lens_blur on CPU", "lens_blur on GPU")
-    assert on_cpu.limits is not None
-    assert (on_cpu.limits.psnr, on_cpu.limits.reason) == (199.0, "team.toml: never enough")
-    assert on_gpu.limits == tolerance("lens_blur", Precision.FP16, Target.COREML)
-    assert on_cpu.verdict is Verdict.FAIL
-    assert on_gpu.causes, "a division by 255 is a mistake that can be named"
-
-
-def test_on_a_mac_core_ml_runs_in_a_process_of_its_own_like_all_others(
-    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(core_ml, "has_runtime", lambda: True)
-    opened: list[str] = []
-
-    class Recorder(InProcess):
-        def open(self, backend: Backend, bundle: Bundle, model: ModelEntry) -> Session:
-            opened.append(backend.facts.id)
-            raise DofkitError("not here")
-
-    run_parity(Bundle.open(bundle_path), [(Target.COREML, Precision.FP16)], options=CheckOptions(transport=Recorder))
-    assert {"coreml-cpu", "coreml-gpu", "coreml-neural-engine", "mil"} == set(opened)
 
 
 def test_backends_that_are_asked_for_compute_and_no_others(bundle_path: Path) -> None:
@@ -164,78 +88,6 @@ def test_backends_that_are_asked_for_compute_and_no_others(bundle_path: Path) ->
     }
 
 
-def _declared(bundle: Bundle, target: Target) -> tuple[ModelEntry, FileTensors]:
-    model = next(m for m in bundle.models(target, Precision.FP32) if m.stage is Stage.LENS_BLUR)
-    session = open_session(bundle, model)
-    assert isinstance(session, DescribedSession)
-    found = session.tensors()
-    assert found is not None
-    return model, found
-
-
-def test_a_package_that_is_not_what_the_manifest_says_is_named(bundle_path: Path) -> None:
-    model, found = _declared(Bundle.open(bundle_path), Target.COREML)
-    assert declared_problems(model, found) == []
-    renamed = model.model_copy(
-        update={
-            "inputs": (model.inputs[0].model_copy(update={"name": "picture"}), *model.inputs[1:]),
-            "operators": {"conv": 1},
-        }
-    )
-    problems = declared_problems(renamed, found)
-    assert any("input" in problem for problem in problems)
-    assert any("operations" in problem for problem in problems)
-
-
-@pytest.mark.parametrize("target", Target)
-@pytest.mark.parametrize(
-    "change", [{"shape": (1, 3, 10**6, 10**6)}, {"name": "picture"}, {"dtype": "uint8"}, {"shape": (1, 3)}]
-)
-def test_a_manifest_that_declares_another_tensor_than_the_file_has_is_found(
-    bundle_path: Path, target: Target, change: dict[str, object]
-) -> None:
-    model, found = _declared(Bundle.open(bundle_path), target)
-    assert declared_problems(model, found) == []
-    for kind in ("inputs", "outputs"):
-        first, *others = getattr(model, kind)
-        other = model.model_copy(update={kind: (first.model_copy(update=change), *others)})
-        problem = declared_problems(other, found)
-        assert len(problem) == 1
-        assert problem[0].startswith(f"{model.path}: {kind} are ")
-        assert "the manifest says" in problem[0]
-
-
-def test_a_manifest_that_declares_other_shapes_fails_before_anything_is_computed(unsealed: Bundle) -> None:
-    models = tuple(
-        model.model_copy(
-            update={"inputs": tuple(t.model_copy(update={"shape": (1, 3, 10**6, 10**6)}) for t in model.inputs)}
-        )
-        for model in unsealed.manifest.models
-    )
-    bundle = Bundle(unsealed.root, unsealed.manifest.model_copy(update={"models": models}))
-    report = run_parity(bundle, [(Target.TFLITE, Precision.FP32)], options=CheckOptions(transport=InProcess))
-    assert [row.verdict for row in report.results] == [Verdict.FAIL] * 4
-    assert all("the manifest says" in row.reason for row in report.results if row.key.scope != PIPELINE)
-    assert not any(row.metrics for row in report.results)
-
-
-def test_a_plan_whose_tiles_the_models_do_not_take_fails_before_it_is_allocated(unsealed: Bundle) -> None:
-    plan = unsealed.manifest.plan
-    huge = plan.model_copy(update={"lens_blur": plan.lens_blur.model_copy(update={"tile": 10**9})})
-    bundle = Bundle(unsealed.root, unsealed.manifest.model_copy(update={"plan": huge}))
-    report = run_parity(bundle, [(Target.ONNX, Precision.FP32)], options=CheckOptions(transport=InProcess))
-    row = _rows(report, Target.ONNX, Precision.FP32)[PIPELINE]
-    assert row.verdict is Verdict.FAIL
-    assert "image takes 96×96 pixels, the plan gives 1000000000×1000000000" in row.reason
-
-
-@pytest.fixture
-def unsealed(bundle_path: Path, tmp_path: Path) -> Bundle:
-    """A copy whose files a test may exchange; its hashes are not verified again."""
-    root = shutil.copytree(bundle_path, tmp_path / "copy.dofbundle")
-    return Bundle(root, Bundle.open(root).manifest)
-
-
 def _change_golden(bundle: Bundle, key: str, change: float) -> None:
     path = bundle.path(bundle.manifest.golden[0].path)
     arrays = read_golden(path)
@@ -244,7 +96,7 @@ def _change_golden(bundle: Bundle, key: str, change: float) -> None:
 
 def test_a_difference_beyond_the_tolerance_fails_and_says_where(unsealed: Bundle) -> None:
     _change_golden(unsealed, "lens_blur.blurred", 2e-4)
-    rows = _rows(run_parity(unsealed, [(Target.ONNX, Precision.FP32)]), Target.ONNX, Precision.FP32)
+    rows = rows_of(run_parity(unsealed, [(Target.ONNX, Precision.FP32)]), Target.ONNX, Precision.FP32)
     assert rows["lens_blur"].verdict is Verdict.FAIL
     assert "astronaut" in rows["lens_blur"].reason
     assert "max abs" in rows["lens_blur"].reason
@@ -255,7 +107,7 @@ def test_swapped_models_fail(unsealed: Bundle) -> None:
     for target in (Target.ONNX, Target.TFLITE):
         paths = {m.stage: unsealed.path(m.path) for m in unsealed.models(target, Precision.FP32)}
         shutil.copy(paths[Stage.GUIDED_UPSAMPLING], paths[Stage.LENS_BLUR])
-        rows = _rows(run_parity(unsealed, [(target, Precision.FP32)]), target, Precision.FP32)
+        rows = rows_of(run_parity(unsealed, [(target, Precision.FP32)]), target, Precision.FP32)
         assert rows["lens_blur"].verdict is Verdict.FAIL
         assert rows[PIPELINE].verdict is Verdict.FAIL
         assert rows["depth"].verdict is Verdict.PASS
@@ -265,7 +117,7 @@ def test_a_file_that_no_runtime_reads_fails(unsealed: Bundle) -> None:
     for target in (Target.ONNX, Target.TFLITE):
         model = unsealed.models(target, Precision.FP32)[0]
         unsealed.path(model.path).write_bytes(b"not a model")
-        rows = _rows(run_parity(unsealed, [(target, Precision.FP32)]), target, Precision.FP32)
+        rows = rows_of(run_parity(unsealed, [(target, Precision.FP32)]), target, Precision.FP32)
         assert rows[model.stage.value].verdict is Verdict.FAIL
         assert "cannot open" in rows[model.stage.value].reason
 
@@ -305,7 +157,7 @@ class _Stub:
 def _rows_with(bundle_path: Path, change: Callable[[np.ndarray], np.ndarray]) -> dict[str, ParityResult]:
     bundle = Bundle.open(bundle_path)
     options = _with(lambda model: _Stub(open_session(bundle, model), change))
-    return _rows(run_parity(bundle, [(Target.ONNX, Precision.FP32)], options=options), Target.ONNX, Precision.FP32)
+    return rows_of(run_parity(bundle, [(Target.ONNX, Precision.FP32)], options=options), Target.ONNX, Precision.FP32)
 
 
 def test_an_output_that_is_not_finite_fails(bundle_path: Path) -> None:
@@ -329,7 +181,7 @@ def test_an_output_that_depends_on_no_input_fails_even_if_it_is_right(bundle_pat
             return self._output
 
     report = run_parity(bundle, [(Target.ONNX, Precision.FP32)], [case], _with(Constant))
-    rows = _rows(report, Target.ONNX, Precision.FP32)
+    rows = rows_of(report, Target.ONNX, Precision.FP32)
     for stage in Stage:
         assert rows[stage].metrics["max_abs"] == 0
         assert rows[stage].verdict is Verdict.FAIL
@@ -348,7 +200,7 @@ def test_a_team_may_ask_for_more_or_less(bundle_path: Path) -> None:
     assert limits is not None
     entry = TeamTolerance(precision=Precision.FP16, scope="depth", psnr=190.0, reason="never enough")
     strict = run_parity(bundle, variants, options=CheckOptions(tolerances=TeamTolerances("team.toml", (entry,))))
-    rows = _rows(strict, *variants[0])
+    rows = rows_of(strict, *variants[0])
     assert rows["depth"].verdict is Verdict.FAIL
     assert rows["lens_blur"].verdict is Verdict.PASS
     assert rows["depth"].limits is not None
@@ -373,7 +225,7 @@ def test_a_pipeline_that_looks_worse_than_was_asked_for_fails_for_that(bundle_pa
     team = TeamTolerances("team.toml", (TeamTolerance(max_abs=1.0, psnr=1.0, reason="anything goes"),))
     options = dataclasses.replace(tinted, tolerances=team, least_grade=Grade.LOSSLESS)
     variant = (Target.ONNX, Precision.FP32)
-    row = _rows(run_parity(bundle, [variant], golden_cases(bundle)[:1], options), *variant)[PIPELINE]
+    row = rows_of(run_parity(bundle, [variant], golden_cases(bundle)[:1], options), *variant)[PIPELINE]
     assert row.grade is Grade.GOOD  # 0.008 is 42 dB
     assert row.verdict is Verdict.FAIL
     assert row.reason == "its pictures are graded good, at least visually lossless was asked for"

@@ -26,7 +26,7 @@ from dofkit.train.data.render_samples import GeneratedScenes, TrainingWindows
 from dofkit.train.data.rgbd import recognise
 from dofkit.train.data.rgbd_scenes import read_scenes
 from dofkit.train.networks.aperture_generator import ApertureGenerator, Photographed
-from dofkit.train.weights.generator import load_generator, save_generator
+from dofkit.train.weights.generative import GENERATOR
 
 COUNT = 5
 
@@ -38,12 +38,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ApertureGenerator(ArganConfig(size=32, width=4, views=3))
     assert network.lens.expansion is not None
     torch.nn.init.normal_(network.lens.expansion.residual.weight, std=0.1)
-    return save_generator(network, tmp_path_factory.mktemp("weights"))
+    return GENERATOR.save(network, tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
 def network(weights: Path) -> ApertureGenerator:
-    return load_generator(weights)
+    return GENERATOR.load(weights)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def test_training_draws_from_all_photos_from_the_start(folder: Path) -> None:
 
 def test_sets_of_other_sizes_are_refused(folder: Path, tmp_path: Path) -> None:
     large = ApertureGenerator(ArganConfig(size=64, width=4, views=3)).eval()
-    made_of = settings_of(large, save_generator(large, tmp_path / "large"), 0, None)
+    made_of = settings_of(large, GENERATOR.save(large, tmp_path / "large"), 0, None)
     write_generated(tmp_path / "set64", large, made_of, 1)
     with pytest.raises(DofkitError, match=r"holds photos of 64 pixels, .* of 32; give one size"):
         GeneratedScenes.open([folder, tmp_path / "set64"], levels=1, seed=0)

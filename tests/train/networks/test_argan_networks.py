@@ -1,5 +1,6 @@
 """AR-GAN's networks: shapes and ranges, the doubling against what it stands for, files, configurations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.argan_config import ArganConfig, Norm, load_config, shipped_configs
 from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.networks.argan import Discriminator, Doubling, Generator, GeneratorConfig, Styled
-from dofkit.train.weights.generator import _GENERATOR, load_generator, save_generator
+from dofkit.train.weights.generative import GENERATOR
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
@@ -90,9 +91,9 @@ def test_s_is_the_aperture() -> None:
 
 def test_a_file_brings_a_generator_back_within_half_precision(tmp_path: Path) -> None:
     network = ApertureGenerator(ArganConfig(size=32, width=4, expansion=False)).eval()
-    path = save_generator(network, tmp_path)
+    path = GENERATOR.save(network, tmp_path)
     z, scale = torch.randn(2, network.latent), torch.ones(2, 1, 1, 1)
-    for found in (load_generator(path), load_generator(tmp_path)):
+    for found in (GENERATOR.load(path), GENERATOR.load(tmp_path)):
         assert found.config == network.config
         with torch.inference_mode():
             assert torch.allclose(found(z, scale).shallow, network(z, scale).shallow, atol=5e-3)
@@ -100,16 +101,16 @@ def test_a_file_brings_a_generator_back_within_half_precision(tmp_path: Path) ->
 
 def test_what_is_no_generator_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DofkitError, match="does not exist"):
-        load_generator(tmp_path)
+        GENERATOR.load(tmp_path)
     (tmp_path / "argan.safetensors").write_bytes(b"nothing")
     with pytest.raises(DofkitError, match="not a readable safetensors file"):
-        load_generator(tmp_path)
+        GENERATOR.load(tmp_path)
 
 
 def test_a_file_that_does_not_say_what_is_normalised_is_of_before_and_normalises_maps(tmp_path: Path) -> None:
     network = ApertureGenerator(ArganConfig(size=32, width=4, norm="instance"))
-    _GENERATOR.save(network, network.config.model_dump_json(exclude={"norm"}), tmp_path)
-    assert load_generator(tmp_path).config == network.config
+    replace(GENERATOR, describe=lambda of: of.config.model_dump_json(exclude={"norm"})).save(network, tmp_path)
+    assert GENERATOR.load(tmp_path).config == network.config
 
 
 @pytest.mark.parametrize("name", shipped_configs())

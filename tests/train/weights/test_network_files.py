@@ -13,26 +13,25 @@ from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.networks.aperture_generator import ApertureGenerator
 from dofkit.train.networks.cyclegan import Translator, TranslatorConfig
-from dofkit.train.weights.cyclegan import load_translator, save_translator
-from dofkit.train.weights.generator import load_generator, save_generator
+from dofkit.train.weights.generative import GENERATOR, TRANSLATOR
 
 
 def generator_file(folder: Path) -> Path:
-    return save_generator(ApertureGenerator(ArganConfig(size=32, width=4)), folder)
+    return GENERATOR.save(ApertureGenerator(ArganConfig(size=32, width=4)), folder)
 
 
 def translator_file(folder: Path) -> Path:
     torch.manual_seed(0)
     network = Translator(TranslatorConfig(4, 2))
     torch.nn.init.normal_(network.layers[-1].weight, std=0.01)  # pyright: ignore[reportArgumentType]
-    return save_translator(network, folder)
+    return TRANSLATOR.save(network, folder)
 
 
 KINDS = pytest.mark.parametrize(
     ("load", "write", "other", "command"),
     [
-        (load_generator, generator_file, translator_file, "dofkit train argan"),
-        (load_translator, translator_file, generator_file, "dofkit train cyclegan"),
+        (GENERATOR.load, generator_file, translator_file, "dofkit train argan"),
+        (TRANSLATOR.load, translator_file, generator_file, "dofkit train cyclegan"),
     ],
 )
 
@@ -43,7 +42,7 @@ def test_a_translator_comes_back_in_half_precision_from_file_or_folder(tmp_path:
     written = Translator(TranslatorConfig(4, 2))
     torch.nn.init.normal_(written.layers[-1].weight, std=0.01)  # pyright: ignore[reportArgumentType]
     for place in (path, tmp_path / "run"):
-        read = load_translator(place)
+        read = TRANSLATOR.load(place)
         assert read.config == written.config
         assert not read.training
         for name, tensor in written.state_dict().items():
@@ -76,8 +75,8 @@ def test_a_file_of_another_kind_is_refused(
 
 @pytest.mark.parametrize("config", ['{"width": 8, "blocks": 2}', '{"depth": 3}', "nothing", "{}", "[]", '{"width": 0}'])
 def test_tensors_that_do_not_fit_the_configuration_are_refused_in_one_line(tmp_path: Path, config: str) -> None:
-    tensors = load_translator(translator_file(tmp_path)).state_dict()
+    tensors = TRANSLATOR.load(translator_file(tmp_path)).state_dict()
     save_file(tensors, tmp_path / "wrong.safetensors", {"kind": "deep to shallow translator", "config": config})
     with pytest.raises(DofkitError, match="does not fit its network") as refused:
-        load_translator(tmp_path / "wrong.safetensors")
+        TRANSLATOR.load(tmp_path / "wrong.safetensors")
     assert "\n" not in str(refused.value)

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ....runtime_ref.enums import TextEnum
+
 Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 
-class DepthMeaning(str, Enum):
+class DepthMeaning(TextEnum):
     """What the values of a depth map are."""
 
     METRES = "depth in metres"
     INVERSE_METRES = "disparity in 1/m, 0 at infinity"
     PROPORTIONAL = "disparity up to scale, 0 at infinity"
     AFFINE = "disparity up to scale and shift"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def metric(self) -> bool:

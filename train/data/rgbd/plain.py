@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -97,11 +97,16 @@ def depth_scales(path: Path) -> dict[int, float]:
 
 
 def _disparities(folder: Path) -> list[SetEntry]:
+    return _with_images(folder, "disparity", _disparity_pair)
+
+
+def _with_images(folder: Path, maps: str, read: Callable[[Path, Path], Content]) -> list[SetEntry]:
+    """Images with their namesakes in the folder `maps` beside them; none where one of the two folders is missing."""
     images = subfolder(folder, IMAGES)
-    if images is None or not (folder / "disparity").is_dir():
+    if images is None or not (folder / maps).is_dir():
         return []
-    pairs = namesakes(files_in(images), files_in(folder / "disparity"))
-    return [SetEntry(name, files, partial(_disparity_pair, *files)) for name, files in pairs.items()]
+    pairs = namesakes(files_in(images), files_in(folder / maps))
+    return [SetEntry(name, files, partial(read, *files)) for name, files in pairs.items()]
 
 
 def _disparity_pair(image: Path, disparity: Path) -> Content:
@@ -123,11 +128,7 @@ def grey_disparity(path: Path) -> Array:
 
 
 def _masked(folder: Path) -> list[SetEntry]:
-    images = subfolder(folder, IMAGES)
-    if images is None or not (folder / "masks").is_dir():
-        return []
-    pairs = namesakes(files_in(images), files_in(folder / "masks"))
-    return [SetEntry(name, files, partial(_masked_pair, *files)) for name, files in pairs.items()]
+    return _with_images(folder, "masks", _masked_pair)
 
 
 def _masked_pair(image: Path, mask: Path) -> Content:

@@ -18,26 +18,13 @@ from dofkit.runtime_ref.mil.program import BlobReference
 from dofkit.runtime_ref.pipeline.stage import Stage
 
 from ..packages import lookup
+from .refusals import assert_one_line
 
 
 @pytest.fixture
 def package(bundle_path: Path) -> Callable[..., Path]:
     """The bundle's package of a stage and precision."""
     return lambda stage, precision="fp32": bundle_path / "models/coreml" / f"{stage}.{precision}.mlpackage"
-
-
-@pytest.fixture
-def photo_file(photo: np.ndarray, tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return path
-
-
-def _assert_one_line(result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr
 
 
 def _change_weight(package: Path, copy: Path, name: str) -> Path:
@@ -88,7 +75,7 @@ def test_run_names_the_operation_where_numbers_stop_being_finite(cli, package) -
 
 def test_a_photo_of_another_size_is_refused_in_one_line(cli, package, photo_file: Path) -> None:
     result = cli("mil", "run", str(package("depth")), "--input", f"image={photo_file}")
-    _assert_one_line(result, "201×150", "128×128", "--resize")
+    assert_one_line(result, "201×150", "128×128", "--resize")
 
 
 @pytest.mark.parametrize(
@@ -103,12 +90,12 @@ def test_a_photo_of_another_size_is_refused_in_one_line(cli, package, photo_file
     ],
 )
 def test_run_refuses_bad_input_in_one_line(cli, package, options: list[str], words: list[str]) -> None:
-    _assert_one_line(cli("mil", "run", str(package("lens_blur")), *options), *words)
+    assert_one_line(cli("mil", "run", str(package("lens_blur")), *options), *words)
 
 
 def test_a_folder_that_is_no_package_is_one_line(cli, tmp_path: Path) -> None:
     for command in (["run"], ["show"], ["diff", "--pytorch", "depth"]):
-        _assert_one_line(cli("mil", *command, str(tmp_path)), "Manifest.json")
+        assert_one_line(cli("mil", *command, str(tmp_path)), "Manifest.json")
 
 
 def test_one_output_is_written_to_a_file(cli, package, tmp_path: Path) -> None:
@@ -148,7 +135,7 @@ def test_show_lists_an_operation_that_the_evaluator_does_not_know(cli, package, 
     assert result.exit_code == 0, result.output
     assert "not known to the evaluator" in result.stdout
     assert json.loads(cli("mil", "show", str(copy), "--json").stdout)["unknown_operations"] == ["frobnicate"]
-    _assert_one_line(cli("mil", "run", str(copy), "--random", "0"), "frobnicate")
+    assert_one_line(cli("mil", "run", str(copy), "--random", "0"), "frobnicate")
 
 
 def test_diff_of_a_package_and_itself_is_nothing_but_the_order_of_sums(cli, package) -> None:
@@ -264,4 +251,4 @@ def test_a_package_parts_from_pytorch_at_the_layer_whose_weight_was_changed(
 def test_diff_refuses_bad_input_in_one_line(cli, package, options: list[str], words: list[str]) -> None:
     names = {"B": str(package("lens_blur")), "DEPTH": str(package("depth"))}
     result = cli("mil", "diff", str(package("lens_blur")), *(names.get(option, option) for option in options))
-    _assert_one_line(result, *words)
+    assert_one_line(result, *words)

@@ -13,6 +13,8 @@ from PIL import Image
 from dofkit.runtime_ref.imageio import read_photo
 from dofkit.runtime_ref.parity.metrics import psnr
 
+from .refusals import assert_one_line
+
 
 @pytest.fixture
 def render(cli: Callable, bundle_path: Path, tmp_path: Path) -> Callable:
@@ -23,20 +25,6 @@ def render(cli: Callable, bundle_path: Path, tmp_path: Path) -> Callable:
         return cli("render", str(image), "--bundle", str(bundle_path), "--out", str(goal), *options), goal
 
     return run
-
-
-@pytest.fixture
-def photo_file(photo: np.ndarray, tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return path
-
-
-def _assert_one_line(result, *words: str) -> None:
-    assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P", "I;16", "1"])
@@ -70,10 +58,10 @@ def test_what_is_no_photo_is_one_line(render: Callable, photo: np.ndarray, tmp_p
     for name, data in contents.items():
         (tmp_path / name).write_bytes(data)
         result, goal = render(tmp_path / name)
-        _assert_one_line(result, name)
+        assert_one_line(result, name)
         assert not goal.exists()
     result, goal = render(tmp_path / "missing.jpg")
-    _assert_one_line(result, "missing.jpg", "no such file")
+    assert_one_line(result, "missing.jpg", "no such file")
 
 
 @pytest.mark.parametrize("out", ["nowhere/out.png", "out.gif"])
@@ -81,7 +69,7 @@ def test_a_goal_that_cannot_be_written_is_refused_before_rendering(
     render: Callable, photo_file: Path, out: str
 ) -> None:
     result, goal = render(photo_file, out=out)
-    _assert_one_line(result, "out.")
+    assert_one_line(result, "out.")
     assert not goal.exists()
 
 

@@ -77,15 +77,6 @@ def dynamic(*, depth: bytes = DEPTH, container: str = DYNAMIC, orientation: int 
     return photo_with(packet(items, stated, container), b"..", gain, b"...", depth, orientation=orientation)
 
 
-@pytest.fixture
-def found(tmp_path: Path):
-    def read(data: bytes) -> np.ndarray | None:
-        (tmp_path / "photo").write_bytes(data)
-        return embedded_disparity(tmp_path / "photo")
-
-    return read
-
-
 @pytest.mark.parametrize("container", [DYNAMIC, LATER])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_the_map_lies_over_the_upright_photo_with_near_bright(found, container: str, orientation: int) -> None:

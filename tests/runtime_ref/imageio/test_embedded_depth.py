@@ -110,15 +110,6 @@ def gdepth_jpeg(depth: bytes, orientation: int = 1, **properties: str) -> bytes:
     return with_segments(photo_picture(orientation), xmp_segment(main), *parts)
 
 
-@pytest.fixture
-def found(tmp_path: Path):
-    def read(data: bytes) -> np.ndarray | None:
-        (tmp_path / "photo").write_bytes(data)
-        return embedded_disparity(tmp_path / "photo")
-
-    return read
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_apple_disparity_lies_over_the_upright_photo(tmp_path: Path, orientation: int) -> None:
     path = tmp_path / "portrait.jpg"

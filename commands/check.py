@@ -183,7 +183,7 @@ def _refuse_other_sizes(bundle: Bundle) -> None:
     from ..runtime_ref.errors import DofkitError
     from ..runtime_ref.parity.declared import plan_problems
 
-    if problems := plan_problems(bundle.manifest.plan, bundle.models()):
+    if problems := plan_problems(bundle.manifest.plan, bundle.models() + bundle.further_depths()):
         raise DofkitError(f"{bundle.root}: {problems[0]}; export the bundle again")
 
 

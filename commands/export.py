@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runtime_ref.pipeline.aspects import size_of_aspect
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ._coreml_options import coreml_options, read_options, refuse_without_coreml
@@ -22,7 +23,7 @@ ALL = "all"
 
 
 class _Size(click.ParamType):
-    """Height and width in pixels, "384" or "288x384"."""
+    """Height and width in pixels: "384", "288x384", or of an aspect width:height, "3:4"."""
 
     name = "size"
 
@@ -34,7 +35,15 @@ class _Size(click.ParamType):
             return value
         match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", value.strip(), re.IGNORECASE)
         if match is None:
-            self.fail(f"{value!r} is no size; give pixels, 384 for a square or 288x384 for height x width", param, ctx)
+            try:
+                return size_of_aspect(value)
+            except ValueError:
+                self.fail(
+                    f"{value!r} is no size; give pixels, 384 for a square or 288x384 for height x width, or an aspect "
+                    "as width:height, 3:4",
+                    param,
+                    ctx,
+                )
         height = int(match[1])
         return height, int(match[2] or height)
 
@@ -94,9 +103,12 @@ def _mark(support: Support) -> str:
 )
 @click.option(
     "--depth-size",
+    "depth_sizes",
     type=SIZE,
-    metavar="N|HxW",
-    help="Input size of the depth network, height × width in pixels; one number for a square.  [default: 384]",
+    multiple=True,
+    metavar="N|HxW|W:H",
+    help="Input size of the depth network: pixels of a square, height × width, or an aspect (of about 384² pixels). "
+    "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3]",
 )
 @click.option(
     "--weights", type=click.Path(path_type=Path, file_okay=False), help="Folder of weights.  [default: those shipped]"
@@ -158,7 +170,7 @@ def command(
     precisions: tuple[Precision, ...],
     stages: tuple[Stage, ...],
     tile: int | None,
-    depth_size: tuple[int, int] | None,
+    depth_sizes: tuple[tuple[int, int], ...],
     weights: Path | None,
     photos: tuple[Path, ...],
     calibration: Path | None,
@@ -182,6 +194,7 @@ def command(
         dofkit export --target coreml
         dofkit export --target all --precision fp16 --out portrait.dofbundle
         dofkit export --target onnx --stage lens_blur --tile 256
+        dofkit export --target tflite --depth-size 3:4 --depth-size 4:3
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
@@ -196,7 +209,6 @@ def command(
     from ..export.labels import Labels
     from ..export.pipeline import ExportRequest, export_bundle
     from ..runtime_ref.parity.check import Verdict
-    from ..train.session import DEPTH_SIZE
     from ..train.weights import SHIPPED
 
     request = ExportRequest(
@@ -205,7 +217,7 @@ def command(
         precisions=tuple(dict.fromkeys(precisions)),
         stages=tuple(stage for stage in Stage if stage in stages) or tuple(Stage),
         tile=tile,
-        depth_size=depth_size or DEPTH_SIZE,
+        depth_sizes=depth_sizes or None,
         weights=weights or SHIPPED,
         photos=photos,
         calibration=calibration,

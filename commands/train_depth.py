@@ -163,13 +163,14 @@ def command(
 def _shapes(size: int, aspects: tuple[str, ...]) -> list[Shape]:
     """Of the inputs, once the options are known to fit."""
     from ..runtime_ref.errors import DofkitError
-    from ..train.data.depth_sources import STRIDE, shapes
+    from ..runtime_ref.pipeline.aspects import STRIDE
+    from ..train.data.depth_sources import shapes
 
     if size < 2 * STRIDE:
         raise DofkitError(f"--size must be at least {2 * STRIDE}, not {size}; take 256 or 384")
     try:
         return shapes(size, aspects)
-    except (ValueError, ZeroDivisionError):
+    except ValueError:
         raise DofkitError(f"--aspect {' '.join(aspects)}: give each as width:height, for instance 3:4") from None
 
 

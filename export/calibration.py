@@ -221,7 +221,7 @@ class Calibration:
         """Computes the disparity of a photo, once for all stages and lenses."""
 
         def disparity(pixels: NDArray[Any]) -> Array:
-            key = (index, plan.depth_shape)
+            key = (index, plan.depth_shape_for(*pixels.shape[:2]))
             if key not in self._disparities:
                 self._disparities[key] = PortraitPipeline(sessions, plan).disparity(pixels)
             return self._disparities[key]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..runtime_ref.backends import Session, default_backend
 from ..runtime_ref.backends.own_process import OwnProcess
+from ..runtime_ref.backends.stages import stage_sessions
 from ..runtime_ref.bundle import Bundle, file_sha256
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity.cases import Case, Picture, compute_case, golden_cases
@@ -107,7 +108,8 @@ def _reference(bundle: Bundle, against: str, weights: Path | None) -> Iterator[M
     target, precision = _most_exact(other)
     with OwnProcess() as transport:
         opened = default_backend(target)
-        yield {model.stage: transport.open(opened, other, model) for model in other.models(target, precision)}
+        models = other.models(target, precision) + other.further_depths(target, precision)
+        yield stage_sessions(models, other.manifest.plan, partial(transport.open, opened, other))
 
 
 def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:

@@ -150,9 +150,10 @@ class PortraitPipeline:
             pixels: `[H, W, 3]`, uint8, uint16 or float32 in [0, 1].
 
         Returns:
-            `[depth_height, depth_width]` of the plan, in [0, 1], 1 = nearest; it lies over the whole photo.
+            `[h, w]` in [0, 1], 1 = nearest, of the size whose aspect is nearest to the photo's, see
+            `PipelinePlan.depth_shape_for`; it lies over the whole photo.
         """
-        image = depth_input(pixels, self._plan.depth_shape)
+        image = depth_input(pixels, self._plan.depth_shape_for(*pixels.shape[:2]))
         return self._sessions[Stage.DEPTH].run({"image": image})[0, 0]
 
     def focused(

@@ -26,7 +26,7 @@ from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target
 from dofkit.train.session import default_plan, torch_sessions
 
-PLAN = default_plan(tile=96, depth_size=(128, 128))
+PLAN = default_plan(tile=96, depth_sizes=((128, 128),))
 HEIGHT, WIDTH = 258, 650  # two upsamplings and padding on both sides
 
 

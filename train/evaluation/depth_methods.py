@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.pipeline.aspects import USUAL_SIZES
 from ...runtime_ref.pipeline.stage import Stage
 from ..rendering.lens import Array
-from ..session import DEPTH_SIZE
 from ..weights import SHIPPED, load_weights, weights_file
 from ..weights.pix2pix import FILE as PIX2PIX
 from ..weights.pix2pix import load_pix2pix
@@ -108,8 +108,8 @@ class Network:
 
 def prepared(network: torch.nn.Module, photo: Bytes) -> torch.Tensor:
     """The whole photo as a network takes it, [1, 3, h, w]: of the size that the network asks for, see `SizedNetwork`,
-    else stretched to the square of `DEPTH_SIZE`. Reduced with an antialiasing filter."""
-    size = DEPTH_SIZE
+    else stretched to the usual square. Reduced with an antialiasing filter."""
+    size = USUAL_SIZES[0]
     if isinstance(network, SizedNetwork):
         size = network.input_size(*photo.shape[:2])
     pixels = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))[None].float() / 255

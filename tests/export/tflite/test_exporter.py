@@ -28,7 +28,7 @@ from dofkit.train.session import default_plan
 
 from .conftest import Convert, Converted
 
-PLAN = default_plan(tile=48, depth_size=(128, 128))
+PLAN = default_plan(tile=48, depth_sizes=((128, 128),))
 KEPT = ("context.2", "correction.local")
 EXACT = LensBlurNet.exact  # no precision quantises these
 WRITTEN = (

@@ -23,20 +23,23 @@ if TYPE_CHECKING:
 _KINDS = ("disparity", "inverted", "depth-mm")
 
 
-class Point(click.ParamType):
-    """Two fractions `X,Y` of the picture's width and height."""
+AUTO = "auto"
 
-    name = "X,Y"
+
+class Point(click.ParamType):
+    """Two fractions `X,Y` of the picture's width and height, or `auto` for the subject."""
+
+    name = "X,Y|auto"
 
     def convert(
         self, value: str | tuple[float, float], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        if isinstance(value, tuple):
+    ) -> tuple[float, float] | str:
+        if isinstance(value, tuple) or value == AUTO:
             return value
         try:
             x, y = (float(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not two numbers X,Y, such as 0.5,0.4", param, ctx)
+            self.fail(f"{value!r} is not two numbers X,Y, such as 0.5,0.4, nor auto", param, ctx)
         if not (0 <= x <= 1 and 0 <= y <= 1):
             self.fail(f"{value!r} is outside the picture; give fractions of its width and height in 0..1", param, ctx)
         return x, y
@@ -63,7 +66,11 @@ class Point(click.ParamType):
 )  # fmt: skip
 @click.option("--stretch-disparity", is_flag=True, help="--disparity covers the whole photo, whatever its sides.")
 @click.option("--predict", is_flag=True, help="Use the depth network even if the photo has embedded depth.")
-@click.option("--focus", "point", type=Point(), help="Point in focus, fractions of width and height, e.g. 0.5,0.4.")
+@click.option(
+    "--focus", "point", type=Point(),
+    help="What is in focus: the thing at a point, fractions of width and height, e.g. 0.5,0.4; auto: the subject, what "
+    "is near and central.  [default: auto]",
+)  # fmt: skip
 @click.option("--focus-disparity", type=FiniteFloat(0, 1), help="Disparity in focus; 1 is nearest.")
 @click.option(
     "--focus-range", type=FiniteFloat(0, 1),
@@ -88,7 +95,7 @@ def command(
     disparity_kind: str | None,
     stretch_disparity: bool,
     predict: bool,
-    point: tuple[float, float] | None,
+    point: tuple[float, float] | str | None,
     focus_disparity: float | None,
     focus_range: float | None,
     aperture: float,
@@ -99,8 +106,8 @@ def command(
 ) -> None:
     """Render IMAGE with a shallow depth of field.
 
-    Without a focus the nearer part of the picture's middle is in focus. EXIF orientation is honoured and metadata kept.
-    What a file cannot hold is said.
+    Without a focus the subject is in focus, what is near and in the picture's middle. EXIF orientation is honoured and
+    metadata kept. What a file cannot hold is said.
 
     \b
     Examples:
@@ -115,7 +122,7 @@ def command(
     from . import _console
 
     _refuse_what_would_be_ignored(ctx.params)
-    focus = Focus(point, focus_disparity, focus_range)
+    focus = Focus(point if isinstance(point, tuple) else None, focus_disparity, focus_range)
     started = time.perf_counter()
     goal = out or goal_beside(image)
     check_goals({"--out": goal, "--save-disparity": save_disparity}, [image, disparity_file], overwrite)

@@ -21,9 +21,9 @@ from ..runtime_ref.bundle import Bundle, ModelEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity import metrics
 from ..runtime_ref.parity.cases import Picture
-from ..runtime_ref.pipeline.optics import auto_focus
 from ..runtime_ref.pipeline.portrait import Array, Lens, PortraitPipeline
 from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.subject import auto_focus
 from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.session import torch_sessions

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from ..backends import Session
 from ..bundle import Bundle
 from ..bundle.golden import GoldenArrays, golden_arrays, read_golden, write_golden
-from ..pipeline.optics import auto_focus
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Array, Lens, PortraitPipeline, depth_input, to_network
 from ..pipeline.pyramid import halve
 from ..pipeline.stage import Stage
+from ..pipeline.subject import auto_focus
 
 
 @dataclass(frozen=True)

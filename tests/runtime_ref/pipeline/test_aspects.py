@@ -76,7 +76,7 @@ def test_a_size_of_an_aspect_has_about_as_many_pixels_and_its_form(width: int, h
 
 @pytest.mark.parametrize("aspect", ["3", "3:4:5", "0:4", "-3:4", "nan:4", "inf:1", "wide:high", ""])
 def test_what_is_no_aspect_is_refused(aspect: str) -> None:
-    with pytest.raises(ValueError, match="aspect|unpack|convert"):
+    with pytest.raises(ValueError, match=r"aspect|unpack|convert"):
         size_of_aspect(aspect)
 
 

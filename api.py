@@ -34,7 +34,8 @@ def open_pipeline(
         bundle: folder of a bundle; its manifest and files are verified. Default: PyTorch computes.
         target: which of the bundle's files, `coreml`, `tflite` or `onnx`. Default: ONNX, else TFLite, else Core ML.
         precision: which of the bundle's precisions. Default: the first of the target.
-        weights: folder of weights for PyTorch. Default: those that ship with dofkit.
+        weights: folder of weights for PyTorch; the text "product" stands for those that ship for products. Default:
+            all that ship with dofkit.
 
     Raises:
         DofkitError: options that exclude each other, a bundle that is damaged or lacks what is asked for, or a runtime
@@ -44,7 +45,9 @@ def open_pipeline(
         for name, value in (("target", target), ("precision", precision)):
             if value is not None:
                 raise DofkitError(f"{name} {value} chooses a file of a bundle; give the bundle, too, or leave it out")
-        return _over_pytorch(None if weights is None else Path(weights))
+        from .train.shipped import named_weights
+
+        return _over_pytorch(named_weights(weights) if isinstance(weights, str) else weights)
     if weights is not None:
         raise DofkitError("a bundle and weights exclude each other; give one of them")
     return _over_bundle(Path(bundle), _member(Target, target), _member(Precision, precision))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from ..runtime_ref.target import Precision, Target
+from ..train.shipped import PRODUCT_NAME, named_weights
 from ._hints import did_you_mean
 
 Kind = TypeVar("Kind", bound=Enum)
@@ -63,8 +64,24 @@ class BundlePath(click.Path):
         return path.parent if path.name == _MANIFEST and path.is_file() else path
 
 
+class WeightsPath(click.Path):
+    """A folder of weights, or `product` for those that ship for products."""
+
+    def __init__(self, **rules: Any) -> None:
+        super().__init__(path_type=Path, **rules)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return named_weights(value) if value == PRODUCT_NAME else super().convert(value, param, ctx)
+
+
 TARGET = EnumChoice(Target)
 PRECISION = EnumChoice(Precision)
 BUNDLE = BundlePath()
+
+
+def weights_option(help: str, **rules: Any) -> Callable[[Any], Any]:
+    """`--weights`; `rules` are those of `click.Path`."""
+    return click.option("--weights", type=WeightsPath(**rules), metavar="DIR|product", help=help)
+
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

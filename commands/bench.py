@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, json_option
+from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="Measure with this backend (`dofkit doctor` lists them).  [default: the usual one of each target]",
 )  # fmt: skip
 @click.option("--pytorch", is_flag=True, help="Also measure PyTorch fp32 (the shipped weights, or --weights).")
-@click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help="Weights for --pytorch.")
+@weights_option("Weights for --pytorch.", file_okay=False)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
 @click.option(
     "--runs", type=click.IntRange(min=5), default=30, show_default=True, help="Steady runs of a stage and of the photo."

@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ._groups import GroupedCommand, GroupedOption
-from ._options import BUNDLE, PRECISION, TARGET, HintedChoice
+from ._options import BUNDLE, PRECISION, TARGET, HintedChoice, weights_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -39,10 +39,8 @@ STDOUT = "-"
     help="What is right: the bundle's golden vectors, PyTorch computed now, or another bundle's most exact files.  "
     "[default: golden; with --images pytorch]",
 )
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The weights that the bundle was exported from, for PyTorch.  [default: those shipped]",
+@weights_option(
+    "The weights that the bundle was exported from, for PyTorch.  [default: those shipped]", file_okay=False
 )
 @click.option(
     "--tolerances",

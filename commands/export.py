@@ -13,7 +13,7 @@ from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ._coreml_options import coreml_options, read_options, refuse_without_coreml
 from ._groups import GroupedCommand
-from ._options import PRECISION, EnumChoice, HintedChoice, json_option
+from ._options import PRECISION, EnumChoice, HintedChoice, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..export.precision import Support
@@ -110,8 +110,9 @@ def _mark(support: Support) -> str:
     help="Input size of the depth network: pixels of a square, height × width, or an aspect (of about 384² pixels). "
     "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3]",
 )
-@click.option(
-    "--weights", type=click.Path(path_type=Path, file_okay=False), help="Folder of weights.  [default: those shipped]"
+@weights_option(
+    "Folder of weights; product: those that a product may use, as far as they ship.  [default: all those shipped]",
+    file_okay=False,
 )
 @click.option(
     "--photo",

@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.pipeline.stage import Stage
 from ._mil_options import input_option, resize_option, warn_of_inputs
-from ._options import EnumChoice, FiniteFloat, json_option
+from ._options import EnumChoice, FiniteFloat, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.mil import MLProgram
@@ -24,10 +24,7 @@ Sources = tuple[tuple[str, str], ...]
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path), required=False)
 @click.option("--pytorch", "stage", type=EnumChoice(Stage), help="Compare A with the PyTorch network of this stage.")
-@click.option(
-    "--weights", type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the PyTorch network's weights.  [default: shipped weights]",
-)  # fmt: skip
+@weights_option("Folder of the PyTorch network's weights.  [default: shipped weights]", file_okay=False)
 @click.option(
     "--function", "functions", multiple=True, help="Which function; given twice, the second is B's.  [default: theirs]"
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, json_option
+from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, json_option, weights_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,11 +50,7 @@ class Point(click.ParamType):
 @click.option("--bundle", type=BUNDLE, help="Compute with an exported bundle.")
 @click.option("--target", type=TARGET, help="Which of the bundle's files.  [default: onnx, else tflite]")
 @click.option("--precision", type=PRECISION, help="Which of the bundle's precisions.  [default: its first]")
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Compute with PyTorch.  [default: shipped weights]",
-)
+@weights_option("Compute with PyTorch.  [default: shipped weights]", file_okay=False)
 @click.option(
     "--disparity", "disparity_file", type=click.Path(path_type=Path),
     help="8- or 16-bit PNG, white is nearest.  [default: the photo's embedded depth, else the depth network]",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Target
-from ._options import BUNDLE, TARGET, json_option
+from ._options import BUNDLE, TARGET, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..export.sensitivity import Sensitivity
@@ -34,11 +34,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Measure the ranges of activations on the photos of this folder.  [default: public-domain photos]",
 )
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The weights that the bundle was exported from.  [default: those shipped]",
-)
+@weights_option("The weights that the bundle was exported from.  [default: those shipped]", file_okay=False)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import FiniteFloat, HintedChoice
+from ._options import FiniteFloat, HintedChoice, weights_option
 from ._training import FOLDER, RunOptions, run_options
 
 if TYPE_CHECKING:
@@ -62,11 +62,7 @@ if TYPE_CHECKING:
     help="ImageNet state dict (.pth) to start the encoder from; by default that of the installed package.",
 )
 @click.option("--scratch", is_flag=True, help="Start from nothing instead.")
-@click.option(
-    "--weights",
-    type=FOLDER,
-    help="Folder whose depth.safetensors to start from, for instance of a run at a smaller --size.",
-)
+@weights_option("Folder whose depth.safetensors to start from, for instance of a run at a smaller --size.")
 @click.option("--batch", default=8, show_default=True, help="Samples a step and device.")
 @click.option("--size", default=256, show_default=True, help="Side of a square of as many pixels as the input has.")
 @click.option(

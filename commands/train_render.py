@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import FiniteFloat, HintedChoice
+from ._options import FiniteFloat, HintedChoice, weights_option
 from ._training import FOLDER, RunOptions, masks_option, photos_option, run_options
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Set of `dofkit generate argan` to train with instead of composed scenes. May be given again.",
 )
-@click.option(
-    "--weights", type=FOLDER, help="Folder whose lens_blur or guided_upsampling or both to start from, not afresh."
-)
+@weights_option("Folder whose lens_blur or guided_upsampling or both to start from, not afresh.")
 @click.option(
     "--loss",
     type=HintedChoice(["normalised", "plain", "psnr"]),

@@ -15,6 +15,7 @@ from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.aspects import USUAL_SIZES
 from ...runtime_ref.pipeline.stage import Stage
+from .. import shipped
 from ..rendering.lens import Array
 from ..weights import SHIPPED, load_weights, weights_file
 from ..weights.pix2pix import FILE as PIX2PIX
@@ -152,6 +153,8 @@ _KINDS: Mapping[str, Callable[[Path], tuple[torch.nn.Module, str]]] = {
 def _weights_at(name: str, path: Path) -> Path:
     candidates = [path / known for known in _KINDS] if path.is_dir() else [path]
     found = next((file for file in candidates if file.is_file() and file.name in _KINDS), None)
+    if found is None and path == shipped.PRODUCT:
+        raise DofkitError(shipped.no_weights(Stage.DEPTH, path))
     if found is None:
         kinds = " or ".join(_KINDS)
         raise DofkitError(f"{name}={path}: there is no {kinds}; give such a file or the folder of a training")

@@ -20,7 +20,7 @@ from ..systems import depth_metrics
 from ..systems.depth_metrics import Mask, ground_contact, normalised
 from .subjects import subject_nearer
 
-VERSION = 1
+VERSION = 2
 """Of the figures, the drawn scenes and how photos are prepared. Raise it when one of them changes: kept scores are
 computed anew."""
 KNOTS = 5

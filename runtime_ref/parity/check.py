@@ -317,7 +317,7 @@ class _VariantCheck:
             return (f"the diagnosis itself stopped: {first_line(error)}",)
 
     def _fails_by_default(self, row: _Row) -> bool:
-        key = replace(RowKey.by_default(row.key.scope, self._target, self._precision), depth_size=row.key.depth_size)
+        key = RowKey.by_default(row.key.scope, self._target, self._precision, depth_size=row.key.depth_size)
         return any(result.key == key and result.verdict is Verdict.FAIL for result in self.results)
 
     def _declared_problems(self, row: _Row) -> list[str]:

@@ -51,10 +51,12 @@ class RowKey:
     depth_size: Size | None = None
 
     @classmethod
-    def by_default(cls, scope: str, target: Target, precision: Precision, tile: int | None = None) -> RowKey:
+    def by_default(
+        cls, scope: str, target: Target, precision: Precision, tile: int | None = None, depth_size: Size | None = None
+    ) -> RowKey:
         """The row that the target's default backend computes."""
         facts = default_backend(target).facts
-        return cls(scope, target, precision, facts.id, facts.device, tile)
+        return cls(scope, target, precision, facts.id, facts.device, tile, depth_size)
 
     @property
     def title(self) -> str:

@@ -234,12 +234,13 @@ def bench(request: BenchRequest) -> BenchFigures:
 def _measured(request: BenchRequest, transport: OwnProcess) -> dict[str, object]:
     """What `BenchFigures` says of a variant: every stage, then a whole photo."""
     bundle, models = request.bundle, request.models()
+    plan = bundle.manifest.plan
     golden = read_golden(bundle.path(bundle.manifest.golden[0].path))
     sessions: dict[Stage, ProcessSession] = {}
     stages = []
     for stage, model in models.items():
         session = transport.open(request.backend, bundle, model)
-        arrays = golden.at_depth(bundle.manifest.plan.depth_shape) if stage is Stage.DEPTH else golden
+        arrays = golden.at_depth(plan.depth_shape) if stage is Stage.DEPTH and plan.further_depth_sizes else golden
         stages.append(StageFigures.of(stage, session.load, session.time_runs(arrays.inputs(stage), request.budget)))
         sessions[stage] = session
     photo = None

@@ -150,7 +150,9 @@ class _Row:
     def arrays(self, case: Case) -> GoldenArrays:
         """A case's inputs and what is right, of the size that the row's model takes."""
         arrays = case.arrays()
-        return arrays.at_depth(self.model.depth_size or self.plan.depth_shape) if self.stage is Stage.DEPTH else arrays
+        if self.stage is not Stage.DEPTH or not self.plan.further_depth_sizes:
+            return arrays
+        return arrays.at_depth(self.model.depth_size or self.plan.depth_shape)
 
     def limits(self, team: TeamTolerances | None) -> Tolerance:
         """What is promised of it."""

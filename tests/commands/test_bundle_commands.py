@@ -145,7 +145,7 @@ def test_a_missing_extra_is_one_line_that_names_the_pip_command(
         (["--weights", "nowhere"], "no weights for depth"),
         (["--tile", "32"], "no core inside a halo"),
         (["--tile", "99"], "multiples of 2"),
-        (["--depth-size", "200"], "multiple of 128"),
+        (["--depth-size", "200"], "multiple of 32"),
         (["--out", "nowhere/x.dofbundle"], "does not exist"),
     ],
 )

@@ -5,7 +5,7 @@ Everything heavy is imported when a function is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,7 +34,8 @@ def open_pipeline(
         bundle: folder of a bundle; its manifest and files are verified. Default: PyTorch computes.
         target: which of the bundle's files, `coreml`, `tflite` or `onnx`. Default: ONNX, else TFLite, else Core ML.
         precision: which of the bundle's precisions. Default: the first of the target.
-        weights: folder of weights for PyTorch. Default: those that ship with dofkit.
+        weights: folder of weights for PyTorch; the text "product" stands for those that ship for products. Default:
+            all that ship with dofkit.
 
     Raises:
         DofkitError: options that exclude each other, a bundle that is damaged or lacks what is asked for, or a runtime
@@ -44,7 +45,9 @@ def open_pipeline(
         for name, value in (("target", target), ("precision", precision)):
             if value is not None:
                 raise DofkitError(f"{name} {value} chooses a file of a bundle; give the bundle, too, or leave it out")
-        return _over_pytorch(None if weights is None else Path(weights))
+        from .train.shipped import named_weights
+
+        return _over_pytorch(named_weights(weights) if isinstance(weights, str) else weights)
     if weights is not None:
         raise DofkitError("a bundle and weights exclude each other; give one of them")
     return _over_bundle(Path(bundle), _member(Target, target), _member(Precision, precision))
@@ -61,26 +64,28 @@ def _member(kind: type[Kind], value: Kind | str | None) -> Kind | None:
 def _over_pytorch(weights: Path | None) -> PortraitPipeline:
     require("torch", "train", "rendering without a bundle")
     from .runtime_ref.pipeline.portrait import PortraitPipeline
-    from .train.session import default_plan, load_networks, torch_sessions
+    from .train.networks.registry import ARCHITECTURES
+    from .train.session import load_networks, plan_of, torch_sessions
     from .train.weights import SHIPPED
 
-    return PortraitPipeline(torch_sessions(load_networks(weights or SHIPPED)), default_plan())
+    networks = load_networks(weights or SHIPPED)
+    contracts = {stage: ARCHITECTURES.contract_of(network) for stage, network in networks.items()}
+    return PortraitPipeline(torch_sessions(networks), plan_of(contracts))
 
 
 def _over_bundle(folder: Path, target: Target | None, precision: Precision | None) -> PortraitPipeline:
     from .runtime_ref.backends import open_session
+    from .runtime_ref.backends.stages import stage_sessions
     from .runtime_ref.bundle import Bundle
     from .runtime_ref.pipeline.portrait import PortraitPipeline
 
     opened = Bundle.open(folder)
-    models = _models(opened, target, precision)
-    return PortraitPipeline(
-        {stage: open_session(opened, model) for stage, model in models.items()}, opened.manifest.plan
-    )
+    models, plan = _models(opened, target, precision), opened.manifest.plan
+    return PortraitPipeline(stage_sessions(models, plan, partial(open_session, opened)), plan)
 
 
-def _models(bundle: Bundle, target: Target | None, precision: Precision | None) -> Mapping[Stage, ModelEntry]:
-    """One model for each stage.
+def _models(bundle: Bundle, target: Target | None, precision: Precision | None) -> list[ModelEntry]:
+    """One model for each stage, and the depth network at the plan's further sizes.
 
     Raises:
         DofkitError: the bundle has none for a stage; the line says what it has.
@@ -92,7 +97,8 @@ def _models(bundle: Bundle, target: Target | None, precision: Precision | None) 
     for chosen in order:
         found = {model.stage: model for model in reversed(bundle.models(chosen, precision))}
         if len(found) == len(Stage):
-            return found
+            one = found[Stage.DEPTH].precision
+            return [*found.values(), *bundle.further_depths(chosen, one)]
     wanted = " ".join(filter(None, (target.title if target else "", str(precision or "")))) or "complete set of"
     missing = ", ".join(stage.value for stage in Stage if stage not in found)
     raise DofkitError(f"{bundle.root}: has no {wanted} models for {missing}; it has {_contents(bundle)}")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from ..runtime_ref.target import Precision, Target
+from ..train.shipped import PRODUCT_NAME, named_weights
 from ._hints import did_you_mean
 
 Kind = TypeVar("Kind", bound=Enum)
@@ -43,7 +44,7 @@ class EnumChoice(HintedChoice):
 class ParsedPair(click.ParamType):
     """Two values in one word."""
 
-    def parsed(self, text: str) -> tuple[Any, Any]:
+    def parsed(self, text: str) -> Any:
         """The values.
 
         Raises:
@@ -85,6 +86,17 @@ class BundlePath(click.Path):
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+
+class WeightsPath(click.Path):
+    """A folder of weights, or `product` for those that ship for products."""
+
+    def __init__(self, **rules: Any) -> None:
+        super().__init__(path_type=Path, **rules)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return named_weights(value) if value == PRODUCT_NAME else super().convert(value, param, ctx)
+
+
 TARGET = EnumChoice(Target)
 PRECISION = EnumChoice(Precision)
 BUNDLE = BundlePath()
@@ -95,9 +107,9 @@ def choice_option(flag: str, values: Sequence[str], help: str) -> Callable[[Any]
     return click.option(flag, type=HintedChoice(values), default=values[0], show_default=True, help=help)
 
 
-def weights_option(help: str) -> Callable[[Any], Any]:
-    """The folder of the networks' weights."""
-    return click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help=help)
+def weights_option(help: str, **rules: Any) -> Callable[[Any], Any]:
+    """`--weights`; `rules` are those of `click.Path`."""
+    return click.option("--weights", type=WeightsPath(**rules), metavar="DIR|product", help=help)
 
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

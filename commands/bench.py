@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="Measure with this backend (`dofkit doctor` lists them).  [default: the usual one of each target]",
 )  # fmt: skip
 @click.option("--pytorch", is_flag=True, help="Also measure PyTorch fp32 (the shipped weights, or --weights).")
-@weights_option("Weights for --pytorch.")
+@weights_option("Weights for --pytorch.", file_okay=False)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
 @click.option(
     "--runs", type=click.IntRange(min=5), default=30, show_default=True, help="Steady runs of a stage and of the photo."

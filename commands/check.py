@@ -39,7 +39,9 @@ STDOUT = "-"
     help="What is right: the bundle's golden vectors, PyTorch computed now, or another bundle's most exact files.  "
     "[default: golden; with --images pytorch]",
 )
-@weights_option("The weights that the bundle was exported from, for PyTorch.  [default: those shipped]")
+@weights_option(
+    "The weights that the bundle was exported from, for PyTorch.  [default: those shipped]", file_okay=False
+)
 @click.option(
     "--tolerances",
     type=FILE,
@@ -179,7 +181,7 @@ def _refuse_other_sizes(bundle: Bundle) -> None:
     from ..runtime_ref.errors import DofkitError
     from ..runtime_ref.parity.declared import plan_problems
 
-    if problems := plan_problems(bundle.manifest.plan, bundle.models()):
+    if problems := plan_problems(bundle.manifest.plan, bundle.models() + bundle.further_depths()):
         raise DofkitError(f"{bundle.root}: {problems[0]}; export the bundle again")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import json_option
+from ._options import json_option, weights_option
 from ._training import FOLDER, threads_option
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ DRAWN = 24
 
 @click.command()
 @click.argument("data", nargs=-1, metavar="[[NAME=]DIR]...")
-@click.option("--weights", type=FOLDER, help="Folder or file of the weights called ours.  [default: shipped weights]")
+@weights_option("Folder or file of the weights called ours.  [default: shipped weights]")
 @click.option(
     "--method", "others", multiple=True, metavar="NAME=FILE",
-    help="depth.safetensors or pix2pix.safetensors of another training, scored beside ours. May be given again.",
+    help="depth.safetensors or pix2pix.safetensors of another training, or product, scored beside ours. May be given "
+    "again.",
 )  # fmt: skip
 @click.option("--out", type=FOLDER, default=Path("evaluation"), show_default=True, help="Folder of the results.")
 @click.option("--count", type=click.IntRange(1), help="Pictures of each set, evenly chosen.  [default: all]")
@@ -53,6 +54,8 @@ def command(
     \b
     A first look, a minute on a laptop:
       dofkit evaluate depth
+    The shipped weights beside those for products and the guesses:
+      dofkit evaluate depth rooms=nyu people --held-out --method product=product
     On data of your own, beside a Pix2Pix and a network that learned from generated photos:
       dofkit evaluate depth rooms=nyu people --held-out --method pix2pix=runs/pix2pix --method argan=runs/flowers
 
@@ -83,12 +86,13 @@ def command(
 
 
 def named_paths(texts: Sequence[str]) -> dict[str, Path]:
-    """`NAME=FILE` texts as paths by name.
+    """`NAME=FILE` texts as paths by name; the file `product` stands for the weights that ship for products.
 
     Raises:
         DofkitError: a name is missing or there twice.
     """
     from ..runtime_ref.errors import DofkitError
+    from ..train.shipped import named_weights
 
     found: dict[str, Path] = {}
     for text in texts:
@@ -97,7 +101,7 @@ def named_paths(texts: Sequence[str]) -> dict[str, Path]:
             raise DofkitError(f"--method {text}: give NAME=FILE, such as pix2pix=runs/pix2pix")
         if name in found:
             raise DofkitError(f"--method {name} is given twice; give each its own name")
-        found[name] = Path(path)
+        found[name] = named_weights(path)
     return found
 
 

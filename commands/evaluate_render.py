@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import json_option
+from ._options import json_option, weights_option
 from ._training import FOLDER, threads_option
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ GENERATED, SIZE, LEVELS = 4, 1280, 2
 
 @click.command()
 @click.option("--scenes", type=FOLDER, help="Folder of `dofkit generate scenes`.  [default: a few made on the spot]")
-@click.option("--weights", type=FOLDER, help="Folder of the weights called ours.  [default: shipped weights]")
+@weights_option("Folder of the weights called ours.  [default: shipped weights]")
 @click.option("--out", type=FOLDER, default=Path("evaluation"), show_default=True, help="Folder of the results.")
 @click.option(
     "--ablation", "ablations", multiple=True, metavar="NAME=DIR",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runtime_ref.pipeline.aspects import size_of_aspect
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ._coreml_options import coreml_options, read_options, refuse_without_coreml
@@ -22,14 +23,20 @@ ALL = "all"
 
 
 class _Size(ParsedPair):
-    """Height and width in pixels, "384" or "288x384"."""
+    """Height and width in pixels: "384", "288x384", or of an aspect width:height, "3:4"."""
 
     name = "size"
 
     def parsed(self, text: str) -> tuple[int, int]:
         match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip(), re.IGNORECASE)
         if match is None:
-            raise ValueError(f"{text!r} is no size; give pixels, 384 for a square or 288x384 for height x width")
+            try:
+                return size_of_aspect(text)
+            except ValueError:
+                raise ValueError(
+                    f"{text!r} is no size; give pixels, 384 for a square or 288x384 for height x width, or an aspect "
+                    "as width:height, 3:4"
+                ) from None
         height = int(match[1])
         return height, int(match[2] or height)
 
@@ -89,11 +96,17 @@ def _mark(support: Support) -> str:
 )
 @click.option(
     "--depth-size",
+    "depth_sizes",
     type=SIZE,
-    metavar="N|HxW",
-    help="Input size of the depth network, height × width in pixels; one number for a square.  [default: 384]",
+    multiple=True,
+    metavar="N|HxW|W:H",
+    help="Input size of the depth network: pixels of a square, height × width, or an aspect (of about 384² pixels). "
+    "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3]",
 )
-@weights_option("Folder of weights.  [default: those shipped]")
+@weights_option(
+    "Folder of weights; product: those that a product may use, as far as they ship.  [default: all those shipped]",
+    file_okay=False,
+)
 @click.option(
     "--photo",
     "photos",
@@ -151,7 +164,7 @@ def command(
     precisions: tuple[Precision, ...],
     stages: tuple[Stage, ...],
     tile: int | None,
-    depth_size: tuple[int, int] | None,
+    depth_sizes: tuple[tuple[int, int], ...],
     weights: Path | None,
     photos: tuple[Path, ...],
     calibration: Path | None,
@@ -175,6 +188,7 @@ def command(
         dofkit export --target coreml
         dofkit export --target all --precision fp16 --out portrait.dofbundle
         dofkit export --target onnx --stage lens_blur --tile 256
+        dofkit export --target tflite --depth-size 3:4 --depth-size 4:3
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
@@ -189,7 +203,6 @@ def command(
     from ..export.labels import Labels
     from ..export.pipeline import ExportRequest, export_bundle
     from ..runtime_ref.parity.check import Verdict
-    from ..train.session import DEPTH_SIZE
     from ..train.weights import SHIPPED
 
     request = ExportRequest(
@@ -198,7 +211,7 @@ def command(
         precisions=tuple(dict.fromkeys(precisions)),
         stages=tuple(stage for stage in Stage if stage in stages) or tuple(Stage),
         tile=tile,
-        depth_size=depth_size or DEPTH_SIZE,
+        depth_sizes=depth_sizes or None,
         weights=weights or SHIPPED,
         photos=photos,
         calibration=calibration,

@@ -37,7 +37,7 @@ def command(bundle: Path, as_json: bool) -> None:
         size = sum(entry.bytes for name, entry in manifest.files.items() if (name + "/").startswith(model.path + "/"))
         tensors = ["\n".join(t.summary for t in ts) for ts in (model.inputs, model.outputs)]
         models.add_row(
-            model.function or model.stage.value, model.target.title, model.storage, f"{size / 1e3:.0f}",
+            model.function or model.name, model.target.title, model.storage, f"{size / 1e3:.0f}",
             model.deployment,
             *tensors, str(sum(model.operators.values())),
         )  # fmt: skip
@@ -51,10 +51,11 @@ def command(bundle: Path, as_json: bool) -> None:
         networks.add_row(stage.value, f"{network.parameters:,}", radius, network.weights_sha256[:12])
     console.print(networks)
     plan = manifest.plan
+    depths = ", ".join(f"{height}×{width}" for height, width in plan.depth_shapes)
     console.print(
         f"tiles: lens blur {plan.lens_blur.tile} px (halo {plan.lens_blur.halo}), guided upsampling "
-        f"{plan.guided_upsampling.tile} px (halo {plan.guided_upsampling.halo}); depth {plan.depth_height}×"
-        f"{plan.depth_width} px; copied below {plan.copy_below} px of defocus",
+        f"{plan.guided_upsampling.tile} px (halo {plan.guided_upsampling.halo}); depth {depths} px; "
+        f"copied below {plan.copy_below} px of defocus",
         markup=False,
     )
     for case in manifest.golden:

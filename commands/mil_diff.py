@@ -24,7 +24,7 @@ Sources = tuple[tuple[str, str], ...]
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path), required=False)
 @click.option("--pytorch", "stage", type=EnumChoice(Stage), help="Compare A with the PyTorch network of this stage.")
-@weights_option("Folder of the PyTorch network's weights.  [default: shipped weights]")
+@weights_option("Folder of the PyTorch network's weights.  [default: shipped weights]", file_okay=False)
 @click.option(
     "--function", "functions", multiple=True, help="Which function; given twice, the second is B's.  [default: theirs]"
 )

@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 _KINDS = ("disparity", "inverted", "depth-mm")
 
 
+AUTO = "auto"
+
+
 class Point(ParsedPair):
-    """Two fractions `X,Y` of the picture's width and height."""
+    """Two fractions `X,Y` of the picture's width and height, or `auto` for the subject."""
 
-    name = "X,Y"
+    name = "X,Y|auto"
 
-    def parsed(self, text: str) -> tuple[float, float]:
+    def parsed(self, text: str) -> tuple[float, float] | str:
+        if text == AUTO:
+            return AUTO
         try:
             x, y = (float(part) for part in text.split(","))
         except ValueError:
-            raise ValueError(f"{text!r} is not two numbers X,Y, such as 0.5,0.4") from None
+            raise ValueError(f"{text!r} is not two numbers X,Y, such as 0.5,0.4, nor auto") from None
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(f"{text!r} is outside the picture; give fractions of its width and height in 0..1")
         return x, y
@@ -43,7 +48,7 @@ class Point(ParsedPair):
 @click.option("--bundle", type=BUNDLE, help="Compute with an exported bundle.")
 @click.option("--target", type=TARGET, help="Which of the bundle's files.  [default: onnx, else tflite]")
 @click.option("--precision", type=PRECISION, help="Which of the bundle's precisions.  [default: its first]")
-@weights_option("Compute with PyTorch.  [default: shipped weights]")
+@weights_option("Compute with PyTorch.  [default: shipped weights]", file_okay=False)
 @click.option(
     "--disparity", "disparity_file", type=click.Path(path_type=Path),
     help="8- or 16-bit PNG, white is nearest.  [default: the photo's embedded depth, else the depth network]",
@@ -55,7 +60,11 @@ class Point(ParsedPair):
 )  # fmt: skip
 @click.option("--stretch-disparity", is_flag=True, help="--disparity covers the whole photo, whatever its sides.")
 @click.option("--predict", is_flag=True, help="Use the depth network even if the photo has embedded depth.")
-@click.option("--focus", "point", type=Point(), help="Point in focus, fractions of width and height, e.g. 0.5,0.4.")
+@click.option(
+    "--focus", "point", type=Point(),
+    help="What is in focus: the thing at a point, fractions of width and height, e.g. 0.5,0.4; auto: the subject, what "
+    "is near and central.  [default: auto]",
+)  # fmt: skip
 @click.option("--focus-disparity", type=FiniteFloat(0, 1), help="Disparity in focus; 1 is nearest.")
 @click.option(
     "--focus-range", type=FiniteFloat(0, 1),
@@ -80,7 +89,7 @@ def command(
     disparity_kind: str | None,
     stretch_disparity: bool,
     predict: bool,
-    point: tuple[float, float] | None,
+    point: tuple[float, float] | str | None,
     focus_disparity: float | None,
     focus_range: float | None,
     aperture: float,
@@ -91,8 +100,8 @@ def command(
 ) -> None:
     """Render IMAGE with a shallow depth of field.
 
-    Without a focus the nearer part of the picture's middle is in focus. EXIF orientation is honoured and metadata kept.
-    What a file cannot hold is said.
+    Without a focus the subject is in focus, what is near and in the picture's middle. EXIF orientation is honoured and
+    metadata kept. What a file cannot hold is said.
 
     \b
     Examples:
@@ -107,7 +116,7 @@ def command(
     from . import _console
 
     _refuse_what_would_be_ignored(ctx.params)
-    focus = Focus(point, focus_disparity, focus_range)
+    focus = Focus(point if isinstance(point, tuple) else None, focus_disparity, focus_range)
     started = time.perf_counter()
     goal = out or goal_beside(image)
     check_goals({"--out": goal, "--save-disparity": save_disparity}, [image, disparity_file], overwrite)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Measure the ranges of activations on the photos of this folder.  [default: public-domain photos]",
 )
-@weights_option("The weights that the bundle was exported from.  [default: those shipped]")
+@weights_option("The weights that the bundle was exported from.  [default: those shipped]", file_okay=False)
 @click.option(
     "--out",
     type=FILE,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import FiniteFloat, choice_option
+from ._options import FiniteFloat, choice_option, weights_option
 from ._training import FOLDER, RunOptions, count_option, folders_option, run_options
 
 if TYPE_CHECKING:
@@ -37,11 +37,7 @@ if TYPE_CHECKING:
     help="ImageNet state dict (.pth) to start the encoder from; by default that of the installed package.",
 )
 @click.option("--scratch", is_flag=True, help="Start from nothing instead.")
-@click.option(
-    "--weights",
-    type=FOLDER,
-    help="Folder whose depth.safetensors to start from, for instance of a run at a smaller --size.",
-)
+@weights_option("Folder whose depth.safetensors to start from, for instance of a run at a smaller --size.")
 @count_option("--batch", 8, "Samples a step and device.")
 @count_option("--size", 256, "Side of a square of as many pixels as the input has.")
 @click.option(
@@ -138,13 +134,14 @@ def command(
 def _shapes(size: int, aspects: tuple[str, ...]) -> list[Shape]:
     """Of the inputs, once the options are known to fit."""
     from ..runtime_ref.errors import DofkitError
-    from ..train.data.depth_sources import STRIDE, shapes
+    from ..runtime_ref.pipeline.aspects import STRIDE
+    from ..train.data.depth_sources import shapes
 
     if size < 2 * STRIDE:
         raise DofkitError(f"--size must be at least {2 * STRIDE}, not {size}; take 256 or 384")
     try:
         return shapes(size, aspects)
-    except (ValueError, ZeroDivisionError):
+    except ValueError:
         raise DofkitError(f"--aspect {' '.join(aspects)}: give each as width:height, for instance 3:4") from None
 
 

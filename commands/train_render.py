@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import FiniteFloat, HintedChoice, choice_option
+from ._options import FiniteFloat, HintedChoice, choice_option, weights_option
 from ._training import FOLDER, RunOptions, count_option, folders_option, masks_option, photos_option, run_options
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @photos_option
 @masks_option
 @folders_option("--argan", "Set of `dofkit generate argan` to train with instead of composed scenes.")
-@click.option(
-    "--weights", type=FOLDER, help="Folder whose lens_blur or guided_upsampling or both to start from, not afresh."
-)
+@weights_option("Folder whose lens_blur or guided_upsampling or both to start from, not afresh.")
 @choice_option(
     "--loss",
     ["normalised", "plain", "psnr"],

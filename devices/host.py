@@ -22,6 +22,7 @@ from ..runtime_ref.bundle import Bundle, ModelEntry
 from ..runtime_ref.bundle.golden import GoldenArrays, read_golden
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity.declared import plan_problems
+from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.portrait import Lens
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
@@ -60,13 +61,20 @@ class BenchRequest:
         title = f"{self.target.title} {self.precision}"
         return title if self.backend == default_backend(self.target) else f"{title}, {self.backend.facts.title}"
 
+    def _variant(self) -> tuple[Target, Precision]:
+        if self.target is not None:
+            return self.target, self.precision
+        # any that is as complete as can be: only the stages count
+        return max(self.bundle.variants(), key=lambda other: len(self.bundle.models(*other)))
+
     def models(self) -> dict[Stage, ModelEntry]:
         """The models that run, in the order of the stages."""
-        variant = (self.target, self.precision)
-        if self.target is None:  # any that is as complete as can be: only the stages count
-            variant = max(self.bundle.variants(), key=lambda other: len(self.bundle.models(*other)))
-        found = {model.stage: model for model in self.bundle.models(*variant)}
+        found = {model.stage: model for model in self.bundle.models(*self._variant())}
         return {stage: found[stage] for stage in Stage if stage in found}
+
+    def depth_for(self, size: Size) -> ModelEntry | None:
+        """The depth network of a further input size; None: `models` has the one of this size."""
+        return next((model for model in self.bundle.further_depths(*self._variant()) if model.depth_size == size), None)
 
 
 class RunFigures(BaseModel):
@@ -224,16 +232,18 @@ def bench(request: BenchRequest) -> BenchFigures:
 def _measured(request: BenchRequest, transport: OwnProcess) -> dict[str, object]:
     """What `BenchFigures` says of a variant: every stage, then a whole photo."""
     bundle, models = request.bundle, request.models()
+    plan = bundle.manifest.plan
     golden = read_golden(bundle.path(bundle.manifest.golden[0].path))
     sessions: dict[Stage, ProcessSession] = {}
     stages = []
     for stage, model in models.items():
         session = transport.open(request.backend, bundle, model)
-        stages.append(StageFigures.of(stage, session.load, session.time_runs(golden.inputs(stage), request.budget)))
+        arrays = golden.at_depth(plan.depth_shape) if stage is Stage.DEPTH and plan.further_depth_sizes else golden
+        stages.append(StageFigures.of(stage, session.load, session.time_runs(arrays.inputs(stage), request.budget)))
         sessions[stage] = session
     photo = None
     if request.photo_side and len(sessions) == len(Stage):
-        photo = _whole_photo(request, golden, sessions, models)
+        photo = _whole_photo(request, golden, sessions, models, transport)
     return {
         "runtime": ", ".join(dict.fromkeys(session.runtime for session in sessions.values())),
         "stages": tuple(stages),
@@ -247,13 +257,19 @@ def _whole_photo(
     golden: GoldenArrays,
     sessions: dict[Stage, ProcessSession],
     models: dict[Stage, ModelEntry],
+    transport: OwnProcess,
 ) -> PhotoFigures:
+    """The photo's own aspect decides which of the depth network's sizes runs."""
     manifest = request.bundle.manifest
     if problems := plan_problems(manifest.plan, models.values()):
         raise DofkitError(f"{request.bundle.root}: {problems[0]}; export the bundle again")
     pixels = _enlarged(golden.photo, request.photo_side)
     lens = Lens(manifest.golden[0].focus, aperture=1.0)
-    times = sessions[Stage.DEPTH].time_photo(sessions, manifest.plan, pixels, lens, request.budget)
+    size = manifest.plan.depth_shape_for(*pixels.shape[:2])
+    if (nearest := request.depth_for(size)) is not None:
+        sessions = {**sessions, Stage.DEPTH: transport.open(request.backend, request.bundle, nearest)}
+    plan = manifest.plan.with_depth(size)
+    times = sessions[Stage.DEPTH].time_photo(sessions, plan, pixels, lens, request.budget)
     return PhotoFigures.of(pixels, times)
 
 

@@ -46,7 +46,7 @@ MOST_PHOTOS = 64
 # Photos that lie inside scikit-image's wheel, colour and of real scenes; others it would download.
 WHEEL_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 # Raised when the samples change in a way that nothing else in the key tells.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 def find_photos(folder: Path) -> tuple[Path, ...]:
@@ -221,7 +221,7 @@ class Calibration:
         """Computes the disparity of a photo, once for all stages and lenses."""
 
         def disparity(pixels: NDArray[Any]) -> Array:
-            key = (index, plan.depth_shape)
+            key = (index, plan.depth_shape_for(*pixels.shape[:2]))
             if key not in self._disparities:
                 self._disparities[key] = PortraitPipeline(sessions, plan).disparity(pixels)
             return self._disparities[key]

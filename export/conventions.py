@@ -5,7 +5,7 @@ from __future__ import annotations
 CONVENTIONS = {
     "image": "RGB, sRGB-encoded, in [0, 1]; apply the EXIF orientation first",
     "disparity": "normalised inverse depth in [0, 1]; 1 is nearest, 0 farthest; it is not depth",
-    "focus": "the disparity in focus; from a touched point: the median of the disparity over a small window at it",
+    "focus": "the disparity in focus; from a touched point: the median of the disparity over the thing that is there",
     "focus range": "a predicted disparity may be brought closer to the focus first, to hold the whole subject sharp: "
     "d' = focus + sign(d - focus) * max(|d - focus| - plan.focus_range, 0). The golden vectors do without",
     "aperture": "0 (everything sharp) to 1 (largest blur)",

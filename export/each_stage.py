@@ -11,7 +11,7 @@ from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.target import Precision
 from .folded import FoldedLayer, NetworkWeights, network_weights
-from .job import Job
+from .job import Job, Unit
 from .labels import Stamp
 from .ranges import Ranges
 from .stages import StageGraph
@@ -43,7 +43,8 @@ class Files:
 
 
 def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:
-    """Write `STAGE.PRECISION.SUFFIX` for every stage and precision; hold the weights in it against the network's.
+    """Write `STAGE.PRECISION.SUFFIX` for every stage and precision (`depth_HxW.…` at the depth network's further
+    sizes); hold the weights in it against the network's.
 
     Raises:
         DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
@@ -56,24 +57,22 @@ def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:
     with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
         return [
             entry
-            for stage, graph in job.graphs.items()
-            for entry in _export_stage(job, files, graph, weights[stage], Path(scratch))
+            for unit in job.units()
+            for entry in _export_unit(job, files, unit, weights[unit.graph.stage], Path(scratch))
         ]
 
 
-def _export_stage(
-    job: Job, files: Files, graph: StageGraph, weights: NetworkWeights, scratch: Path
-) -> Iterator[ModelEntry]:
-    """One stage in every precision."""
-    stage, target = graph.stage, job.target
-    job.report(f"convert {stage} to {target.title}")
-    float32 = scratch / f"{stage}{target.suffix}"
+def _export_unit(job: Job, files: Files, unit: Unit, weights: NetworkWeights, scratch: Path) -> Iterator[ModelEntry]:
+    """One stage at one size, in every precision."""
+    graph, stage, target = unit.graph, unit.graph.stage, job.target
+    job.report(f"convert {unit.name} to {target.title}")
+    float32 = scratch / f"{unit.name}{target.suffix}"
     files.convert(graph, float32)
     ranges = None
     if any(precision.needs_ranges for precision in job.precisions):
-        ranges = job.calibration.ranges(stage, job.plan, target, float32)
+        ranges = job.calibration.ranges(stage, unit.plan, target, float32)
     for precision in job.precisions:
-        inside = job.inside(f"{stage}.{precision}")
+        inside = job.inside(f"{unit.name}.{precision}")
         goal, names = job.folder / inside, job.kept_float(stage, precision)
         if precision is Precision.FP32:
             goal.write_bytes(float32.read_bytes())
@@ -91,6 +90,7 @@ def _export_stage(
             outputs=(graph.entry(graph.output, target),),
             operators=files.operators(goal),
             deployment=files.deployment,
+            depth_size=unit.depth_size,
             kept_float=tuple(sorted(names)),
             layers=files.stored.compare(weights, goal),
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime_ref.bundle.golden import GoldenArrays
+from ..runtime_ref.pipeline.aspects import Size, size_text
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
@@ -22,6 +23,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Unit:
+    """One graph to write: a stage at one input size.
+
+    Attributes:
+        name: of its file or function: "depth", "depth_448x320", "lens_blur_256".
+        graph: what it computes.
+        plan: with its size, for calibration.
+        depth_size: of a depth network where it is not the plan's first.
+        tile: of another stage where it is not the plan's.
+    """
+
+    name: str
+    graph: StageGraph
+    plan: PipelinePlan
+    depth_size: Size | None = None
+    tile: int | None = None
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether its stage has it at the plan's own, or first, size."""
+        return self.depth_size is None and self.tile is None
+
+
+@dataclass(frozen=True)
 class Job:
     """The conversion of all stages for one target.
 
@@ -29,7 +54,7 @@ class Job:
         target: what for.
         folder: the bundle's; models go to `models/TARGET/` in it.
         plan: the sizes of the graphs.
-        graphs: the networks, each at the plan's size.
+        graphs: the networks, each at the plan's size; see `units` for those at further ones.
         precisions: every one of them is written.
         golden: what PyTorch computes, for what must be measured while converting.
         calibration: real inputs of the stages, for precisions that need the ranges of activations.
@@ -52,6 +77,19 @@ class Job:
     report: Callable[[str], None]
     labels: Labels = field(default_factory=Labels)
     terms: Mapping[Stage, Terms] = field(default_factory=dict)
+
+    def units(self) -> Iterator[Unit]:
+        """Every graph of the plan, those of one stage after each other, the plan's first size first."""
+        for stage, graph in self.graphs.items():
+            yield Unit(stage.value, graph, self.plan.with_depth(self.plan.depth_shape))
+            for size in self.plan.further_depth_sizes if stage is Stage.DEPTH else ():
+                yield Unit(f"{stage}_{size_text(size)}", graph.resized(size), self.plan.with_depth(size), size)
+
+    def golden_of(self, graph: StageGraph) -> tuple[GoldenArrays, ...]:
+        """What PyTorch computes, at the size of a graph."""
+        if graph.stage is not Stage.DEPTH:
+            return self.golden
+        return tuple(arrays.at_depth(graph.size) for arrays in self.golden)
 
     def kept_float(self, stage: Stage, precision: Precision) -> frozenset[str]:
         """The layers of a stage that a model leaves in floats, by their paths in the PyTorch network."""

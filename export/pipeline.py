@@ -33,12 +33,13 @@ from ..runtime_ref.errors import DofkitError, ensure_installed
 from ..runtime_ref.parity.cases import ArraysByName, Case, compute_case
 from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
+from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
-from ..train.session import DEPTH_SIZE, load_networks, plan_of, torch_sessions
+from ..train.session import load_networks, plan_of, torch_sessions
 from ..train.weights import SHIPPED, Terms, contract_of_weights, has_weights, terms_of_weights, weights_file
 from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
@@ -74,7 +75,7 @@ class ExportRequest:
         out: the bundle's folder; an older bundle there is replaced when the new one is complete.
         targets, precisions, stages: what to write; every combination is written.
         tile: side of the rendering stages' low-resolution tiles in pixels, halo included; None takes each one's own.
-        depth_size: height and width of the depth network's input.
+        depth_sizes: (height, width) of the depth network's inputs, a graph each; None: the usual ones that it takes.
         weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
         photos: real photos for the golden vectors; empty takes a public-domain one.
         calibration: folder of photos to measure ranges of activations on; None takes those of scikit-image.
@@ -90,7 +91,7 @@ class ExportRequest:
     precisions: tuple[Precision, ...] = (Precision.FP32,)
     stages: tuple[Stage, ...] = tuple(Stage)
     tile: int | None = None
-    depth_size: tuple[int, int] = DEPTH_SIZE
+    depth_sizes: tuple[Size, ...] | None = None
     weights: Path = SHIPPED
     photos: tuple[Path, ...] = ()
     calibration: Path | None = None
@@ -136,8 +137,10 @@ class _Prepared:
         """How many steps the watcher is told of."""
         request = self.request
         whole = len(request.stages) == len(Stage)
-        scopes = len(request.stages) + whole
-        conversions = len(request.targets) * len(request.stages)
+        graphs = len(request.stages)
+        graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
+        scopes = graphs + whole
+        conversions = len(request.targets) * graphs
         if Target.COREML in request.targets:
             conversions += len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
         comparisons = len(request.targets) * len(request.precisions) * scopes
@@ -210,9 +213,9 @@ def _prepare(request: ExportRequest) -> _Prepared:
         refuse_impossible(request.coreml, request.precisions)
     _ensure_packages(request.targets)
     contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
-    plan = plan_of(contracts, request.tile, request.depth_size)
+    plan = plan_of(contracts, request.tile, request.depth_sizes)
     for size in request.coreml.tiles:
-        plan_of(contracts, size, request.depth_size)
+        plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
     tiles = tuple(size for size in request.coreml.tiles if {size} != own)
     terms = {stage: terms_of_weights(stage, request.weights_of(stage)) for stage in request.stages}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING
 
 from ..runtime_ref.backends import Session, default_backend
 from ..runtime_ref.backends.own_process import OwnProcess
+from ..runtime_ref.backends.stages import stage_sessions
 from ..runtime_ref.bundle import Bundle, file_sha256
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity.cases import Case, Picture, compute_case, golden_cases
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.shipped import SHIPPED, has_weights, weights_file
 
 if TYPE_CHECKING:
     import torch
 
     from ..runtime_ref.parity.diagnosis.explain import Reference
     from ..train.networks.registry import Architectures
-
-# Where the weights ship; `train.weights` knows it too, but imports PyTorch.
-_SHIPPED = Path(__file__).parent.parent / "train" / "weights"
 
 GOLDEN, PYTORCH = "golden", "pytorch"
 
@@ -107,7 +106,8 @@ def _reference(bundle: Bundle, against: str, weights: Path | None) -> Iterator[M
     target, precision = _most_exact(other)
     with OwnProcess() as transport:
         opened = default_backend(target)
-        yield {model.stage: transport.open(opened, other, model) for model in other.models(target, precision)}
+        models = other.models(target, precision) + other.further_depths(target, precision)
+        yield stage_sessions(models, other.manifest.plan, partial(transport.open, opened, other))
 
 
 def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:
@@ -133,10 +133,9 @@ def matching_networks(
     require("torch", "train", "comparing with PyTorch")
     from ..train.networks.registry import ARCHITECTURES
     from ..train.session import load_networks
-    from ..train.weights import SHIPPED, weights_file
 
-    folder = weights or SHIPPED
-    networks = load_networks(folder, architectures=architectures or ARCHITECTURES)
+    folder, stages = weights or SHIPPED, tuple(bundle.manifest.networks)
+    networks = load_networks(folder, stages, architectures or ARCHITECTURES)
     for stage, entry in bundle.manifest.networks.items():
         if file_sha256(weights_file(stage, folder)) != entry.weights_sha256:
             whose = str(weights) if weights else "those that ship with dofkit"
@@ -146,10 +145,9 @@ def matching_networks(
 
 def reference_at_hand(bundle: Bundle, weights: Path | None) -> Callable[[], Reference] | None:
     """Gives PyTorch, if it is installed and the bundle was exported from these weights; imported when it is called."""
-    folder = weights or _SHIPPED
+    folder = weights or SHIPPED
     fits = all(
-        (folder / f"{stage}.safetensors").is_file()
-        and file_sha256(folder / f"{stage}.safetensors") == entry.weights_sha256
+        has_weights(stage, folder) and file_sha256(weights_file(stage, folder)) == entry.weights_sha256
         for stage, entry in bundle.manifest.networks.items()
     )
     if not fits or find_spec("torch") is None:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime_ref.backends import Session
-from ..runtime_ref.pipeline.optics import auto_focus, widen_focus
+from ..runtime_ref.pipeline.optics import widen_focus
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.portrait import Array, Lens, PortraitPipeline, depth_input, levels_for
 from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.subject import auto_focus
 from .ranges import StageInputs
 
 # Tiles kept of one rendering, evenly spread over it; the most defocused on either side come on top.

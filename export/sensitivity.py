@@ -21,9 +21,10 @@ from ..runtime_ref.bundle import Bundle, ModelEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity import metrics
 from ..runtime_ref.parity.cases import Picture
-from ..runtime_ref.pipeline.optics import auto_focus
+from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.portrait import Array, Lens, PortraitPipeline
 from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.subject import auto_focus
 from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.session import torch_sessions
@@ -153,7 +154,7 @@ def measure_sensitivity(
     Raises:
         DofkitError: the bundle lacks the files; the budget is out of reach.
     """
-    graphs = stage_graphs(networks, bundle.manifest.plan, target, architectures)
+    graphs = stage_graphs(networks, _plan(bundle), target, architectures)
     trial = _Trial(
         bundle, target, graphs, [_scene(picture, networks, bundle) for picture in pictures], calibration, scratch
     )
@@ -238,7 +239,7 @@ class _Trial:
         scratch: Path,
     ) -> None:
         self._bundle, self._target, self._scratch = bundle, target, scratch
-        self._plan = bundle.manifest.plan
+        self._plan = _plan(bundle)
         base = {model.stage: model for model in bundle.models(target, base_precision(target))}
         if len(base) < len(Stage):
             raise DofkitError(
@@ -318,6 +319,12 @@ class _Trial:
         return self._latest[stage][1]
 
 
+def _plan(bundle: Bundle) -> PipelinePlan:
+    """The bundle's, with the depth network at its first size alone: what is chosen there is taken for all sizes."""
+    plan = bundle.manifest.plan
+    return plan.with_depth(plan.depth_shape)
+
+
 def _open(bundle: Bundle, model: ModelEntry, path: Path) -> Session:
     """The session of a trial file: the bundle's model with another file."""
     trial = Bundle(path.parent, bundle.manifest)
@@ -326,7 +333,7 @@ def _open(bundle: Bundle, model: ModelEntry, path: Path) -> Session:
 
 def _scene(picture: Picture, networks: Mapping[Stage, torch.nn.Module], bundle: Bundle) -> _Scene:
     pixels = reduced(picture.pixels, SIDE)
-    pipeline = PortraitPipeline(torch_sessions(networks), bundle.manifest.plan)
+    pipeline = PortraitPipeline(torch_sessions(networks), _plan(bundle))
     disparity = pipeline.disparity(pixels)
     lens = Lens(auto_focus(disparity), 1.0)
     return _Scene(picture.name, pixels, lens, pipeline.render(pixels, disparity, lens, np.float32))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..runtime_ref.bundle import TensorEntry
+from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
@@ -29,7 +30,7 @@ class StageGraph:
 
     stage: Stage
     network: torch.nn.Module
-    size: tuple[int, int]
+    size: Size
     architecture: str = ""
     exact: frozenset[str] = frozenset()
 
@@ -38,9 +39,9 @@ class StageGraph:
         height, width = self.size
         return 1, signal.channels, signal.scale * height, signal.scale * width
 
-    def resized(self, tile: int) -> StageGraph:
-        """The same network at the size of another tile."""
-        return dataclasses.replace(self, size=(tile, tile))
+    def resized(self, size: Size) -> StageGraph:
+        """The same network at another size."""
+        return dataclasses.replace(self, size=size)
 
     @property
     def inputs(self) -> tuple[Signal, ...]:
@@ -77,7 +78,8 @@ def stage_graphs(
     target: Target,
     architectures: Architectures = ARCHITECTURES,
 ) -> dict[Stage, StageGraph]:
-    """The graphs of all given networks as a target computes them, at the sizes that the plan fixes.
+    """The graphs of all given networks as a target computes them, at the sizes that the plan fixes; the depth network's
+    at its first.
 
     Raises:
         DofkitError: a network is of no known architecture.

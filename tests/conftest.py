@@ -114,7 +114,7 @@ def _export_small(weights: Path, photo: Path, folder: Path) -> None:
         targets=tuple(Target),
         precisions=precisions,
         tile=96,
-        depth_size=(128, 128),
+        depth_sizes=((128, 128),),
         weights=weights,
         photos=(photo,),
     )

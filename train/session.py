@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.pipeline.aspects import USUAL_SIZES, Size, size_text
 from ..runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from ..runtime_ref.pipeline.stage import INPUTS, Stage
-from .networks.contract import NetworkContract
+from .networks.contract import NetworkContract, SizeRule
 from .networks.registry import ARCHITECTURES, Architectures
 from .weights import SHIPPED, has_weights, load_weights
 
 Array = NDArray[np.floating[Any]]
 
-DEPTH_SIZE = (384, 384)
-"""Height and width of the depth network's input where none is asked for."""
 CORE = 128
 """Pixels of a tile without its halo, in both rendering stages: they divide the levels of most photos with little left
 over (the lowest level of a 4:3 photo is 252 to 320 pixels wide), and a tile's maps stay in the cache."""
@@ -67,27 +66,26 @@ def torch_sessions(networks: Mapping[Stage, torch.nn.Module]) -> dict[Stage, Tor
     return {stage: TorchSession(stage, network) for stage, network in networks.items()}
 
 
-def default_plan(tile: int | None = None, depth_size: tuple[int, int] = DEPTH_SIZE) -> PipelinePlan:
+def default_plan(tile: int | None = None, depth_sizes: Sequence[Size] | None = None) -> PipelinePlan:
     """The plan of the networks that dofkit ships; see `plan_of`."""
-    return plan_of({stage: ARCHITECTURES.of_stage(stage)[0].contract for stage in Stage}, tile, depth_size)
+    return plan_of({stage: ARCHITECTURES.of_stage(stage)[0].contract for stage in Stage}, tile, depth_sizes)
 
 
 def plan_of(
-    contracts: Mapping[Stage, NetworkContract], tile: int | None = None, depth_size: tuple[int, int] = DEPTH_SIZE
+    contracts: Mapping[Stage, NetworkContract], tile: int | None = None, depth_sizes: Sequence[Size] | None = None
 ) -> PipelinePlan:
     """The plan of networks: their own halos and alignments, with a given tile.
 
     Args:
         contracts: of all stages.
         tile: side of a tile's low-resolution input in pixels, halo included; None takes each stage's own.
-        depth_size: height and width of the depth network's input in pixels.
+        depth_sizes: (height, width) of the depth network's inputs in pixels; None takes the usual ones, as far as the
+            network takes them.
 
     Raises:
-        DofkitError: a network does not take the size.
+        DofkitError: a network does not take a size.
     """
-    height, width = depth_size
-    if problem := contracts[Stage.DEPTH].size.problem(height, width):
-        raise DofkitError(f"--depth-size {size_text(depth_size)}: {problem}")
+    (height, width), *further = _depth_sizes(contracts[Stage.DEPTH].size, depth_sizes)
     rendering = {stage: contracts[stage] for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
     try:
         tiles = {stage: tile_spec(contract, tile) for stage, contract in rendering.items()}
@@ -102,6 +100,7 @@ def plan_of(
     return PipelinePlan(
         depth_height=height,
         depth_width=width,
+        further_depth_sizes=tuple(further),
         lens_blur=tiles[Stage.LENS_BLUR],
         guided_upsampling=tiles[Stage.GUIDED_UPSAMPLING],
     )
@@ -113,7 +112,16 @@ def tile_spec(network: Tiled, tile: int | None = None) -> TileSpec:
     return TileSpec(tile=tile or CORE + 2 * network.halo, halo=network.halo, align=network.align)
 
 
-def size_text(size: tuple[int, int]) -> str:
-    """Height and width as `--depth-size` takes them: one number for a square."""
-    height, width = size
-    return str(height) if height == width else f"{height}x{width}"
+def _depth_sizes(rule: SizeRule, asked: Sequence[Size] | None) -> list[Size]:
+    """The sizes that were asked for, each once, else the usual ones.
+
+    Raises:
+        DofkitError: the network does not take one of them, or none of the usual ones.
+    """
+    if asked is None and (usual := [size for size in USUAL_SIZES if not rule.problem(*size)]):
+        return usual
+    sizes = list(dict.fromkeys(asked or USUAL_SIZES))
+    for size in sizes:
+        if problem := rule.problem(*size):
+            raise DofkitError(f"--depth-size {size_text(size)}: {problem}")
+    return sizes

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
-from ...runtime_ref.pipeline.plan import PipelinePlan
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
 from ..folded import NetworkWeights, network_weights
-from ..job import Job
+from ..job import Job, Unit
 from ..stages import StageGraph
 from ..stored import StoredWeights
 from .convert import KeepFp32, TracedStage, refuse_unmatched
@@ -29,31 +28,27 @@ SINGLE = "portrait"  # the single package's name; its default function is the fi
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """One function to write: a stage at one tile size, traced once for all precisions.
+class _Traced:
+    """A unit, traced once for all precisions."""
 
-    Attributes:
-        name: `lens_blur` at the plan's tile, `lens_blur_256` at another.
-        tile: None at the plan's size.
-        plan: the plan with this unit's tile, for calibration.
-    """
-
-    name: str
-    traced: TracedStage
-    tile: int | None
-    plan: PipelinePlan
+    unit: Unit
+    stage: TracedStage
     weights: NetworkWeights
 
     @property
+    def name(self) -> str:
+        return self.unit.name
+
+    @property
     def graph(self) -> StageGraph:
-        return self.traced.graph
+        return self.unit.graph
 
 
 @dataclass(frozen=True)
 class _Written:
     """A unit's package in one precision."""
 
-    unit: _Unit
+    unit: _Traced
     path: Path
     keep: KeepFp32
 
@@ -71,7 +66,7 @@ def export(job: Job) -> list[ModelEntry]:
     with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
         for unit in _units(job):
             job.report(f"convert {unit.name} to {job.target.title}")
-            if unit.tile is None:
+            if unit.unit.is_planned:
                 keeps[unit.graph.stage] = _choose_fp32(job, unit, Path(scratch))
             for precision in job.precisions:
                 keep = KeepFp32(keeps[unit.graph.stage] if precision is Precision.FP16 else ())
@@ -82,26 +77,32 @@ def export(job: Job) -> list[ModelEntry]:
         return [entry for precision, packages in written.items() for entry in collect(job, precision, packages)]
 
 
-def _units(job: Job) -> Iterator[_Unit]:
-    for stage, graph in job.graphs.items():
-        weights = network_weights(graph.network, graph.example())
-        yield _Unit(stage.value, TracedStage(graph, job.coreml), None, job.plan, weights)
-        for tile in job.coreml.tiles if stage is not Stage.DEPTH else ():
-            traced = TracedStage(graph.resized(tile), job.coreml)
-            yield _Unit(f"{stage}_{tile}", traced, tile, job.plan.with_tiles(tile), weights)
+def _units(job: Job) -> Iterator[_Traced]:
+    weights = {stage: network_weights(graph.network, graph.example()) for stage, graph in job.graphs.items()}
+    for planned in job.units():
+        for unit in (planned, *_other_tiles(job, planned)):
+            yield _Traced(unit, TracedStage(unit.graph, job.coreml), weights[unit.graph.stage])
 
 
-def _choose_fp32(job: Job, unit: _Unit, scratch: Path) -> tuple[str, ...]:
+def _other_tiles(job: Job, unit: Unit) -> Iterator[Unit]:
+    """A rendering stage with the further tiles that were asked for."""
+    for tile in job.coreml.tiles if unit.graph.stage is not Stage.DEPTH else ():
+        plan = unit.plan.with_tiles(tile)
+        yield Unit(f"{unit.name}_{tile}", unit.graph.resized((tile, tile)), plan, tile=tile)
+
+
+def _choose_fp32(job: Job, unit: _Traced, scratch: Path) -> tuple[str, ...]:
     """Patterns of the operations that fp16 models of a stage keep in fp32."""
     patterns = job.coreml.keep_fp32
     if job.coreml.fp32_budget is None:
         return patterns
-    return reach_budget(unit.traced, KeepFp32(patterns), job.coreml.fp32_budget, job.golden, scratch)
+    golden = job.golden_of(unit.graph)
+    return reach_budget(unit.stage, KeepFp32(patterns), job.coreml.fp32_budget, golden, scratch)
 
 
-def _write(job: Job, unit: _Unit, precision: Precision, keep: KeepFp32, scratch: Path) -> _Written:
+def _write(job: Job, unit: _Traced, precision: Precision, keep: KeepFp32, scratch: Path) -> _Written:
     """One unit as a package in the scratch folder."""
-    model = unit.traced.convert(precision, keep)
+    model = unit.stage.convert(precision, keep)
     path = scratch / f"{unit.name}.{precision}.mlpackage"
     model.save(str(path))
     canonicalise(path)  # calibrations are remembered by content, and coremltools writes maps in random order
@@ -112,7 +113,7 @@ def _write(job: Job, unit: _Unit, precision: Precision, keep: KeepFp32, scratch:
     left = {found.name for number, found in enumerate(convolutions(path)) if number in numbers}
     ranges = None
     if precision.needs_ranges:
-        ranges = job.calibration.ranges(unit.graph.stage, unit.plan, Target.COREML, path)
+        ranges = job.calibration.ranges(unit.graph.stage, unit.unit.plan, Target.COREML, path)
     goal = scratch / f"{unit.name}.{precision}.compressed.mlpackage"
     quantise(path, goal, precision, ranges, left)
     return _Written(unit, goal, keep)
@@ -156,7 +157,8 @@ def _entry(job: Job, precision: Precision, package: _Written, inside: str, funct
         operators=stored.operators(),
         deployment=options.deployment.title,
         function=function,
-        tile=package.unit.tile,
+        tile=package.unit.unit.tile,
+        depth_size=package.unit.unit.depth_size,
         kept_fp32=tuple(package.keep.kept),
         kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),
         layers=_stored_weights(function).compare(package.unit.weights, job.folder / inside),

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save
 
 from ..errors import DofkitError
 from ..files import write_file
+from ..pipeline.aspects import Size
 from ..pipeline.stage import INPUTS, OUTPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
@@ -22,7 +23,11 @@ _PHOTO, _RENDERED = "pipeline.photo", "pipeline.rendered"
 
 @dataclass(frozen=True)
 class GoldenArrays:
-    """One case. Tensors are named `STAGE.SIGNAL`, and `pipeline.photo` and `pipeline.rendered`."""
+    """One case. Tensors are named `STAGE.SIGNAL`, and `pipeline.photo` and `pipeline.rendered`.
+
+    Those of the depth network are of the size that suits the photo; at a plan's other sizes they are named
+    `depth_HxW.SIGNAL`, see `at_depth`.
+    """
 
     tensors: Mapping[str, NDArray[Any]]
 
@@ -44,15 +49,46 @@ class GoldenArrays:
         """What PyTorch computes from these inputs, `[1, C, H, W]`."""
         return self.tensors[f"{stage}.{OUTPUTS[stage].name}"]  # pyright: ignore[reportReturnType]
 
+    def at_depth(self, size: Size) -> GoldenArrays:
+        """The same case with the depth network's tensors of another size, (height, width).
+
+        Raises:
+            DofkitError: the case lacks them.
+        """
+        if self.inputs(Stage.DEPTH)["image"].shape[2:] == size:
+            return self
+        tensors = dict(self.tensors)
+        for signal in (*INPUTS[Stage.DEPTH], OUTPUTS[Stage.DEPTH]):
+            name = f"{_depth_of(size)}.{signal.name}"
+            if name not in tensors:
+                raise DofkitError(f"a golden case lacks the tensor {name}; export the bundle again")
+            tensors[f"{Stage.DEPTH}.{signal.name}"] = tensors[name]
+        return GoldenArrays(tensors)
+
+
+def _depth_of(size: Size) -> str:
+    height, width = size
+    return f"{Stage.DEPTH}_{height}x{width}"
+
+
+StageArrays = tuple[Mapping[str, Array], Array]
+"""Inputs by name, and the output."""
+
 
 def golden_arrays(
-    photo: NDArray[np.uint8], rendered: Array, stages: Mapping[Stage, tuple[Mapping[str, Array], Array]]
+    photo: NDArray[np.uint8],
+    rendered: Array,
+    stages: Mapping[Stage, StageArrays],
+    depths: Mapping[Size, StageArrays] | None = None,
 ) -> GoldenArrays:
-    """Collect a case from the photo, its rendering, and (inputs, output) of every stage."""
+    """Collect a case from the photo, its rendering, and (inputs, output) of every stage; of the depth network also
+    those at further sizes."""
     tensors: dict[str, NDArray[Any]] = {_PHOTO: photo, _RENDERED: rendered}
-    for stage, (inputs, output) in stages.items():
-        tensors |= {f"{stage}.{name}": values for name, values in inputs.items()}
-        tensors[f"{stage}.{OUTPUTS[stage].name}"] = output
+    named = [(stage.value, stage, arrays) for stage, arrays in stages.items()]
+    named += [(_depth_of(size), Stage.DEPTH, arrays) for size, arrays in (depths or {}).items()]
+    for prefix, stage, (inputs, output) in named:
+        tensors |= {f"{prefix}.{name}": values for name, values in inputs.items()}
+        tensors[f"{prefix}.{OUTPUTS[stage].name}"] = output
     return GoldenArrays(tensors)
 
 

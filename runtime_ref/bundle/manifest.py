@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ..pipeline.aspects import size_text
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
@@ -58,6 +59,11 @@ class TensorEntry(_Frozen):
     )
 
     @property
+    def sides(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.shape[1:3] if self.layout == "NHWC" else self.shape[2:4]
+
+    @property
     def summary(self) -> str:
         """Name, shape and kind in a line, for people; tensors are float32."""
         kind = f"{self.image} image" if self.image else self.layout
@@ -88,9 +94,18 @@ class ModelEntry(_Frozen):
     deployment: str = Field(description="the least runtime that loads it, e.g. 'iOS 17'")
     function: str | None = Field(default=None, description="its function in a package that several models share")
     tile: int | None = Field(default=None, description="its input size where it is not the plan's; null: the plan's")
+    depth_size: tuple[int, int] | None = Field(
+        default=None, description="height and width of a depth network's input where they are not the plan's first"
+    )
     kept_fp32: tuple[str, ...] = Field(default=(), description="operations that an fp16 model computes in fp32")
     kept_float: tuple[str, ...] = Field(default=(), description="layers that a quantised model leaves in floats")
     layers: tuple[LayerEntry, ...] = Field(default=(), description="its stored weights, where they were compared")
+
+    @property
+    def name(self) -> str:
+        """Its stage, with the input's size where that is not the plan's first: "depth_448x320", "lens_blur_256"."""
+        size = self.tile if self.depth_size is None else size_text(self.depth_size)
+        return self.stage.value if size is None else f"{self.stage}_{size}"
 
     @property
     def compressed(self) -> tuple[LayerEntry, ...]:

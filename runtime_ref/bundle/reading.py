@@ -53,7 +53,11 @@ class Bundle:
 
     def models(self, target: Target | None = None, precision: Precision | None = None) -> list[ModelEntry]:
         """The models of a target and a precision, or of all; one a stage, at the plan's sizes."""
-        return [model for model in self._all_models(target, precision) if model.tile is None]
+        return [m for m in self._all_models(target, precision) if m.tile is None and m.depth_size is None]
+
+    def further_depths(self, target: Target | None = None, precision: Precision | None = None) -> list[ModelEntry]:
+        """The depth network at the plan's further sizes."""
+        return [model for model in self._all_models(target, precision) if model.depth_size is not None]
 
     def other_tiles(self, target: Target | None = None, precision: Precision | None = None) -> list[ModelEntry]:
         """The same models at further tile sizes (functions of a package that they share)."""

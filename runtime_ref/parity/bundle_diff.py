@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from ..bundle import Bundle, ModelEntry, TensorEntry
 from ..bundle.golden import read_golden
+from ..pipeline.aspects import size_text
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from ..validation import read_json
@@ -82,6 +83,7 @@ class RecordedRow(BaseModel):
         stage: the stage; None for the whole pipeline.
         backend, device: what computed; versions before 0.2 did not write them.
         tile: side of the tiles where it is not the plan's.
+        depth_size: of a depth network's input where it is not the plan's first.
         grade: what the eye sees of the difference.
     """
 
@@ -95,6 +97,7 @@ class RecordedRow(BaseModel):
     backend: str | None = None
     device: str = ""
     tile: int | None = None
+    depth_size: tuple[int, int] | None = None
     grade: str | None = None
 
     @property
@@ -103,7 +106,7 @@ class RecordedRow(BaseModel):
         if self.backend is None:
             return None
         scope = self.stage.value if self.stage else PIPELINE if self.backend else RUNTIME
-        return RowKey(scope, self.target, self.precision, self.backend, self.device, self.tile)
+        return RowKey(scope, self.target, self.precision, self.backend, self.device, self.tile, self.depth_size)
 
     @property
     def title(self) -> str:
@@ -253,7 +256,12 @@ def _only_in(bundle: Bundle, other: Bundle) -> Iterator[str]:
 def _title(model: ModelEntry) -> str:
     """A model's name in both bundles, whatever its file is called."""
     tiles = f" (tiles of {model.tile})" if model.tile is not None else ""
-    return f"{_variant((model.target, model.precision))} {model.stage}{tiles}"
+    return f"{_variant((model.target, model.precision))} {_part(model)}{tiles}"
+
+
+def _part(model: ModelEntry) -> str:
+    """Its stage, with the input's size if the stage is there at several."""
+    return model.stage.value if model.depth_size is None else f"{model.stage} of {size_text(model.depth_size)}"
 
 
 def _sizes(bundle: Bundle) -> dict[str, int]:
@@ -266,7 +274,7 @@ def _sizes(bundle: Bundle) -> dict[str, int]:
                 sharing.setdefault(model.path, []).append(model)
         sizes = {path: _bytes(bundle, path) for path in sharing}
         for path, models in sharing.items():
-            stages = " + ".join(dict.fromkeys(model.stage.value for model in models))
+            stages = " + ".join(dict.fromkeys(map(_part, models)))
             found[f"{_variant(variant)} {stages}"] = sizes[path]
         if any(len(models) > 1 for models in sharing.values()) or len(sharing) > 1:
             found[f"{_variant(variant)}, all"] = sum(sizes.values())

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from ..backends import Session
 from ..bundle import Bundle
 from ..bundle.golden import GoldenArrays, golden_arrays, read_golden, write_golden
-from ..pipeline.optics import auto_focus
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Array, Lens, PortraitPipeline, depth_input, to_network
 from ..pipeline.pyramid import halve
 from ..pipeline.stage import Stage
+from ..pipeline.subject import auto_focus
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,12 @@ def compute_case(picture: Picture, sessions: Mapping[Stage, Session], plan: Pipe
             _feed_extremes(recorders, picture.pixels, plan)
         assert recorder.output is not None
         stages[stage] = (recorder.inputs, recorder.output)
-    write_golden(path, golden_arrays(picture.pixels, rendered.astype(np.float32), stages))
+    depths = {}
+    for size in plan.depth_shapes:
+        if size != disparity.shape:
+            inputs = {"image": depth_input(picture.pixels, size)}
+            depths[size] = inputs, sessions[Stage.DEPTH].run(inputs)
+    write_golden(path, golden_arrays(picture.pixels, rendered.astype(np.float32), stages, depths))
     return Case(picture.name, picture.note, picture.kind, lens, path)
 
 
@@ -133,7 +138,8 @@ class _Recorder:
 
 def _feed_extremes(recorders: Mapping[Stage, _Recorder], pixels: NDArray[np.uint8], plan: PipelinePlan) -> None:
     """Run every stage on the middle of the picture, with a defocus of −1, 0, +1 and everything between."""
-    recorders[Stage.DEPTH].run({"image": depth_input(pixels, plan.depth_shape)})
+    shape = plan.depth_shape_for(*pixels.shape[:2])
+    recorders[Stage.DEPTH].run({"image": depth_input(pixels, shape)})
     for stage, tile in ((Stage.LENS_BLUR, plan.lens_blur.tile), (Stage.GUIDED_UPSAMPLING, plan.guided_upsampling.tile)):
         assert tile is not None
         high = _middle(pixels, 2 * tile)

@@ -16,6 +16,7 @@ import numpy as np
 from ..backends import Backend, BackendUnavailableError, Session, Transport, backends_for, default_backend
 from ..backends.file_tensors import DescribedSession
 from ..backends.own_process import OwnProcess
+from ..backends.stages import stage_sessions
 from ..bundle import Bundle, ModelEntry
 from ..bundle.golden import GoldenArrays
 from ..errors import DofkitError, MissingExtraError, first_line
@@ -132,7 +133,7 @@ class _Row:
 
     key: RowKey
     backend: Backend
-    models: Mapping[Stage, ModelEntry]
+    models: tuple[ModelEntry, ...]
     stage: Stage | None
     plan: PipelinePlan
 
@@ -141,9 +142,21 @@ class _Row:
         """Whether the target's default backend computes it."""
         return self.backend == default_backend(self.key.target)
 
+    @property
+    def model(self) -> ModelEntry:
+        """The model of a stage's row."""
+        return self.models[0]
+
+    def arrays(self, case: Case) -> GoldenArrays:
+        """A case's inputs and what is right, of the size that the row's model takes."""
+        arrays = case.arrays()
+        if self.stage is not Stage.DEPTH or not self.plan.further_depth_sizes:
+            return arrays
+        return arrays.at_depth(self.model.depth_size or self.plan.depth_shape)
+
     def limits(self, team: TeamTolerances | None) -> Tolerance:
         """What is promised of it."""
-        model = next(iter(self.models.values()))
+        model = self.models[0]
         arithmetic = self.backend.facts.arithmetic
         limits = tolerance(self.key.scope, model.precision, model.target, model.has_buffers, arithmetic)
         return limits if team is None else team.apply(self.key, limits)
@@ -177,22 +190,27 @@ class _VariantCheck:
         """
         plan = self._bundle.manifest.plan
         models = {model.stage: model for model in self._bundle.models(self._target, self._precision)}
+        depths = self._bundle.further_depths(self._target, self._precision)
         for one in self._options.asked(self._target):
-            for stage, model in models.items():
-                yield _Row(self._key(stage.value, one), one, {stage: model}, stage, plan)
+            for model in [*models.values(), *depths]:
+                key = replace(self._key(model.stage.value, one), depth_size=model.depth_size)
+                yield _Row(key, one, (model,), model.stage, plan)
             if one == default_backend(self._target) and len(models) == len(Stage):
-                yield from self._pipelines(one, models)
+                yield from self._pipelines(one, models, depths)
 
-    def _pipelines(self, one: Backend, models: Mapping[Stage, ModelEntry]) -> Iterator[_Row]:
+    def _pipelines(
+        self, one: Backend, models: Mapping[Stage, ModelEntry], depths: Sequence[ModelEntry]
+    ) -> Iterator[_Row]:
         plan = self._bundle.manifest.plan
-        yield _Row(self._key(PIPELINE, one), one, models, None, plan)
+        yield _Row(self._key(PIPELINE, one), one, (*models.values(), *depths), None, plan)
         others = self._bundle.other_tiles(self._target, self._precision)
         for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):
             resized = {**models, **{model.stage: model for model in others if model.tile == tile}}
-            yield _Row(self._key(PIPELINE, one, tile), one, resized, None, plan.with_tiles(tile))
+            key = replace(self._key(PIPELINE, one), tile=tile)
+            yield _Row(key, one, (*resized.values(), *depths), None, plan.with_tiles(tile))
 
-    def _key(self, scope: str, one: Backend, tile: int | None = None) -> RowKey:
-        return RowKey(scope, self._target, self._precision, one.facts.id, one.facts.device, tile)
+    def _key(self, scope: str, one: Backend) -> RowKey:
+        return RowKey(scope, self._target, self._precision, one.facts.id, one.facts.device)
 
     def compare(self, row: _Row) -> None:
         """Add one row's result; what goes wrong in a runtime is that row's verdict, not the end of the check."""
@@ -218,7 +236,7 @@ class _VariantCheck:
             worst["input_effect"] = min(effects.values())
             ignored = [f"the output does not depend on {n}" for n, effect in effects.items() if effect < LEAST_EFFECT]
             problems = [*ignored, *problems]
-        doubts = [model.uncompared_weights for model in row.models.values() if model.uncompared_weights]
+        doubts = [model.uncompared_weights for model in row.models if model.uncompared_weights]
         verdict = Verdict.FAIL if problems else Verdict.NOT_RUN if doubts else Verdict.PASS
         result = self._result(row, verdict, worst, "; ".join(problems or doubts))
         if broken:
@@ -235,7 +253,7 @@ class _VariantCheck:
     def _runtime(self, row: _Row) -> str:
         """Who computes; empty where nothing does."""
         names = []
-        for model in row.models.values():
+        for model in row.models:
             try:
                 names.append(self._session(row, model).runtime)
             except DofkitError:
@@ -246,13 +264,13 @@ class _VariantCheck:
         return self._transport.open(row.backend, self._bundle, model)
 
     def _stage(self, row: _Row, stage: Stage) -> Iterator[tuple[str, dict[str, float]]]:
-        model = row.models[stage]
+        model = row.model
         session = self._session(row, model)
         ordinary = default_backend(self._target)
         # Where a target's default is an evaluation by definition, what its own runtimes differ from it by is told, too.
         beside = None if row.is_default or not ordinary.facts.is_reference else ordinary
         for case in self._cases if row.is_default else self._cases[:PROBED]:
-            arrays = case.arrays()
+            arrays = row.arrays(case)
             output = from_network(session.run(arrays.inputs(stage)))
             values = metrics.picture(from_network(arrays.output(stage)), output)
             if beside is not None:
@@ -262,15 +280,16 @@ class _VariantCheck:
 
     def _effects(self, row: _Row, stage: Stage) -> dict[str, float]:
         """How far each input moves the output; the greatest over the probed cases."""
-        session = self._session(row, row.models[stage])
+        session = self._session(row, row.model)
         effects: dict[str, float] = {}
         for case in self._cases[:PROBED]:
-            for name, effect in input_effect(session, case.arrays().inputs(stage)).items():
+            for name, effect in input_effect(session, row.arrays(case).inputs(stage)).items():
                 effects[name] = max(effect, effects.get(name, 0.0))
         return effects
 
     def _pipeline(self, row: _Row) -> Iterator[tuple[str, dict[str, float]]]:
-        pipeline = PortraitPipeline({s: self._session(row, model) for s, model in row.models.items()}, row.plan)
+        sessions = stage_sessions(row.models, row.plan, lambda model: self._session(row, model))
+        pipeline = PortraitPipeline(sessions, row.plan)
         for number, case in enumerate(self._cases):
             arrays = case.arrays()
             output = pipeline.render(arrays.photo, pipeline.disparity(arrays.photo), case.lens, np.float32)
@@ -289,10 +308,10 @@ class _VariantCheck:
             return ()
         try:
             return explain(
-                self._session(row, row.models[row.stage]),
+                self._session(row, row.model),
                 self._bundle,
-                row.models[row.stage],
-                [case.arrays() for case in self._cases[:PROBED]],
+                row.model,
+                [row.arrays(case) for case in self._cases[:PROBED]],
                 row.limits(self._options.tolerances),
                 None if self._options.reference is None else self._options.reference(),
             )
@@ -300,18 +319,17 @@ class _VariantCheck:
             return (f"the diagnosis itself stopped: {first_line(error)}",)
 
     def _fails_by_default(self, row: _Row) -> bool:
-        key = RowKey.by_default(row.key.scope, self._target, self._precision)
+        key = RowKey.by_default(row.key.scope, self._target, self._precision, depth_size=row.key.depth_size)
         return any(result.key == key and result.verdict is Verdict.FAIL for result in self.results)
 
     def _declared_problems(self, row: _Row) -> list[str]:
         """What is wrong before anything is computed: stored weights, the plan's sizes, the file's own declarations."""
-        models = row.models.values()
-        problems = [problem for model in models for problem in model.weight_problems]
+        problems = [problem for model in row.models for problem in model.weight_problems]
         if row.stage is None:
-            problems += plan_problems(row.plan, models)
+            problems += plan_problems(row.plan, row.models)
         if problems:
             return problems
-        for model in models:
+        for model in row.models:
             session = self._session(row, model)
             found = session.tensors() if isinstance(session, DescribedSession) else None
             problems += [] if found is None else declared_problems(model, found)

@@ -30,30 +30,26 @@ def plan_problems(plan: PipelinePlan, models: Iterable[ModelEntry]) -> list[str]
     return [problem for model in models for problem in _plan_problems(plan, model)]
 
 
-def _planned(plan: PipelinePlan, stage: Stage) -> tuple[int, int] | None:
-    """Height and width of a stage's input by the plan; None for a whole picture of any size."""
+def _planned(plan: PipelinePlan, model: ModelEntry) -> tuple[int, int] | None:
+    """Height and width of a model's input by the plan; None for a whole picture of any size."""
+    stage = model.stage
     if stage is Stage.DEPTH:
-        return plan.depth_shape
+        return next((size for size in plan.further_depth_sizes if size == model.depth_size), plan.depth_shape)
     tile = (plan.lens_blur if stage is Stage.LENS_BLUR else plan.guided_upsampling).tile
     return None if tile is None else (tile, tile)
 
 
 def _plan_problems(plan: PipelinePlan, model: ModelEntry) -> Iterator[str]:
-    sides = _planned(plan, model.stage)
+    sides = _planned(plan, model)
     if sides is None:
         return
     declared = {tensor.name: tensor for tensor in model.inputs}
     for signal in INPUTS[model.stage]:
         wanted = (sides[0] * signal.scale, sides[1] * signal.scale)
         tensor = declared.get(signal.name)
-        if tensor is not None and _sides(tensor) != wanted:
-            found = "×".join(map(str, _sides(tensor)))
+        if tensor is not None and tensor.sides != wanted:
+            found = "×".join(map(str, tensor.sides))
             yield f"{model.path}: {signal.name} takes {found} pixels, the plan gives {wanted[0]}×{wanted[1]}"
-
-
-def _sides(tensor: TensorEntry) -> tuple[int, ...]:
-    """Height and width."""
-    return tensor.shape[1:3] if tensor.layout == "NHWC" else tensor.shape[2:4]
 
 
 def _declared(tensor: TensorEntry) -> FileTensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backends import BACKENDS, default_backend
 from ..enums import TextEnum
+from ..pipeline.aspects import Size, size_text
 from ..pipeline.portrait import Array
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
@@ -35,6 +36,7 @@ class RowKey:
         backend: id of what computes; empty where none of a target's backends exists here.
         device: what it computes on: "cpu", "gpu", "neural engine".
         tile: side of the tiles in pixels where it is not the plan's.
+        depth_size: height and width of a depth network's input where they are not the plan's first.
     """
 
     scope: str
@@ -43,17 +45,21 @@ class RowKey:
     backend: str
     device: str
     tile: int | None = None
+    depth_size: Size | None = None
 
     @classmethod
-    def by_default(cls, scope: str, target: Target, precision: Precision, tile: int | None = None) -> RowKey:
+    def by_default(
+        cls, scope: str, target: Target, precision: Precision, tile: int | None = None, depth_size: Size | None = None
+    ) -> RowKey:
         """The row that the target's default backend computes."""
         facts = default_backend(target).facts
-        return cls(scope, target, precision, facts.id, facts.device, tile)
+        return cls(scope, target, precision, facts.id, facts.device, tile, depth_size)
 
     @property
     def title(self) -> str:
         """What it compares, for people; one title a row of a target and precision."""
         scope = self.scope if self.tile is None else f"{self.scope}, tiles of {self.tile}"
+        scope += "" if self.depth_size is None else f" of {size_text(self.depth_size)}"
         rows = {one.facts.id: one.facts.row for one in BACKENDS}
         return rows.get(self.backend, f"{{scope}}, {self.backend}" if self.backend else "{scope}").format(scope=scope)
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DofkitError
-from .optics import auto_focus, focus_at
+from .subject import ALIKE, auto_focus, focus_at
 
 
 @dataclass(frozen=True)
 class Focus:
-    """Where the focal plane lies: at a point, at a disparity, or, of neither, at the subject in the middle.
+    """Where the focal plane lies: at a point, at a disparity, or, of neither, at the subject, see `subject`.
 
     Attributes:
         point: fractions of the picture's width and height, each in [0, 1].
@@ -38,11 +38,16 @@ class Focus:
             if value is not None and not 0 <= value <= 1:  # NaN fails, too
                 raise DofkitError(f"a focus of {value:g} is outside 0 to 1; give fractions, and 1 for the nearest")
 
-    def over(self, disparity: NDArray[np.floating[Any]]) -> float:
-        """The disparity in focus, given the map `[h, w]` over the whole picture."""
+    def over(self, disparity: NDArray[np.floating[Any]], held: float = 0.0) -> float:
+        """The disparity in focus.
+
+        Args:
+            disparity: the map `[h, w]` over the whole picture.
+            held: disparities this close to the focus will be held sharp: what is tapped may lie that far from it.
+        """
         if self.disparity is not None:
             return self.disparity
-        return focus_at(disparity, *self.point) if self.point is not None else auto_focus(disparity)
+        return auto_focus(disparity) if self.point is None else focus_at(disparity, *self.point, min(ALIKE, held))
 
 
 def check_disparity(disparity: NDArray[np.floating[Any]]) -> None:

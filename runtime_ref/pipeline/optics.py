@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DofkitError
-
 Array = NDArray[np.floating[Any]]
 
 # A 65-pixel kernel (radius 32) at a long side of 1280 (Wang et al. 2018, Sec. 5.2): r_max = long_side / 40.
 LONG_SIDE_PER_RADIUS = 40.0
 # Networks get c / 8: at the lowest level (long side <= 320) the largest radius is 320 / 40 = 8 pixels.
 NETWORK_RADIUS = 8.0
-# Half-width of the window around a focus point, as a fraction of the map's long side.
-FOCUS_WINDOW = 0.01
 
 
 def defocus(disparity: Array, focus: float, aperture: float, long_side: float) -> Array:
@@ -52,46 +48,6 @@ def network_defocus(radius: Array) -> Array:
     |c| >= 8 the sharp picture contributes nothing, however large the radius is.
     """
     return np.clip(radius / np.float32(NETWORK_RADIUS), -1.0, 1.0)
-
-
-def focus_at(disparity: Array, x: float, y: float) -> float:
-    """Disparity in focus for a point: the median over a small window at it.
-
-    Args:
-        disparity: `[H, W]` in [0, 1].
-        x, y: position as fractions of width and height, each in [0, 1].
-
-    Raises:
-        DofkitError: when the point lies outside the picture.
-    """
-    if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
-        raise DofkitError(f"focus point {x:g},{y:g} is outside the picture; give fractions of width and height in 0..1")
-    height, width = disparity.shape
-    radius = max(1, round(FOCUS_WINDOW * max(height, width)))
-    row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
-    window = disparity[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1]
-    return float(np.median(window))
-
-
-def auto_focus(disparity: Array) -> float:
-    """Disparity of the subject when nobody points at it: the median of the nearer class of the central region.
-
-    The classes are split at the threshold of greatest between-class variance (Otsu 1979), taken in the central
-    80 % of the picture so that a near floor or table edge at the border does not win.
-    """
-    height, width = disparity.shape
-    centre = disparity[height // 10 : height - height // 10, width // 10 : width - width // 10]
-    counts, edges = np.histogram(centre, bins=64, range=(0.0, 1.0))
-    values = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)[:-1]
-    above = counts.sum() - below
-    sums = np.cumsum(counts * values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2
-    if not np.any(between > 0):  # a flat map has one class
-        return float(np.median(centre))
-    threshold = edges[1 + int(np.nanargmax(between))]
-    return float(np.median(centre[centre >= threshold]))
 
 
 def widen_focus(disparity: Array, focus: float, half_range: float) -> Array:

@@ -150,9 +150,10 @@ class PortraitPipeline:
             pixels: `[H, W, 3]`, uint8, uint16 or float32 in [0, 1].
 
         Returns:
-            `[depth_height, depth_width]` of the plan, in [0, 1], 1 = nearest; it lies over the whole photo.
+            `[h, w]` in [0, 1], 1 = nearest, of the size whose aspect is nearest to the photo's, see
+            `PipelinePlan.depth_shape_for`; it lies over the whole photo.
         """
-        image = depth_input(pixels, self._plan.depth_shape)
+        image = depth_input(pixels, self._plan.depth_shape_for(*pixels.shape[:2]))
         return self._sessions[Stage.DEPTH].run({"image": image})[0, 0]
 
     def focused(
@@ -169,8 +170,8 @@ class PortraitPipeline:
                 around the focus is held sharp, unless `focus` names another.
         """
         check_disparity(disparity)
-        lens = Lens(focus.over(disparity), aperture)
         held = focus.half_range if focus.half_range is not None else self._plan.focus_range if predicted else 0.0
+        lens = Lens(focus.over(disparity, held), aperture)
         return Focused(lens, DefocusLevels.of(shape, widen_focus(disparity, lens.focus, held), lens))
 
     def portrait(
@@ -186,7 +187,7 @@ class PortraitPipeline:
         Args:
             pixels: `[H, W, 3]`, uint8, uint16 or float32 in [0, 1].
             disparity: `[h, w]` in [0, 1], 1 = nearest, over the whole photo. Default: the depth network is asked.
-            focus: what is to be sharp. Default: the subject in the picture's middle.
+            focus: what is to be sharp. Default: the subject, near and in the picture's middle.
             aperture: α; 0 blurs nothing, 1 the most.
             progress: called with (tiles done, tiles in all).
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..errors import DofkitError
+from .aspects import Size, size_text
 
 Array = NDArray[np.floating[Any]]
 
@@ -38,3 +41,38 @@ class SharedSession(Protocol):
     def side_by_side(self) -> tuple[Session, int]:
         """The same stage with one core a call, and how many calls may run at once."""
         ...
+
+
+class SizedSession:
+    """A stage that is there at several input sizes, one session each; they are opened when they are needed.
+
+    Args:
+        openers: (height, width) of the inputs -> opens the session that computes them; at least one.
+    """
+
+    def __init__(self, openers: Mapping[Size, Callable[[], Session]]) -> None:
+        self._openers = dict(openers)
+        self._opened: dict[Size, Session] = {}
+
+    @property
+    def runtime(self) -> str:
+        """See `Session`; all sizes have the same."""
+        return self.at(next(iter(self._opened or self._openers))).runtime
+
+    def at(self, size: Size) -> Session:
+        """The session of one size.
+
+        Raises:
+            DofkitError: there is none.
+        """
+        if size not in self._openers:
+            there = ", ".join(map(size_text, self._openers))
+            raise DofkitError(f"no file takes {size_text(size)} pixels, there are {there}; export the bundle again")
+        if size not in self._opened:
+            self._opened[size] = self._openers[size]()
+        return self._opened[size]
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        """See `Session`."""
+        height, width = next(iter(inputs.values())).shape[2:]
+        return self.at((height, width)).run(inputs)

@@ -121,6 +121,7 @@ def test_goals_that_are_one_file_or_the_disparity_that_is_read_are_refused(
         (["--stretch-disparity"], ["--stretch-disparity", "--disparity"]),
         (["--bundle", "b", "--weights", "w"], ["--bundle", "--weights"]),
         (["--focus", "0.1,0.1", "--focus-disparity", "0.5"], ["--focus", "--focus-disparity"]),
+        (["--focus", "auto", "--focus-disparity", "0.5"], ["--focus", "--focus-disparity"]),
     ],
 )
 def test_an_option_that_would_be_ignored_is_refused(
@@ -184,3 +185,12 @@ def test_a_damaged_photo_leaves_nothing_behind(render: Callable, photo_file: Pat
     photo_file.write_bytes(data)
     refused(render(photo_file), "is damaged or cut short")
     assert [path.name for path in photo_file.parent.iterdir()] == ["photo.png"]
+
+
+def test_a_focus_of_auto_is_what_is_done_without_one(render: Callable, photo_file: Path) -> None:
+    facts = []
+    for options in ([], ["--focus", "auto"], ["--focus", "0.1,0.5"]):
+        result = render(photo_file, *options, "--json", "--out", photo_file.with_name("x.png"))
+        assert result.exit_code == 0, result.output
+        facts.append(json.loads(result.stdout)["focus"])
+    assert facts[0] == facts[1] != facts[2]

@@ -82,35 +82,62 @@ def resample_line(line: Array, count: int, pitch: float, largest: bool) -> Array
     return np.array(result)
 
 
-def focus_of_tap(disparity: Array, x: float, y: float) -> float:
+def thinned(disparity: Array) -> tuple[Array, int]:
+    """Step 6: every k-th row and column, and k."""
+    k = max(1, math.ceil(max(disparity.shape) / 512))
+    return disparity[::k, ::k], k
+
+
+def focus_of_tap(disparity: Array, x: float, y: float, rho: float) -> float:
     """Step 6, from a tap."""
     h, w = disparity.shape
     r = max(1, round(0.01 * max(h, w)))
     row, column = min(math.floor(y * h), h - 1), min(math.floor(x * w), w - 1)
-    window = [
-        disparity[i, j]
-        for i in range(row - r, row + r + 1)
-        for j in range(column - r, column + r + 1)
-        if 0 <= i < h and 0 <= j < w
-    ]
-    return float(np.median(window))
+
+    def window(row: int, column: int, r: int, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+        inside = [(i, j) for i in range(row - r, row + r + 1) for j in range(column - r, column + r + 1)]
+        return [(i, j) for i, j in inside if 0 <= i < shape[0] and 0 <= j < shape[1]]
+
+    m = float(np.median([disparity[p] for p in window(row, column, r, disparity.shape)]))
+    q = min(0.1, rho)
+    if q == 0:
+        return m
+    d, k = thinned(disparity)
+    alike = {p for p in np.ndindex(*d.shape) if abs(np.float32(d[p]) - np.float32(m)) <= np.float32(q)}
+    waiting = [p for p in window(row // k, column // k, max(1, r // k), d.shape) if p in alike]
+    filled: set[tuple[int, ...]] = set()
+    while waiting:
+        i, j = waiting.pop()
+        if (i, j) in alike and (i, j) not in filled:
+            filled.add((i, j))
+            waiting += [(i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)]
+    return float(np.median([d[p] for p in filled])) if filled else m
 
 
 def focus_by_itself(disparity: Array) -> float:
     """Step 6, without a tap."""
-    h, w = disparity.shape
-    middle = [float(d) for d in disparity[h // 10 : h - h // 10, w // 10 : w - w // 10].ravel()]
-    bins = [min(math.floor(d * 64), 63) for d in middle]
-    best, split = 0.0, None
-    for t in range(63):
-        far, near = [b for b in bins if b <= t], [b for b in bins if b > t]
-        if far and near:
-            gap = (sum(far) / len(far) - sum(near) / len(near)) / 64  # the halves of the centres cancel
-            if len(far) * len(near) * gap**2 > best * (1 + 1e-12):
-                best, split = len(far) * len(near) * gap**2, t
-    if split is None:
-        return float(np.median(middle))
-    return float(np.median([d for d in middle if d >= (split + 1) / 64]))
+    d, _ = thinned(disparity)
+    h, w = d.shape
+    least, most = float(d.min()), float(d.max())
+    if most == least:
+        return least
+    weighed = []
+    for i, j in np.ndindex(h, w):
+        u, v = (i + 0.5) / h - 0.5, (j + 0.5) / w - 0.5
+        n = (float(d[i, j]) - least) / (most - least)
+        weighed.append((float(d[i, j]), math.exp(-(u**2 + v**2) / (2 * 0.25**2)) * n**2))
+    sums = [0.0] * 64
+    for value, weight in weighed:
+        sums[min(math.floor(value * 64), 63)] += weight
+    totals = [sum(sums[b] for b in range(t - 20, t + 1) if 0 <= b <= 63) for t in range(84)]
+    t = next(t for t in range(84) if totals[t] >= max(totals) * (1 - 1e-12))
+    window = sorted((value, weight) for value, weight in weighed if t - 20 <= min(math.floor(value * 64), 63) <= t)
+    half, total = sum(weight for _, weight in window) / 2, 0.0
+    for value, weight in window:
+        total += weight
+        if total >= half:
+            return value
+    raise AssertionError("half of a weight lies somewhere")
 
 
 def held(disparity: Array, focus: float, rho: float) -> Array:

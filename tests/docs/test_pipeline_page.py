@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.parity.cases import golden_cases
-from dofkit.runtime_ref.pipeline import optics, portrait, pyramid
+from dofkit.runtime_ref.pipeline import optics, portrait, pyramid, subject
+from dofkit.runtime_ref.pipeline.focus import Focus
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.pipeline.tiling import TilePlan
@@ -124,8 +125,10 @@ def test_resampling_follows_the_page(h: int, w: int, count: int, pitch: float, l
 def test_focus_follows_the_page(h: int, w: int, x: float, y: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     disparity = np.where(rng.random((h, w)) < 0.4, rng.random((h, w)), 0.3 * rng.random()).astype(np.float32)
-    assert optics.focus_at(disparity, x, y) == pytest.approx(page.focus_of_tap(disparity, x, y))
-    assert optics.auto_focus(disparity) == pytest.approx(page.focus_by_itself(disparity))
+    for rho in (0.0, 0.04, 0.25):
+        ours = Focus(point=(x, y)).over(disparity, rho)
+        assert ours == pytest.approx(page.focus_of_tap(disparity, x, y, rho))
+    assert subject.auto_focus(disparity) == pytest.approx(page.focus_by_itself(disparity))
 
 
 @settings(max_examples=30, derandomize=True)  # 8 pixels may be met but for rounding
@@ -248,7 +251,7 @@ def test_the_golden_vectors_hold_what_the_page_says(bundle_path: Path) -> None:
     arrays = case.arrays()
     photo, disparity = arrays.photo, arrays.output(Stage.DEPTH)[0, 0].astype(np.float64)
     image = portrait.from_network(arrays.inputs(Stage.DEPTH)["image"])
-    np.testing.assert_allclose(image, page.depth_input(photo, plan.depth_height, plan.depth_width), atol=1e-5)
+    np.testing.assert_allclose(image, page.depth_input(photo, *plan.depth_shape_for(*photo.shape[:2])), atol=1e-5)
     assert case.lens.focus == pytest.approx(page.focus_by_itself(disparity), abs=6e-5)
     assert case.lens.aperture == 1
     levels = page.started(page.Levels.of(*photo.shape[:2]), disparity, case.lens.focus, 1.0)

@@ -37,7 +37,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
 
 
 def graph_of(network: torch.nn.Module, target: Target) -> StageGraph:
-    plan = default_plan(tile=96, depth_size=(128, 128)).model_copy(
+    plan = default_plan(tile=96, depth_sizes=((128, 128),)).model_copy(
         update={"depth_height": SIZE[0], "depth_width": SIZE[1]}
     )
     return stage_graphs({Stage.DEPTH: network}, plan, target, WITH_TINY)[Stage.DEPTH]

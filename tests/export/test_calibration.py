@@ -20,13 +20,13 @@ from dofkit.export.calibration import MOST_PHOTOS, Calibration, CalibrationSet, 
 from dofkit.export.samples import SPREAD, TILES_KEPT
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.parity.cases import Picture
-from dofkit.runtime_ref.pipeline.optics import auto_focus
 from dofkit.runtime_ref.pipeline.portrait import Lens, PortraitPipeline
 from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.subject import auto_focus
 from dofkit.runtime_ref.target import Target
 from dofkit.train.session import default_plan, torch_sessions
 
-PLAN = default_plan(tile=96, depth_size=(128, 128))
+PLAN = default_plan(tile=96, depth_sizes=((128, 128),))
 HEIGHT, WIDTH = 258, 650  # two upsamplings and padding on both sides
 
 

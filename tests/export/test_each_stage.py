@@ -26,7 +26,7 @@ from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.networks import LensBlurNet
 from dofkit.train.session import default_plan
 
-PLAN = default_plan(tile=48, depth_size=(128, 128))
+PLAN = default_plan(tile=48, depth_sizes=((128, 128),))
 KEPT = ("context.2", "correction.local")
 EXACT = LensBlurNet.exact  # no precision quantises these
 FLOATS = (Precision.FP32, Precision.FP16)

@@ -93,5 +93,5 @@ def test_the_shipped_weights_have_a_recipe_whose_layers_exist(target: Target) ->
 
     digests = {stage: file_sha256(weights_file(stage, SHIPPED)) for stage in Stage}
     recipe = recipes_for((target,), [], digests)[target]
-    for stage, graph in stage_graphs(load_networks(), default_plan(tile=96, depth_size=(128, 128)), target).items():
+    for stage, graph in stage_graphs(load_networks(), default_plan(tile=96, depth_sizes=((128, 128),)), target).items():
         assert recipe.kept(stage) <= {layer.name for layer in folded_layers(graph.network, graph.example())}

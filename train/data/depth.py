@@ -6,7 +6,6 @@ and drawn scenes in `depth_composites`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.pipeline.aspects import nearest_shape
 from .generated_set import GeneratedSet
 from .picture_set import picture_file
 from .pictures import read_rgb
@@ -101,11 +101,6 @@ class HeldOut(Dataset[DepthSample]):
     def __getitem__(self, index: int) -> DepthSample:
         scene = self.scenes[index]
         return to_sample(scene, (0, 0, *scene.image.size), nearest_shape(scene.image.size, self.shapes))
-
-
-def nearest_shape(size: Shape, shapes: Sequence[Shape]) -> Shape:
-    """The one of `shapes` whose aspect is nearest to that of `size`, all (width, height)."""
-    return min(shapes, key=lambda shape: abs(math.log(shape[0] * size[1] / (shape[1] * size[0]))))
 
 
 def hold_out(names: Sequence[str], block: int = 25, every: int = 8, guard: int = 3) -> tuple[list[str], list[str]]:

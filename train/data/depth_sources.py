@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.pipeline.aspects import size_of_aspect
 from .depth import Folder, Scene, Shape, read_generated, read_photos
 from .depth_augment import Share
 from .depth_composites import Composites, Posters
@@ -20,7 +20,6 @@ from .rgbd import survey
 from .rgbd.plain import MASK_FORMAT
 from .rgbd_scenes import read_scenes
 
-STRIDE = 32  # the sides of the network's input are multiples of it
 DRAWN_HELD_OUT = 16
 HANDFUL = 50
 
@@ -109,13 +108,8 @@ def shapes(size: int, aspects: Sequence[str]) -> list[Shape]:
     Raises:
         ValueError: when an aspect is none.
     """
-    found = []
-    for aspect in aspects:
-        width, height = (float(part) for part in aspect.split(":"))
-        stretch = math.sqrt(width / height)
-        sides = (max(1, round(side / STRIDE)) * STRIDE for side in (size * stretch, size / stretch))
-        found.append((next(sides), next(sides)))
-    return found
+    sizes = (size_of_aspect(aspect, size) for aspect in aspects)
+    return [(width, height) for height, width in sizes]
 
 
 def _subjects(folders: list[Folder]) -> CutoutSource:

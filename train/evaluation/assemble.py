@@ -16,7 +16,7 @@ from ...runtime_ref.pipeline.stage import Stage
 from ..rendering.baselines import CLASSICAL, UPSAMPLERS
 from ..rendering.baselines.direct import DIRECT_ONLY, DirectBlurNet
 from ..rendering.lens import Array
-from ..session import DEPTH_SIZE, Tiled, default_plan, tile_spec, torch_sessions
+from ..session import Tiled, default_plan, tile_spec, torch_sessions
 from ..weights import SHIPPED, has_weights, load_network, load_weights, weights_file
 from .methods import VERSION, Classical, DisparitySource, Group, Method, Networks, OtherUpsampling, Unblurred, digest
 from .scores import Bytes
@@ -74,8 +74,9 @@ class DepthNetwork:
     def of(cls, weights: WeightFiles) -> DepthNetwork:
         """From the weights' depth network."""
         network = weights.load(Stage.DEPTH)
-        fingerprint = digest(VERSION, DEPTH_SIZE, weights.sha256()[Stage.DEPTH.value])
-        return cls(PortraitPipeline(torch_sessions({Stage.DEPTH: network}), default_plan()), fingerprint)
+        plan = default_plan()
+        fingerprint = digest(VERSION, plan.depth_shapes, weights.sha256()[Stage.DEPTH.value])
+        return cls(PortraitPipeline(torch_sessions({Stage.DEPTH: network}), plan), fingerprint)
 
     def __call__(self, sharp: Bytes) -> Array:
         return self.pipeline.disparity(sharp).astype("float32", copy=False)

@@ -12,9 +12,10 @@ from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.parity.reports.pictures import to_bytes
 from ...runtime_ref.pipeline.pyramid import resize
 from ..rendering.lens import Array
+from ..systems.depth_metrics import normalised, ordinal_agreement
 from . import depth_scores
 from .depth_methods import DepthMethod
-from .depth_scores import VERSION, DepthFigures, normalised
+from .depth_scores import VERSION, DepthFigures
 from .depth_sets import DepthSet, JudgedPair
 from .methods import digest
 from .scores import Bytes
@@ -154,7 +155,7 @@ def _against_truth(guess: Array, judged: JudgedPair, truth: Array) -> dict[str, 
     figures: dict[str, float | None] = {
         "mae": depth_scores.mean_absolute_error(guess, goal),
         "mae_fitted": depth_scores.mean_absolute_error(depth_scores.monotone_fit(guess, goal), goal),
-        "ordinal": depth_scores.ordinal_agreement(guess, truth),
+        "ordinal": ordinal_agreement(guess, truth),
     }
     if judged.ratios_known and np.nanmax(truth) > 0:
         figures |= depth_scores.aligned_depth(guess, truth, judged.metres)

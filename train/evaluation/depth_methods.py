@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.pipeline.aspects import USUAL_SIZES
 from ...runtime_ref.pipeline.stage import Stage
+from .. import shipped
 from ..rendering.lens import Array
-from ..session import DEPTH_SIZE
 from ..weights import SHIPPED, load_weights, weights_file
 from ..weights.generative import PIX2PIX
 from .depth_scores import VERSION
@@ -107,8 +108,8 @@ class Network:
 
 def prepared(network: torch.nn.Module, photo: Bytes) -> torch.Tensor:
     """The whole photo as a network takes it, [1, 3, h, w]: of the size that the network asks for, see `SizedNetwork`,
-    else stretched to the square of `DEPTH_SIZE`. Reduced with an antialiasing filter."""
-    size = DEPTH_SIZE
+    else stretched to the usual square. Reduced with an antialiasing filter."""
+    size = USUAL_SIZES[0]
     if isinstance(network, SizedNetwork):
         size = network.input_size(*photo.shape[:2])
     pixels = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))[None].float() / 255
@@ -151,6 +152,8 @@ _KINDS: Mapping[str, Callable[[Path], tuple[torch.nn.Module, str]]] = {
 def _weights_at(name: str, path: Path) -> Path:
     candidates = [path / known for known in _KINDS] if path.is_dir() else [path]
     found = next((file for file in candidates if file.is_file() and file.name in _KINDS), None)
+    if found is None and path == shipped.PRODUCT:
+        raise DofkitError(shipped.no_weights(Stage.DEPTH, path))
     if found is None:
         kinds = " or ".join(_KINDS)
         raise DofkitError(f"{name}={path}: there is no {kinds}; give such a file or the folder of a training")

@@ -13,9 +13,10 @@ import numpy as np
 from ...runtime_ref.files import write_file
 from ...runtime_ref.parity.reports.pictures import data_uri, to_bytes
 from ...runtime_ref.pipeline.pyramid import as_float
+from ..systems.depth_metrics import normalised
 from .depth import DepthEvaluation, reduced, resized
 from .depth_methods import DepthMethod
-from .depth_scores import FIGURES, Figure, normalised
+from .depth_scores import FIGURES, Figure
 from .depth_sets import DepthSet, JudgedPair
 from .page import page
 from .scores import Bytes

@@ -17,27 +17,18 @@ from scipy.optimize import nnls
 
 from ..rendering.lens import Array
 from ..systems import depth_metrics
+from ..systems.depth_metrics import Mask, ground_contact, normalised
 from .subjects import subject_nearer
 
-Mask = NDArray[np.bool_]
-
-VERSION = 1
+VERSION = 2
 """Of the figures, the drawn scenes and how photos are prepared. Raise it when one of them changes: kept scores are
 computed anew."""
 KNOTS = 5
 """Of the monotone curve that is fitted before the second error."""
-PAIRS, PAIR_SEED = 20_000, 20181207
-"""Random pairs of points a picture, drawn the same in each of one size."""
-ORDER_MARGIN = 0.05
-"""Pairs whose normalised true disparities differ by less have no order: sensors and 8 bits do not tell it."""
 LEAST_SHARE = 0.01
 """Aligned disparity is at least this share of the truth's nearest, as in `depth_metrics.depth_errors`."""
 TOLERANCE = 0.01
 """How far apart two boundaries may lie, as a share of the picture's diagonal."""
-CONTACT = 0.03
-"""Rows of feet, and of ground under them, as a share of the subject's height."""
-BORDER = 0.02
-"""A subject that comes nearer than this share of the height to the lower border stands on ground that is not seen."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +105,6 @@ def means(scores: list[DepthFigures]) -> dict[str, float | None]:
     return found
 
 
-def normalised(disparity: Array) -> Array:
-    """The map stretched to [0, 1] by its least and greatest known value; 0.5 where it is constant. NaN stays."""
-    least, greatest = float(np.nanmin(disparity)), float(np.nanmax(disparity))
-    if greatest <= least:
-        return np.where(np.isfinite(disparity), np.float32(0.5), np.float32(np.nan))
-    return ((disparity - np.float32(least)) / np.float32(greatest - least)).astype(np.float32)
-
-
 def mean_absolute_error(predicted: Array, truth: Array) -> float:
     """Mean |predicted − truth| where the truth is known."""
     return float(np.nanmean(np.abs(predicted.astype(np.float64) - truth)))
@@ -181,23 +164,6 @@ def aligned_depth(predicted: Array, truth: Array, metres: Array | None) -> dict[
     return found
 
 
-def ordinal_agreement(predicted: Array, truth: Array) -> float | None:
-    """Share of random pairs of known points that are predicted in their true order; equal predictions count half.
-
-    Pairs whose normalised true disparities differ by less than `ORDER_MARGIN` are left out. None where none is left.
-    """
-    known = np.flatnonzero(np.isfinite(truth))
-    if len(known) < 2:
-        return None
-    first, second = known[np.random.default_rng(PAIR_SEED).integers(len(known), size=(2, PAIRS))]
-    true = (flat := normalised(truth).ravel())[first] - flat[second]
-    told = (guess := predicted.ravel())[first] - guess[second]
-    clear = np.abs(true) >= ORDER_MARGIN
-    if not clear.any():
-        return None
-    return float((np.sign(told[clear]) * np.sign(true[clear]) + 1).mean() / 2)
-
-
 def subject_figures(predicted: Array, subject: Mask) -> dict[str, float]:
     """What a mask tells: `subject_nearer`, `subject_order`, `in_focus`, `boundary`, and `contact` if feet are seen.
 
@@ -244,29 +210,6 @@ def _distance_to(points: Mask) -> NDArray[np.float64]:
 def boundary(region: Mask) -> Mask:
     """The pixels of a region with one outside it above, below, left or right; the picture's border is no boundary."""
     return region & np.logical_not(ndimage.binary_erosion(region, border_value=1))
-
-
-def ground_contact(predicted: Array, subject: Mask) -> float | None:
-    """|median disparity of the feet − that of the ground just below them|, 0 where the subject stands on the ground.
-
-    Feet are the lowest `CONTACT` of the subject's height, in the columns where it comes so low; the ground is as many
-    rows right below the subject's lowest pixel of each of these columns.
-
-    Returns:
-        The difference; None where the subject comes so near to the lower border that it may be cut off.
-    """
-    rows = np.flatnonzero(subject.any(axis=1))
-    height = len(subject)
-    if rows[-1] >= height - 1 - round(BORDER * height):
-        return None
-    reach = max(2, round(CONTACT * (rows[-1] - rows[0] + 1)))
-    lowest = height - 1 - subject[::-1].argmax(axis=0)
-    columns = np.flatnonzero(subject.any(axis=0) & (lowest > rows[-1] - reach))
-    steps = np.arange(reach)
-    above = lowest[columns] - steps[:, None]
-    below = np.minimum(lowest[columns] + 1 + steps[:, None], height - 1)
-    feet = predicted[above, columns][subject[above, columns]]
-    return abs(float(np.median(feet)) - float(np.median(predicted[below, columns])))
 
 
 def flip_change(predicted: Array, mirrored: Array) -> float:

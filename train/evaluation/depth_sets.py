@@ -16,7 +16,8 @@ from ..data.rgbd import DepthMap, DepthMeaning, FoundSet, RgbdPair
 from ..data.rgbd_scenes import split
 from ..data.shallow_photos import PhotoSettings, shallow_photo
 from ..rendering.lens import Array
-from .depth_scores import VERSION, Mask
+from ..systems.depth_metrics import Mask
+from .depth_scores import VERSION
 from .methods import digest
 from .scores import Bytes
 

@@ -13,9 +13,10 @@ from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.imageio import eight_bits, embedded_disparity, read_photo, write_photo
 from ...runtime_ref.parity.reports.pictures import Window
-from ...runtime_ref.pipeline.optics import auto_focus, defocus, widen_focus
+from ...runtime_ref.pipeline.optics import defocus, widen_focus
 from ...runtime_ref.pipeline.portrait import Lens
 from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.pipeline.subject import auto_focus
 from ..data.sources import SUFFIXES
 from ..rendering.lens import Array
 from .methods import Networks, digest
@@ -90,7 +91,7 @@ def _view(file: Path, ours: Networks, depth: DepthSource, focus_range: float, ca
         focus_range = 0.0
     focus = auto_focus(disparity)
     disparity = np.asarray(widen_focus(disparity, focus, focus_range), np.float32)
-    key = digest(file_sha256(file), ours.fingerprint, depth.fingerprint, focus_range, APERTURE)
+    key = digest(file_sha256(file), ours.fingerprint, depth.fingerprint, focus, focus_range, APERTURE)
     rendered = cache / f"{file.stem}-{key}.png"
     if not rendered.exists():
         cache.mkdir(parents=True, exist_ok=True)

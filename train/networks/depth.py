@@ -17,12 +17,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...runtime_ref.pipeline.aspects import STRIDE, USUAL_SIZES, nearest_shape
 from .depth_encoders import ResNet50Encoder
 from .efficientnet_lite import EfficientNetLite, lite0, lite2
 from .filters import twice
 from .rounding import RoundedConv2d, Rounds
 
-SIZE_MULTIPLE = 32  # of both sides of the input: the stride of the coarsest map
+SIZE_MULTIPLE = STRIDE
 PYRAMID_BINS = (1, 2, 4, 8)
 RANGE = 6.0  # of the disparity head: ReLU6 is the one clipping that every runtime fuses into the convolution before it
 
@@ -66,6 +67,10 @@ class DepthNet(nn.Module):
         self.disparity = RoundedConv2d(widths[-1], 1, 3, padding=1)
         self.foreground = RoundedConv2d(widths[-1], 1, 3, padding=1)
         nn.init.constant_(self.disparity.bias, RANGE / 2)  # pyright: ignore[reportArgumentType]
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the input that suits a photo of `height` × `width`: the usual one of nearest aspect."""
+        return nearest_shape((height, width), USUAL_SIZES)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Normalised disparity of a whole photo.

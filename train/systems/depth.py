@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric
 
 from ..data.depth import DepthSample
 from ..networks.depth import DepthNet
+from ..rendering.lens import Array
 from . import depth_losses as losses
 from . import depth_metrics as metrics
 from . import depth_subject_losses as subject_losses
@@ -118,7 +119,9 @@ class DepthSystem(lightning.LightningModule):
             if batch.known[i].any():
                 truth, known = batch.disparity[i, 0], batch.known[i, 0]
                 relative, delta1 = metrics.depth_errors(predicted[i, 0], truth, known)
-                self._add(abs_rel=relative, delta1=delta1, pairs=metrics.pair_order(predicted[i, 0], truth, known))
+                unknown_apart = truth.where(known > 0.5, torch.nan)
+                pairs = metrics.ordinal_agreement(_array(predicted[i, 0]), _array(unknown_apart))
+                self._add(abs_rel=relative, delta1=delta1, pairs=pairs)
             if batch.has_subject[i]:
                 subject = batch.subject[i, 0]
                 self._add(
@@ -127,7 +130,8 @@ class DepthSystem(lightning.LightningModule):
                     mask_iou=metrics.overlap(foreground[i, 0] > 0.5, subject > 0.5),
                 )
                 if batch.stands[i]:
-                    self._add(contact=metrics.contact_error(predicted[i, 0], subject))
+                    contact = metrics.ground_contact(_array(predicted[i, 0]), _array(subject) > 0.5)
+                    self._add(contact=contact)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of what the held-out pictures could tell."""
@@ -153,11 +157,16 @@ class DepthSystem(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_one_cycle, steps=recipe.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _add(self, **values: float) -> None:
-        for name, value in values.items():
+    def _add(self, **values: float | None) -> None:
+        """Add what a picture could tell."""
+        for name, value in ((name, value) for name, value in values.items() if value is not None):
             mean = self.figures[name]
             assert isinstance(mean, MeanMetric)
             mean.update(value)
+
+
+def _array(values: torch.Tensor) -> Array:
+    return values.float().cpu().numpy()
 
 
 def _one_cycle(step: int, steps: int) -> float:

@@ -1,10 +1,27 @@
-"""How good a predicted disparity is on held-out pictures. One function a figure, each on single maps [H, W]."""
+"""How good a predicted disparity is, while training on held-out pictures and in `evaluation.depth_scores`.
+
+One function a figure, each on single maps [H, W]: tensors, or arrays in which NaN is what is not known.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from ..rendering.lens import Array
+
+Mask = NDArray[np.bool_]
 
 FOCUS_DEPTH = 0.15  # disparity that a portrait keeps sharp on either side of the focal plane, in these figures
+PAIRS, PAIR_SEED = 20_000, 20181207
+"""Random pairs of points a picture, drawn the same in each of one size."""
+ORDER_MARGIN = 0.05
+"""Pairs whose normalised true disparities differ by less have no order: sensors and 8 bits do not tell it."""
+CONTACT = 0.03
+"""Rows of feet, and of ground under them, as a share of the subject's height."""
+BORDER = 0.02
+"""A subject that comes nearer than this share of the height to the lower border stands on ground that is not seen."""
 
 
 def aligned(predicted: torch.Tensor, disparity: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -59,38 +76,49 @@ def overlap(first: torch.Tensor, second: torch.Tensor) -> float:
     return int((first & second).sum()) / union if union else 1.0
 
 
-def pair_order(predicted: torch.Tensor, disparity: torch.Tensor, known: torch.Tensor, count: int = 20000) -> float:
-    """Share of random pairs of known pixels that `predicted` puts in the order of `disparity`.
+def normalised(disparity: Array) -> Array:
+    """The map stretched to [0, 1] by its least and greatest known value; 0.5 where it is constant. NaN stays."""
+    least, greatest = float(np.nanmin(disparity)), float(np.nanmax(disparity))
+    if greatest <= least:
+        return np.where(np.isfinite(disparity), np.float32(0.5), np.float32(np.nan))
+    return ((disparity - np.float32(least)) / np.float32(greatest - least)).astype(np.float32)
 
-    Pairs whose disparities differ by less than 3 % of the greater are of one depth and left out; a tie is wrong by
-    half. NaN where no pair is left. The pairs are the same in every call.
+
+def ordinal_agreement(predicted: Array, truth: Array) -> float | None:
+    """Share of random pairs of known points that are predicted in their true order; equal predictions count half.
+
+    Pairs whose normalised true disparities differ by less than `ORDER_MARGIN` are left out. None where none is left.
     """
-    inside = known > 0.5
-    ours, truth = predicted[inside], disparity[inside]
-    if len(truth) < 2:
-        return float("nan")
-    generator = torch.Generator().manual_seed(0)
-    first, second = torch.randint(len(truth), (2, count), generator=generator)
-    apart = (truth[first] - truth[second]).abs() > 0.03 * torch.maximum(truth[first], truth[second])
-    agreement = torch.sign(ours[first] - ours[second]) * torch.sign(truth[first] - truth[second])
-    return float((0.5 + agreement[apart] / 2).mean()) if apart.any() else float("nan")
+    known = np.flatnonzero(np.isfinite(truth))
+    if len(known) < 2:
+        return None
+    first, second = known[np.random.default_rng(PAIR_SEED).integers(len(known), size=(2, PAIRS))]
+    true = (flat := normalised(truth).ravel())[first] - flat[second]
+    told = (guess := predicted.ravel())[first] - guess[second]
+    clear = np.abs(true) >= ORDER_MARGIN
+    if not clear.any():
+        return None
+    return float((np.sign(told[clear]) * np.sign(true[clear]) + 1).mean() / 2)
 
 
-def contact_error(predicted: torch.Tensor, subject: torch.Tensor) -> float:
-    """|median disparity of the feet − median disparity of the ground just below them|.
+def ground_contact(predicted: Array, subject: Mask) -> float | None:
+    """|median disparity of the feet − that of the ground just below them|, 0 where the subject stands on the ground.
 
-    Feet are the lowest 5 % of the subject's rows; the ground just below lies within as many rows, under the feet's
-    columns. NaN where the frame cuts the subject off.
+    Feet are the lowest `CONTACT` of the subject's height, in the columns where it comes so low; the ground is as many
+    rows right below the subject's lowest pixel of each of these columns.
+
+    Returns:
+        The difference; None without a subject, or where it comes so near to the lower border that it may be cut off.
     """
-    inside = subject > 0.5
-    rows = inside.any(dim=1).nonzero()
-    if not len(rows):
-        return float("nan")
-    top, bottom = int(rows[0]), int(rows[-1])
-    reach = max(2, round(0.05 * (bottom - top + 1)))
-    feet = inside[bottom - reach + 1 : bottom + 1]
-    columns = feet.any(dim=0)
-    below = predicted[bottom + 2 : bottom + 2 + reach, columns]
-    if bottom + 2 + reach > len(predicted):
-        return float("nan")
-    return float((predicted[bottom - reach + 1 : bottom + 1][feet].median() - below.median()).abs())
+    rows = np.flatnonzero(subject.any(axis=1))
+    height = len(subject)
+    if not len(rows) or rows[-1] >= height - 1 - round(BORDER * height):
+        return None
+    reach = max(2, round(CONTACT * (rows[-1] - rows[0] + 1)))
+    lowest = height - 1 - subject[::-1].argmax(axis=0)
+    columns = np.flatnonzero(subject.any(axis=0) & (lowest > rows[-1] - reach))
+    steps = np.arange(reach)
+    above = lowest[columns] - steps[:, None]
+    below = np.minimum(lowest[columns] + 1 + steps[:, None], height - 1)
+    feet = predicted[above, columns][subject[above, columns]]
+    return abs(float(np.median(feet)) - float(np.median(predicted[below, columns])))

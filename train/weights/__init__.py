@@ -19,10 +19,12 @@ from ...runtime_ref.pipeline.stage import Stage
 from ..networks.adapted import core
 from ..networks.contract import NetworkContract
 from ..networks.registry import ARCHITECTURES, Architecture, Architectures
+from ..shipped import SHIPPED, has_weights, no_weights, weights_file
 from .files import WeightsFile, read_weights, write_weights
-from .terms import RESEARCH_ONLY, Terms, terms_of
+from .terms import PRODUCT_TERMS, RESEARCH_ONLY, Terms, terms_of
 
 __all__ = [
+    "PRODUCT_TERMS",
     "RESEARCH_ONLY",
     "SHIPPED",
     "Terms",
@@ -35,18 +37,7 @@ __all__ = [
     "weights_file",
 ]
 
-SHIPPED = Path(__file__).parent
 _NOTHING = Terms()
-
-
-def weights_file(stage: Stage, directory: Path) -> Path:
-    """Where a stage's weights lie in a weights directory."""
-    return directory / f"{stage}.safetensors"
-
-
-def has_weights(stage: Stage, directory: Path) -> bool:
-    """Whether a weights directory holds a stage."""
-    return weights_file(stage, directory).is_file()
 
 
 def save_weights(
@@ -130,9 +121,7 @@ def terms_of_weights(stage: Stage, directory: Path = SHIPPED) -> Terms:
 
 
 def _read(stage: Stage, path: Path) -> WeightsFile:
-    return read_weights(
-        path, f"no weights for {stage}: {path} does not exist; train them or give another --weights folder"
-    )
+    return read_weights(path, no_weights(stage, path.parent))
 
 
 def _open(stage: Stage, path: Path, architectures: Architectures) -> _Opened:

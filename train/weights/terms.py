@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ...runtime_ref.bundle import file_sha256
+from ...runtime_ref.errors import DofkitError
+from .. import shipped
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,17 @@ class Terms:
         return cls(**{field.name: metadata.get(field.name, "") for field in fields(cls)})
 
 
+_RESEARCH = "research only"
 RESEARCH_ONLY = Terms(
-    licence="research only: trained on NYU Depth v2, Clothing Co-Parsing and ECSSD, among others",
+    licence=f"{_RESEARCH}: trained on NYU Depth v2, Clothing Co-Parsing and ECSSD, among others",
     author="the dofkit authors",
     provenance="starter weights of dofkit, train/weights/MODEL_CARD.md",
+)
+
+PRODUCT_TERMS = Terms(
+    licence="MIT for the training; the encoder began as EfficientNet-Lite's ImageNet weights, Apache-2.0",
+    author="the dofkit authors",
+    provenance="product weights of dofkit, trained without research-only sets, train/weights/MODEL_CARD.md",
 )
 
 # Weights that shipped before files said it themselves, by the SHA-256 of the file, wherever a copy of it lies.
@@ -48,8 +57,16 @@ _SHIPPED_SILENT = {
 
 
 def terms_of(path: Path, metadata: Mapping[str, str]) -> Terms:
-    """The terms of a weights file: its own words, or what is known of shipped ones."""
+    """The terms of a weights file: its own words, or what is known of shipped ones.
+
+    Raises:
+        DofkitError: it lies among those for products and says that it is for research only.
+    """
     said = Terms.of_metadata(metadata)
     if said == Terms() and file_sha256(path) in _SHIPPED_SILENT:
-        return RESEARCH_ONLY
-    return said
+        said = RESEARCH_ONLY
+    if path.parent != shipped.PRODUCT:
+        return said
+    if said.licence.startswith(_RESEARCH):
+        raise DofkitError(f"{path}: no product may use these weights, they are {said.licence}; remove the file")
+    return PRODUCT_TERMS if said == Terms() else said

@@ -10,6 +10,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
+from ...pipeline.aspects import size_text
 from ..verdict import ParityReport, ParityResult, Verdict
 from .figures import promise
 
@@ -57,6 +58,7 @@ def _properties(result: ParityResult) -> list[tuple[str, str]]:
         return []
     figures = [(name, f"{value:.6g}") for name, value in result.metrics.items()]
     key = {"grade": result.grade, "backend": result.key.backend, "device": result.key.device, "tile": result.key.tile}
+    key["depth_size"] = result.key.depth_size and size_text(result.key.depth_size)
     return [*figures, *((name, str(value)) for name, value in key.items() if value)]
 
 

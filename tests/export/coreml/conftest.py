@@ -37,7 +37,7 @@ class FixedCalibration:
         return measure_ranges(open_tracer(stage, target, model, function), [self._sample(stage)])
 
 
-SMALL = default_plan(tile=48, depth_size=(128, 128))
+SMALL = default_plan(tile=48, depth_sizes=((128, 128),))
 NO_LABELS = Labels()
 Export = Callable[..., tuple[Path, list[ModelEntry]]]
 
@@ -73,15 +73,16 @@ def export_stages(networks: dict[Stage, torch.nn.Module], golden: GoldenArrays, 
         precisions: tuple[Precision, ...] = (Precision.FP16,),
         recipe: Any = None,
         labels: Labels = NO_LABELS,
+        plan: PipelinePlan = SMALL,
         **options: Any,
     ) -> Any:
         folder = tmp_path / f"bundle{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
-        graphs = stage_graphs({stage: networks[stage] for stage in stages}, SMALL, Target.COREML)
+        graphs = stage_graphs({stage: networks[stage] for stage in stages}, plan, Target.COREML)
         job = Job(
             target=Target.COREML,
             folder=folder,
-            plan=SMALL,
+            plan=plan,
             graphs=graphs,
             precisions=precisions,
             golden=(golden,),

@@ -92,6 +92,29 @@ def test_functions_of_one_package_share_weights_and_compute_the_same(
 
 
 @pytest.mark.e2e
+def test_depth_sizes_are_functions_that_share_weights_and_compute_what_pytorch_computes(
+    export_stages: Export, networks: dict[Stage, torch.nn.Module]
+) -> None:
+    plan = SMALL.model_copy(update={"depth_height": 64, "depth_width": 96, "further_depth_sizes": ((96, 64),)})
+    options = {"precisions": (Precision.FP32,), "deployment": DeploymentTarget.IOS18, "single_package": True}
+    folder, entries = export_stages(Stage.DEPTH, plan=plan, **options)
+    assert [(entry.function, entry.depth_size) for entry in entries] == [
+        ("depth", None), ("depth_96x64", (96, 64)),
+    ]  # fmt: skip
+    assert len({entry.path for entry in entries}) == 1
+    stored = next((folder / entries[0].path).rglob("weight.bin")).stat().st_size
+    parameters = sum(parameter.numel() for parameter in networks[Stage.DEPTH].parameters())
+    assert stored < 1.05 * 4 * parameters
+    assert not any(entry.weight_problems for entry in entries)
+    for entry, size in zip(entries, ((64, 96), (96, 64)), strict=True):
+        image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2))
+        with torch.no_grad():
+            expected = networks[Stage.DEPTH](image).numpy()
+        output = MilSession(Stage.DEPTH, folder / entry.path, entry.function).run({"image": image.numpy()})
+        np.testing.assert_allclose(output, expected, atol=2e-3)
+
+
+@pytest.mark.e2e
 def test_a_further_tile_size_computes_what_pytorch_computes(
     export_stages: Export, networks: dict[Stage, torch.nn.Module]
 ) -> None:
@@ -168,7 +191,7 @@ from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
-plan, networks = default_plan(48, (128, 128)), load_networks(Path({weights!r}))
+plan, networks = default_plan(48, ((128, 128),)), load_networks(Path({weights!r}))
 graphs = stage_graphs({{s: networks[s] for s in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}}, plan, Target.COREML)
 def sample(stage):
     shapes = {{signal.name: graphs[stage].shape(signal) for signal in graphs[stage].inputs}}

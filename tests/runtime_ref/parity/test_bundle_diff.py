@@ -71,6 +71,27 @@ def test_a_package_is_as_large_as_all_its_files_and_models_that_share_one_count_
     assert sizes == {"Core ML fp32 depth + lens_blur": (100, 200), "Core ML fp32, all": (100, 200)}
 
 
+def test_depth_sizes_are_told_apart(old: Bundle) -> None:
+    def sized(content: bytes, operators: dict[str, int]) -> list[dict[str, Any]]:
+        lying = model(
+            "depth", path="models/onnx/depth_64x96.fp32", depth_size=(64, 96), content=content, operators=operators
+        )
+        return [*models(), lying]
+
+    compared = {"backend": "onnxruntime", "device": "cpu"}
+    recorded = [row("depth", stage="depth", **compared)]
+    recorded += [row("depth of 64x96", stage="depth", depth_size=[64, 96], **compared)]
+    first = write_bundle(old.root.with_name("a.dofbundle"), sized(b"x" * 50, {"Conv": 2}), recorded)
+    second = write_bundle(old.root.with_name("b.dofbundle"), sized(b"x" * 51, {"Conv": 3}), recorded[:1])
+    diff = diff_bundles(first, second, Limits())
+    sizes = {size.title: (size.old, size.new) for size in diff.sizes}
+    assert sizes["ONNX fp32 depth"] == (100, 100)
+    assert sizes["ONNX fp32 depth of 64x96"] == (50, 51)
+    assert [change.title for change in diff.operations] == ["ONNX fp32 depth of 64x96"]
+    assert diff.regressions == ("ONNX fp32 depth of 64x96: was compared before (PASS) and is not now",)
+    assert diff_bundles(old, first, Limits()).added == ("ONNX fp32 depth of 64x96",)
+
+
 def test_operations_are_counted_up_and_down(old: Bundle) -> None:
     diff = against(old, models=[model("depth", operators={"Conv": 12, "Resize": 1}), model("lens_blur")])
     assert [(change.title, dict(change.counts)) for change in diff.operations] == [

@@ -23,6 +23,8 @@ COREML = (Target.COREML, Precision.FP16)
         (RowKey.by_default("pipeline", *COREML, tile=256), "pipeline, tiles of 256"),
         (RowKey("lens_blur", *ONNX, "onnxruntime-unoptimised", "cpu"), "lens_blur, graph unoptimised"),
         (RowKey("lens_blur", *ONNX, "onnx-reference", "cpu"), "lens_blur, onnx reference"),
+        (RowKey.by_default("depth", *ONNX, depth_size=(448, 320)), "depth of 448x320"),
+        (RowKey("depth", *TFLITE, "litert-reference", "cpu", depth_size=(64, 64)), "depth of 64, reference kernels"),
         (RowKey("depth", *TFLITE, "litert-reference", "cpu"), "depth, reference kernels"),
         (RowKey("depth", *TFLITE, "tensorflow-reference", "cpu"), "depth, TensorFlow reference kernels"),
         (RowKey("depth", *TFLITE, "litert-fp16", "cpu"), "depth, CPU fp16"),
@@ -41,9 +43,15 @@ def test_titles_read_as_in_reports_of_older_versions(key: RowKey, title: str) ->
 @pytest.mark.parametrize("target", Target)
 def test_no_two_rows_of_a_variant_share_a_title(target: Target) -> None:
     keys = {
-        RowKey(scope, target, Precision.FP32, one.facts.id, one.facts.device, tile)
+        RowKey(scope, target, Precision.FP32, one.facts.id, one.facts.device, tile, size)
         for one in backends_for(target)
-        for scope, tile in [*((stage.value, None) for stage in Stage), (PIPELINE, None), (PIPELINE, 256)]
+        for scope, tile, size in [
+            *((stage.value, None, None) for stage in Stage),
+            ("depth", None, (448, 320)),
+            ("depth", None, (320, 448)),
+            (PIPELINE, None, None),
+            (PIPELINE, 256, None),
+        ]
     }
     assert len({key.title for key in keys}) == len(keys)
 
@@ -67,6 +75,7 @@ def test_json_has_the_keys_of_older_versions_and_those_of_the_row() -> None:
         "backend": "mil",
         "device": "cpu",
         "tile": 256,
+        "depth_size": None,
         "grade": "good",
     }
     stage = ParityResult(RowKey("depth", *TFLITE, "litert-fp16", "cpu"), Verdict.PASS).as_json()

@@ -9,8 +9,8 @@ import pytest
 
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.focus import Focus
-from dofkit.runtime_ref.pipeline.optics import auto_focus, focus_at
 from dofkit.runtime_ref.pipeline.portrait import DefocusLevels, Lens
+from dofkit.runtime_ref.pipeline.subject import ALIKE, auto_focus, focus_at
 
 RAMP = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (40, 1))
 
@@ -18,6 +18,7 @@ RAMP = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (40, 1))
 def test_a_focus_is_a_disparity_a_point_or_the_subject_in_the_middle() -> None:
     assert Focus(disparity=0.3).over(RAMP) == 0.3
     assert Focus(point=(0.9, 0.5)).over(RAMP) == focus_at(RAMP, 0.9, 0.5)
+    assert Focus(point=(0.9, 0.5)).over(RAMP, held=0.25) == focus_at(RAMP, 0.9, 0.5, reach=ALIKE)
     assert Focus().over(RAMP) == auto_focus(RAMP)
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.pipeline.optics import auto_focus, defocus, focus_at, network_defocus, widen_focus
+from dofkit.runtime_ref.pipeline.optics import defocus, network_defocus, widen_focus
 
 UNIT = st.floats(0, 1)
 
@@ -45,38 +44,6 @@ def test_a_level_up_doubles_the_radius() -> None:
 def test_networks_get_eighths_clipped_to_one() -> None:
     c = network_defocus(np.array([[-64, -8, -4, 0, 8, 9]], np.float32))
     np.testing.assert_array_equal(c, [[-1, -1, -0.5, 0, 1, 1]])
-
-
-def test_focus_at_a_point_is_the_median_around_it() -> None:
-    d = np.zeros((200, 300), np.float32)
-    d[90:111, 140:161] = 0.8
-    d[100, 150] = 0.1  # a hole in the map
-    assert focus_at(d, 0.5, 0.5) == pytest.approx(0.8)
-    assert focus_at(d, 0.0, 1.0) == 0.0
-
-
-@pytest.mark.parametrize("point", [(-0.1, 0.5), (0.5, 1.1), (float("nan"), 0.5)])
-def test_a_focus_outside_the_picture_is_refused(point: tuple[float, float]) -> None:
-    with pytest.raises(DofkitError, match="outside the picture"):
-        focus_at(np.zeros((4, 4), np.float32), *point)
-
-
-def test_auto_focus_finds_the_nearer_subject() -> None:
-    d = np.full((100, 80), 0.2, np.float32)
-    d[30:90, 25:55] = 0.7
-    assert auto_focus(d) == pytest.approx(0.7)
-
-
-def test_auto_focus_ignores_a_near_border() -> None:
-    d = np.full((100, 80), 0.2, np.float32)
-    d[30:80, 25:55] = 0.7
-    d[95:] = 1.0
-    assert auto_focus(d) == pytest.approx(0.7)
-
-
-@given(UNIT)
-def test_auto_focus_of_a_flat_map_is_its_value(value: float) -> None:
-    assert auto_focus(np.full((20, 20), value, np.float32)) == pytest.approx(value, abs=1e-6)
 
 
 @given(UNIT, UNIT, st.floats(0, 0.5))

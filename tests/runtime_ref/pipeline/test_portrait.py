@@ -114,7 +114,7 @@ def test_the_networks_themselves_render_the_same_tiled_and_untiled(weights, phot
     pixels, lens = np.tile(photo, (3, 2, 1)), Lens(0.0, 1.0)
     assert levels_for(pixels.shape, np.ones((1, 1)), lens).levels == 1
     disparity = np.random.default_rng(1).random((40, 50), np.float32)
-    plan = default_plan(tile=96, depth_size=(128, 128)).model_copy(update={"copy_below": 0.0})
+    plan = default_plan(tile=96, depth_sizes=((128, 128),)).model_copy(update={"copy_below": 0.0})
     tiled = PortraitPipeline(sessions, plan).render(pixels, disparity, lens, np.float32)
     whole = PortraitPipeline(sessions, plan.untiled()).render(pixels, disparity, lens, np.float32)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)

@@ -27,6 +27,7 @@ from dofkit.train.evaluation.depth_methods import (
 from dofkit.train.evaluation.depth_report import score_tables, to_json, write_report
 from dofkit.train.evaluation.depth_sets import DrawnSet, EvaluatedSet, JudgedPair, kept_for_judging, thinned
 from dofkit.train.evaluation.store import Partials
+from dofkit.train.networks.depth import DepthNet
 from dofkit.train.weights import load_weights
 
 RNG = np.random.default_rng(0)
@@ -181,6 +182,11 @@ def test_a_network_is_asked_at_the_size_it_names() -> None:
     square = prepared(torch.nn.Identity(), np.full((40, 48, 3), 51, np.uint8))
     assert square.shape == (1, 3, 384, 384)
     torch.testing.assert_close(square, torch.full_like(square, 0.2))
+
+
+@pytest.mark.parametrize(("photo", "size"), [((90, 120), (320, 448)), ((120, 90), (448, 320)), ((50, 50), (384, 384))])
+def test_a_depth_network_of_ours_sees_a_photo_in_its_own_aspect(photo: tuple[int, int], size: tuple[int, int]) -> None:
+    assert prepared(DepthNet(), np.zeros((*photo, 3), np.uint8)).shape[2:] == size
 
 
 def test_a_weights_folder_and_its_file_are_the_same_method(weights: Path) -> None:

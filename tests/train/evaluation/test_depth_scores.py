@@ -13,6 +13,7 @@ from scipy.optimize import lsq_linear
 
 from dofkit.train.evaluation import depth_scores as scores
 from dofkit.train.evaluation.depth_scores import DepthFigures
+from dofkit.train.systems import depth_metrics
 from dofkit.train.systems.depth_metrics import depth_errors
 
 RNG = np.random.default_rng(0)
@@ -27,13 +28,13 @@ def with_holes(values: np.ndarray) -> np.ndarray:
 @given(st.floats(0.1, 50), st.floats(-20, 20))
 def test_normalising_forgets_scale_and_shift(scale: float, shift: float) -> None:
     values = with_holes(MAP)
-    found = scores.normalised((values * np.float32(scale) + np.float32(shift)).astype(np.float32))
-    np.testing.assert_allclose(found, scores.normalised(values), atol=2e-4)
+    found = depth_metrics.normalised((values * np.float32(scale) + np.float32(shift)).astype(np.float32))
+    np.testing.assert_allclose(found, depth_metrics.normalised(values), atol=2e-4)
     assert (np.nanmin(found), np.nanmax(found)) == (0, 1)
 
 
 def test_a_constant_map_lies_in_the_middle_and_keeps_its_holes() -> None:
-    found = scores.normalised(with_holes(np.full((4, 6), 7.0)))
+    found = depth_metrics.normalised(with_holes(np.full((4, 6), 7.0)))
     assert set(found[np.isfinite(found)]) == {np.float32(0.5)}
     assert np.isnan(found).any()
 
@@ -105,23 +106,25 @@ def test_the_training_and_the_evaluation_mean_the_same_by_a_depth_error() -> Non
 def test_order_is_what_all_pairs_say() -> None:
     small = np.random.default_rng(3).random((8, 9)).astype(np.float32)
     predicted = np.round(small + np.random.default_rng(4).normal(0, 0.3, small.shape), 1).astype(np.float32)
-    truth = scores.normalised(small).ravel()
+    truth = depth_metrics.normalised(small).ravel()
     right = []
     for i, j in itertools.combinations(range(truth.size), 2):
-        if abs(truth[i] - truth[j]) >= scores.ORDER_MARGIN:
+        if abs(truth[i] - truth[j]) >= depth_metrics.ORDER_MARGIN:
             told = np.sign(predicted.ravel()[i] - predicted.ravel()[j])
             right.append((np.sign(truth[i] - truth[j]) * told + 1) / 2)
-    assert scores.ordinal_agreement(predicted, small) == pytest.approx(np.mean(right), abs=0.012)  # 3 σ of the draw
+    assert depth_metrics.ordinal_agreement(predicted, small) == pytest.approx(
+        np.mean(right), abs=0.012
+    )  # 3 σ of the draw
 
 
 @pytest.mark.parametrize(("curve", "share"), [(np.exp, 1.0), (np.negative, 0.0), (np.zeros_like, 0.5)])
 def test_order_sees_no_monotone_curve(curve, share: float) -> None:
-    assert scores.ordinal_agreement(curve(MAP), with_holes(MAP)) == share
+    assert depth_metrics.ordinal_agreement(curve(MAP), with_holes(MAP)) == share
 
 
 def test_a_flat_truth_has_no_order() -> None:
-    assert scores.ordinal_agreement(MAP, np.ones_like(MAP)) is None
-    assert scores.ordinal_agreement(MAP, np.full_like(MAP, np.nan)) is None
+    assert depth_metrics.ordinal_agreement(MAP, np.ones_like(MAP)) is None
+    assert depth_metrics.ordinal_agreement(MAP, np.full_like(MAP, np.nan)) is None
 
 
 def square(top: int, left: int, height: int, width: int, shape: tuple[int, int] = (60, 80)) -> np.ndarray:
@@ -170,20 +173,21 @@ def standing(step: float) -> tuple[np.ndarray, np.ndarray]:
 
 def test_ground_contact_is_the_step_at_the_feet() -> None:
     for step in (0.0, 0.2, -0.1):
-        assert scores.ground_contact(*standing(step)) == pytest.approx(abs(step), abs=0.01)
+        assert depth_metrics.ground_contact(*standing(step)) == pytest.approx(abs(step), abs=0.01)
 
 
 def test_feet_that_are_cut_off_have_no_ground() -> None:
     disparity, _ = standing(0)
-    assert scores.ground_contact(disparity, square(30, 30, 30, 12)) is None
+    assert depth_metrics.ground_contact(disparity, square(30, 30, 30, 12)) is None
     assert "contact" not in scores.subject_figures(disparity, square(30, 30, 30, 12))
+    assert depth_metrics.ground_contact(disparity, np.zeros_like(disparity, bool)) is None
 
 
 def test_only_the_columns_of_the_feet_count() -> None:
     disparity, subject = standing(0)
     subject[20:24, 42:60] = True  # an outstretched arm, under which lies something far
     disparity[24:30, 42:60] = 0
-    assert scores.ground_contact(disparity, subject) == pytest.approx(0, abs=0.01)
+    assert depth_metrics.ground_contact(disparity, subject) == pytest.approx(0, abs=0.01)
 
 
 def test_a_subject_that_stands_out_is_told_in_every_figure() -> None:
@@ -204,7 +208,7 @@ def test_a_mirrored_map_does_not_change() -> None:
 def test_a_crop_is_forgiven_scale_and_shift_alone() -> None:
     assert scores.crop_change(MAP, 0.3 * MAP + 0.5) == pytest.approx(0, abs=1e-5)
     flat = scores.crop_change(MAP, np.full_like(MAP, 0.5))
-    goal = scores.normalised(MAP)
+    goal = depth_metrics.normalised(MAP)
     assert flat == pytest.approx(np.abs(goal - goal.mean()).mean(), abs=1e-5)
 
 

@@ -132,23 +132,3 @@ def test_in_focus_overlap_counts_background_that_stays_sharp():
     mask[:4] = 1
     assert metrics.in_focus_overlap(mask, mask) == 1
     assert metrics.in_focus_overlap(torch.ones(8, 8), mask) == 0.5
-
-
-def test_the_order_of_pairs_is_right_reversed_and_chance():
-    truth = torch.linspace(0.1, 1, 400).view(20, 20)
-    known = torch.ones(20, 20)
-    assert metrics.pair_order(truth**3, truth, known) == 1
-    assert metrics.pair_order(-truth, truth, known) == 0
-    assert metrics.pair_order(0 * truth, truth, known) == 0.5
-    assert math.isnan(metrics.pair_order(truth, 0 * truth + 0.5, known))
-
-
-def test_the_contact_error_is_the_gap_under_the_feet():
-    subject = torch.zeros(40, 30)
-    subject[5:25, 10:20] = 1
-    predicted = 0.3 + 0.4 * subject
-    assert metrics.contact_error(predicted, subject) == pytest.approx(0.4)
-    predicted[25:] = 0.65
-    assert metrics.contact_error(predicted, subject) == pytest.approx(0.05, abs=1e-6)
-    subject[25:, 10:20] = 1
-    assert math.isnan(metrics.contact_error(predicted, subject))

@@ -1,0 +1,99 @@
+"""`--weights product` takes what a product may use, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dofkit
+from dofkit.commands.evaluate_depth import named_paths
+from dofkit.runtime_ref.bundle import Bundle
+from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.train import shipped
+from dofkit.train.evaluation.depth_methods import depth_network
+from dofkit.train.networks.depth import DepthNet
+from dofkit.train.weights import (
+    PRODUCT_TERMS,
+    RESEARCH_ONLY,
+    Terms,
+    load_weights,
+    save_weights,
+    terms_of_weights,
+    weights_file,
+)
+
+
+@pytest.fixture
+def product(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for the shipped folder; it has a depth network without terms, and nothing else."""
+    folder = tmp_path / "stand-in"
+    save_weights(load_weights(Stage.DEPTH, weights), Stage.DEPTH, folder)
+    monkeypatch.setattr(shipped, "PRODUCT", folder)
+    return folder
+
+
+def test_the_name_stands_for_the_folder_and_a_folder_of_that_name_is_written_with_a_dot(product: Path) -> None:
+    assert shipped.named_weights("product") == product
+    assert shipped.named_weights("./product") == Path("product") != product
+    assert shipped.named_weights("runs/mine") == Path("runs/mine")
+
+
+def test_product_weights_without_words_of_their_own_have_terms(product: Path) -> None:
+    assert terms_of_weights(Stage.DEPTH, product) == PRODUCT_TERMS
+    assert "research" not in PRODUCT_TERMS.licence
+    own = Terms(licence="CC0", author="us")
+    save_weights(load_weights(Stage.DEPTH, product), Stage.DEPTH, product, own)
+    assert terms_of_weights(Stage.DEPTH, product) == own
+
+
+def test_research_only_weights_are_refused_among_those_for_products(product: Path) -> None:
+    save_weights(load_weights(Stage.DEPTH, product), Stage.DEPTH, product, RESEARCH_ONLY)
+    with pytest.raises(DofkitError, match="no product may use these weights, they are research only"):
+        terms_of_weights(Stage.DEPTH, product)
+
+
+def test_what_is_missing_is_said_in_one_line_with_what_there_is(cli: Callable, product: Path, tmp_path: Path) -> None:
+    missing = "for lens_blur and guided_upsampling none ship that a product may use"
+    result = cli("export", "--target", "onnx", "--weights", "product", "--out", str(tmp_path / "x.dofbundle"))
+    assert result.exit_code == 2
+    assert missing in result.stderr
+    assert "export --stage depth only" in result.stderr
+    assert result.stderr.count("\n") == 1
+    with pytest.raises(DofkitError, match=missing):
+        dofkit.open_pipeline(weights="product")
+    weights_file(Stage.DEPTH, product).unlink()
+    with pytest.raises(DofkitError, match="for depth and lens_blur and guided_upsampling none ship"):
+        dofkit.open_pipeline(weights="product")
+
+
+def test_every_command_that_takes_weights_takes_the_name(cli: Callable) -> None:
+    commands = ("render", "export", "check", "bench", "sensitivity", "mil diff", "evaluate depth", "evaluate render")
+    for command in (*commands, "train depth", "train render"):
+        assert "--weights DIR|product" in cli(*command.split(), "--help").stdout, command
+
+
+def test_the_evaluation_takes_product_weights_beside_others(product: Path) -> None:
+    named = named_paths(["product=product", "mine=runs/mine"])
+    assert named == {"product": product, "mine": Path("runs/mine")}
+    assert isinstance(depth_network("product", named["product"]).network, DepthNet)
+    weights_file(Stage.DEPTH, product).unlink()
+    with pytest.raises(DofkitError, match="for depth and lens_blur and guided_upsampling none ship"):
+        depth_network("product", named["product"])
+
+
+@pytest.mark.slow
+def test_a_bundle_of_product_weights_states_their_terms_and_is_checked(
+    cli: Callable, product: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.dofbundle"
+    options = "export --target onnx --stage depth --depth-size 64 --tile 96 --weights product"
+    result = cli(*options.split(), "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert Bundle.open(out).manifest.networks[Stage.DEPTH].licence == PRODUCT_TERMS.licence
+    assert PRODUCT_TERMS.licence in (out / "README.md").read_text()
+    result = cli("check", str(out), "--against", "pytorch", "--weights", "product", "--json")
+    assert {row["verdict"] for row in json.loads(result.stdout)["results"]} == {"PASS"}, result.output

@@ -20,7 +20,6 @@ from .rgbd import survey
 from .rgbd.plain import MASK_FORMAT
 from .rgbd_scenes import read_scenes
 
-DRAWN_HELD_OUT = 16
 HANDFUL = 50
 
 
@@ -55,6 +54,22 @@ class Kinds:
 
 
 @dataclass(frozen=True)
+class Stock:
+    """How much is drawn once, for samples to be made of.
+
+    Attributes:
+        figures, cutouts: subjects, whole people and any shape.
+        textures: of surfaces.
+        held_out: scenes to judge by where no folder gives any.
+    """
+
+    figures: int = 120
+    cutouts: int = 160
+    textures: int = 64
+    held_out: int = 16
+
+
+@dataclass(frozen=True)
 class DepthSources:
     """What was read."""
 
@@ -62,13 +77,15 @@ class DepthSources:
     held_out: list[Scene]
 
 
-def read_sources(folders: SourceFolders, side: int, kinds: Kinds | None = None) -> DepthSources:
+def read_sources(
+    folders: SourceFolders, side: int, kinds: Kinds | None = None, stock: Stock | None = None
+) -> DepthSources:
     """Read all folders, pictures with their longer side at most `side` pixels.
 
     Raises:
         DofkitError: when one of them cannot be used.
     """
-    kinds = kinds or Kinds()
+    kinds, stock = kinds or Kinds(), stock or Stock()
     known = [parts for folder in folders.rgbd for parts in _with_depth(folder, side)]
     generated = [read_generated(folder, side) for folder in folders.argan]
     masked = [parts for folder in folders.masks for parts in _with_masks(folder, side, stands=False)]
@@ -76,14 +93,14 @@ def read_sources(folders: SourceFolders, side: int, kinds: Kinds | None = None) 
     photos = [read_photos(folder, side) for folder in folders.photos]
     held_out = [scene for _, held in known + generated + masked for scene in held.scenes]
     rooms = [training for training, _ in known]
-    subjects = _subjects([training for training, _ in masked])
-    pictures = Pictures([*photos, *(training for training, _ in masked)])
+    subjects = _subjects([training for training, _ in masked], stock)
+    pictures = Pictures([*photos, *(training for training, _ in masked)], stock.textures)
     shares = _spread(rooms, kinds.known) + _spread([training for training, _ in generated], kinds.generated)
     shares += _spread([training for training, _ in masked], kinds.masks)
     shares += [Share(Composites(subjects, room), share) for room, share in _weights(rooms, kinds.rooms)]
     shares += [Share(Posters(pictures, room), share) for room, share in _weights(rooms, kinds.flat / 2)]
     shares += [Share(Grounds(subjects, pictures, side), kinds.grounds), Share(Pages(pictures, side), kinds.flat / 2)]
-    return DepthSources(shares, held_out or _drawn(Grounds(subjects, pictures, side)))
+    return DepthSources(shares, held_out or _drawn(Grounds(subjects, pictures, side), stock.held_out))
 
 
 def _with_depth(folder: Path, side: int) -> list[tuple[Folder, Folder]]:
@@ -112,9 +129,9 @@ def shapes(size: int, aspects: Sequence[str]) -> list[Shape]:
     return [(width, height) for height, width in sizes]
 
 
-def _subjects(folders: list[Folder]) -> CutoutSource:
+def _subjects(folders: list[Folder], stock: Stock) -> CutoutSource:
     """Mostly of the masks, if there are many; else drawn figures and shapes."""
-    drawn = [(DrawnFigures(), 0.5), (DrawnCutouts(), 0.5)]
+    drawn = [(DrawnFigures(stock.figures), 0.5), (DrawnCutouts(stock.cutouts), 0.5)]
     masks = MaskCutouts(folders)
     if not masks.cutouts:
         return AnyCutouts(drawn)
@@ -142,6 +159,6 @@ def _spread(folders: list[Folder], total: float) -> list[Share]:
     return [Share(folder, share) for folder, share in _weights(folders, total)]
 
 
-def _drawn(grounds: Grounds) -> list[Scene]:
+def _drawn(grounds: Grounds, count: int) -> list[Scene]:
     """Built scenes that no training index builds again."""
-    return [grounds.scene(np.random.default_rng((2**31, index))) for index in range(DRAWN_HELD_OUT)]
+    return [grounds.scene(np.random.default_rng((2**31, index))) for index in range(count)]

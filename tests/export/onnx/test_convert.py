@@ -41,6 +41,7 @@ def test_fp16_weights_are_the_folded_float32_weights_rounded_once(export_network
         np.testing.assert_array_equal(stored.bias, layer.bias.astype(np.float16))
 
 
+@pytest.mark.e2e
 def test_fp16_computes_convolutions_in_halves_between_floats(blur: OnnxStage) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(str(blur.file(Precision.FP16))))
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
@@ -59,6 +60,7 @@ def test_files_tell_nothing_of_the_machine(blur: OnnxStage, precision: Precision
         assert trace not in content
 
 
+@pytest.mark.e2e
 def test_converting_again_gives_the_same_bytes(blur: OnnxStage) -> None:
     half = blur.file(Precision.FP16)
     again, half_again = blur.float32.with_name("again.onnx"), blur.float32.with_name("half again.onnx")

@@ -189,6 +189,7 @@ def test_an_output_that_depends_on_no_input_fails_even_if_it_is_right(bundle_pat
             assert f"does not depend on {signal.name}" in rows[stage].reason
 
 
+@pytest.mark.e2e
 def test_a_tint_is_measured(bundle_path: Path) -> None:
     rows = _rows_with(bundle_path, lambda output: output + np.float32(0.01))
     assert rows["lens_blur"].metrics["colour_shift"] == pytest.approx(0.01, rel=0.01)

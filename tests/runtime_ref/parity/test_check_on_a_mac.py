@@ -59,6 +59,7 @@ def test_on_a_mac_every_stage_is_compared_on_every_compute_unit(bundle_path: Pat
         assert (row.metrics["evaluator_psnr"] > 100) is not on_gpu
 
 
+@pytest.mark.e2e
 @pytest.mark.usefixtures("on_a_mac")
 def test_on_a_mac_core_ml_obeys_a_teams_tolerances_and_its_failures_are_explained(bundle_path: Path) -> None:
     whole = Bundle.open(bundle_path)

@@ -20,7 +20,7 @@ from dofkit.train.data.depth import (
 from dofkit.train.data.depth_augment import DepthMix, Share, portrait_box, random_box
 from dofkit.train.data.depth_composites import Composites
 from dofkit.train.data.depth_cutouts import MaskCutouts
-from dofkit.train.data.depth_sources import SourceFolders, read_sources
+from dofkit.train.data.depth_sources import SourceFolders, Stock, read_sources
 from dofkit.train.data.rgbd import recognise
 from dofkit.train.data.rgbd_scenes import read_scenes
 
@@ -196,7 +196,9 @@ def test_a_folder_that_cannot_be_used_is_explained_in_one_line(masked, folders, 
 def test_sets_of_one_folder_are_each_taken_for_what_they_are(kinect, masked):
     both = kinect.parent
     for folders, known in ((SourceFolders(rgbd=(both,)), True), (SourceFolders(masks=(both,)), False)):
-        found = [s.source for s in read_sources(folders, 32).shares if isinstance(s.source, Folder)]
+        found = [
+            s.source for s in read_sources(folders, 32, stock=Stock(2, 2, 2, 2)).shares if isinstance(s.source, Folder)
+        ]
         assert [(len(f.scenes), f.scenes[0].disparity is not None) for f in found] == [(3, known)]
 
 

@@ -6,12 +6,15 @@ from PIL import Image
 
 from dofkit.train.data.depth import Folder
 from dofkit.train.data.depth_figures import SIDE, DrawnFigures
-from dofkit.train.data.depth_sources import DRAWN_HELD_OUT, Kinds, SourceFolders, enough, read_sources
+from dofkit.train.data.depth_sources import Kinds, SourceFolders, Stock, enough, read_sources
 
 
 def photo(path, seed: int, size: tuple[int, int] = (48, 32)) -> None:
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3)).astype(np.uint8)
     Image.fromarray(pixels).save(path)
+
+
+FEW = Stock(figures=4, cutouts=4, textures=4, held_out=2)
 
 
 @pytest.fixture
@@ -37,15 +40,15 @@ def people(tmp_path):
 
 
 def test_without_any_folder_built_scenes_and_pages_are_left_and_some_are_held_out():
-    sources = read_sources(SourceFolders(), 96)
+    sources = read_sources(SourceFolders(), 96, stock=FEW)
     assert [type(share.source).__name__ for share in sources.shares] == ["Grounds", "Pages"]
-    assert len(sources.held_out) == DRAWN_HELD_OUT
+    assert len(sources.held_out) == FEW.held_out
     assert all(scene.disparity is not None for scene in sources.held_out)
 
 
 def test_every_kind_has_its_share_however_many_folders_give_it(rooms, people):
     kinds = Kinds()
-    sources = read_sources(SourceFolders(rgbd=(rooms, rooms), standing=(people,)), 96, kinds)
+    sources = read_sources(SourceFolders(rgbd=(rooms, rooms), standing=(people,)), 96, kinds, FEW)
     weights: dict[str, float] = {}
     for share in sources.shares:
         name = type(share.source).__name__
@@ -70,7 +73,7 @@ def test_a_handful_of_scenes_gets_less_than_its_share_and_thousands_nearly_all()
 def test_only_subjects_of_standing_folders_are_said_to_stand(people):
     for standing in (True, False):
         folders = SourceFolders(standing=(people,)) if standing else SourceFolders(masks=(people,))
-        sources = [share.source for share in read_sources(folders, 96).shares]
+        sources = [share.source for share in read_sources(folders, 96, stock=FEW).shares]
         masked = next(source for source in sources if isinstance(source, Folder))
         assert masked.scene(np.random.default_rng(0)).stands is standing
 

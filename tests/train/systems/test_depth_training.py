@@ -22,6 +22,7 @@ def run(*arguments: str):
     return CliRunner().invoke(main, ["train", "depth", *TINY, *arguments])
 
 
+@pytest.mark.e2e
 def test_a_run_without_data_trains_writes_weights_and_resumes(tmp_path):
     first = run("--out", str(tmp_path), "--steps", "2")
     assert first.exit_code == 0, first.output
@@ -35,6 +36,7 @@ def test_a_run_without_data_trains_writes_weights_and_resumes(tmp_path):
     assert any(not torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
+@pytest.mark.e2e
 def test_a_run_starts_from_given_weights(tmp_path):
     run("--out", str(tmp_path / "coarse"), "--steps", "1")
     result = run(
@@ -63,7 +65,7 @@ def test_a_mask_folder_alone_is_enough(tmp_path):
         (["--size", "40"], "--size must be at least 64, not 40"),
         (["--aspect", "3x4"], "--aspect 3x4: give each as width:height"),
         (["--aspect", "3:0"], "--aspect 3:0: give each as width:height"),
-        (["--rgbd", "/nowhere"], "is not a folder"),
+        (["--rgbd", "/nowhere"], "no such folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(tmp_path, arguments, message):

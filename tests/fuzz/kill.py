@@ -26,6 +26,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dofkit.runtime_ref.errors import DofkitError
+
 from .kill_jobs import JOBS, Job, Result
 
 _GRACE = 20.0  # seconds for a process to end after SIGTERM, and for its helpers after it

@@ -24,8 +24,10 @@ ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "run and check TFLite": ("tflite", ("ai-edge-litert", "scikit-image")),
     "find sensitive layers": ("all", ("torch", "ai-edge-quantizer", "onnxruntime", "matplotlib")),
     "evaluate Core ML packages": ("coreml", ("coremltools", "scikit-image")),
+    "run and check Core AI": ("coreai", ("coreai-core", "scikit-image")),
     "export to Core ML": ("train,coreml,report", ("torch", "coremltools", "Jinja2", "scikit-image")),
     "export to TFLite": ("train,tflite,report", ("torch", "litert-torch", "ai-edge-quantizer", "Jinja2")),
+    "export to Core AI": ("train,coreai,report", ("torch", "coreai-core", "coreai-torch", "Jinja2")),
     "export to ONNX": ("train,onnx,report", ("torch", "onnx", "onnxscript", "Jinja2")),
 }
 

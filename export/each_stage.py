@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.errors import DofkitError
@@ -15,7 +17,7 @@ from .job import Job
 from .labels import Stamp
 from .ranges import Ranges
 from .stages import StageGraph
-from .stored import StoredConvolution, StoredWeights, compare_weights
+from .stored import Found, Judged, StoredWeights, compare_in_order, within_rounding
 
 Derive = Callable[[StageGraph, Path, Path, Precision, "Ranges | None", Collection[str]], None]
 
@@ -37,7 +39,7 @@ class Files:
     deployment: str
     convert: Callable[[StageGraph, Path], None]
     derive: Derive
-    stored: StoredWeights[StoredConvolution]
+    stored: StoredWeights[Any]
     operators: Callable[[Path], dict[str, int]]
     stamp: Callable[[Path, Stamp], None]
 
@@ -76,10 +78,10 @@ def _export_stage(
         inside = job.inside(f"{stage}.{precision}")
         goal, names = job.folder / inside, job.kept_float(stage, precision)
         if precision is Precision.FP32:
-            goal.write_bytes(float32.read_bytes())
+            _copy(float32, goal)
         else:
             calls = files.stored.convolutions(float32) if names else ()
-            kept = names_in_file(names, weights.convolutions, calls) if names else frozenset()
+            kept = names_in_file(names, weights.convolutions, calls, files.stored.judge) if names else frozenset()
             files.derive(graph, float32, goal, precision, ranges, kept)
         files.stamp(goal, job.stamp({"main": graph}, precision, job.plan))
         yield ModelEntry(
@@ -96,6 +98,13 @@ def _export_stage(
         )
 
 
+def _copy(model: Path, goal: Path) -> None:
+    if model.is_dir():
+        shutil.copytree(model, goal)
+    else:
+        shutil.copyfile(model, goal)
+
+
 def refuse_unknown(names: Collection[str], layers: Sequence[FoldedLayer]) -> None:
     """Refuse a recipe for another network.
 
@@ -108,7 +117,10 @@ def refuse_unknown(names: Collection[str], layers: Sequence[FoldedLayer]) -> Non
 
 
 def names_in_file(
-    names: Collection[str], layers: Sequence[FoldedLayer], stored: Sequence[StoredConvolution]
+    names: Collection[str],
+    layers: Sequence[FoldedLayer],
+    stored: Sequence[Found],
+    judge: Callable[[FoldedLayer, Found], Judged] = within_rounding,
 ) -> frozenset[str]:
     """Layers of a network by their names in its float32 file; one that is called several times has several there.
 
@@ -117,11 +129,12 @@ def names_in_file(
     Args:
         names: paths of the layers in the PyTorch network.
         layers, stored: all calls of convolutions, in the network and in the file.
+        judge: holds one against the other.
 
     Raises:
         DofkitError: the file is not the network's.
     """
-    wrong = next((entry for entry in compare_weights(layers, stored) if entry.problem), None)
+    wrong = next((entry for entry in compare_in_order(layers, stored, judge) if entry.problem), None)
     if wrong is not None:
         problem = f"{wrong.name}: {wrong.problem}"
         raise DofkitError(f"layers cannot be found in the file: {problem}; export it in fp32 or fp16")

@@ -61,6 +61,8 @@ TOOLS = (
     "onnxscript",
     "onnxruntime",
     "ai-edge-litert",
+    "coreai-core",
+    "coreai-torch",
 )
 
 Watch = Callable[[str, int, int], None]
@@ -281,6 +283,7 @@ NEEDED = {
     Target.COREML: ("coremltools",),
     Target.TFLITE: ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
     Target.ONNX: ("onnx", "onnxscript", "onnxruntime"),
+    Target.COREAI: ("coreai", "coreai_torch"),
 }
 
 
@@ -300,6 +303,8 @@ def _exporter(target: Target) -> Callable[[Job], list[ModelEntry]]:
             from .tflite import export
         case Target.ONNX:
             from .onnx import export
+        case Target.COREAI:
+            from .coreai import export
         case _:
             assert_never(target)
     return export

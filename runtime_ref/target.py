@@ -65,6 +65,7 @@ class Target(str, Enum):
     COREML = "coreml"
     TFLITE = "tflite"
     ONNX = "onnx"
+    COREAI = "coreai"
 
     def __str__(self) -> str:
         return self.value
@@ -72,12 +73,22 @@ class Target(str, Enum):
     @property
     def title(self) -> str:
         """The name people know."""
-        return {Target.COREML: "Core ML", Target.TFLITE: "TFLite (LiteRT)", Target.ONNX: "ONNX"}[self]
+        return {
+            Target.COREML: "Core ML",
+            Target.TFLITE: "TFLite (LiteRT)",
+            Target.ONNX: "ONNX",
+            Target.COREAI: "Core AI",
+        }[self]
 
     @property
     def suffix(self) -> str:
-        """File name suffix of a model; a Core ML package is a folder."""
-        return {Target.COREML: ".mlpackage", Target.TFLITE: ".tflite", Target.ONNX: ".onnx"}[self]
+        """File name suffix of a model; Core ML's packages and Core AI's models are folders."""
+        return {
+            Target.COREML: ".mlpackage",
+            Target.TFLITE: ".tflite",
+            Target.ONNX: ".onnx",
+            Target.COREAI: ".aimodel",
+        }[self]
 
     @property
     def layout(self) -> str:

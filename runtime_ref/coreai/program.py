@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,10 +125,17 @@ def read_constant(operation: Any, where: str) -> Constant:
         raise DofkitError(f"{where}: a constant of type {declared} is not read; update dofkit")
     element, count, shape = declared.element, declared.count, declared.known_shape
     if element is Element.BOOL:
-        return Constant(declared, np.array(operation.attributes["value"]).astype(np.bool_).reshape(shape))
+        return Constant(declared, _booleans(operation.attributes["value"], shape))
     data = constant_bytes(operation, -(-count * element.bits // 8))
     values = unpack(data.tobytes(), element, count) if element.bits < 8 else _as_stored(data, element)
     return Constant(declared, values.reshape(shape))
+
+
+def _booleans(value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Booleans; where all are one, the bindings' own array reads beyond what is stored."""
+    if value.is_splat:
+        return np.full(shape, str(value.get_splat_value()) == "true")
+    return np.array(value).astype(np.bool_).reshape(shape)
 
 
 def _as_stored(data: np.ndarray, element: Element) -> np.ndarray:
@@ -139,27 +145,27 @@ def _as_stored(data: np.ndarray, element: Element) -> np.ndarray:
         raise DofkitError(f"constants of type {element} are not read; update dofkit") from None
 
 
-@dataclass
-class _Scope:
-    """The values of one graph while it is read.
+def value_names(
+    graph: Any, arguments: Sequence[str] | None = None, results: Sequence[str] | None = None, prefix: str = ""
+) -> dict[Any, str]:
+    """The name of every value of a graph, without those of graphs that it invokes.
 
-    Attributes:
-        names: of each value.
-        prefix: of the names of a graph that is invoked.
-        constants: names of what is known before anything is computed.
-        counts: operations of each kind so far.
+    Args:
+        arguments, results: their names; the graph's own without.
+        prefix: of the names of all other values.
     """
-
-    prefix: str = ""
-    names: dict[Any, str] = field(default_factory=dict)
-    constants: set[str] = field(default_factory=set)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def fresh(self, operation: str) -> str:
-        """A name for an operation's result."""
-        number = self.counts[operation]
-        self.counts[operation] += 1
-        return f"{self.prefix}{operation}_{number}"
+    block = block_of(graph)
+    names: dict[Any, str] = dict(zip(block.arguments, arguments or names_of(graph, "arg_attrs"), strict=True))
+    *body, output = (operation.operation for operation in block.operations)
+    for value, name in zip(output.operands, results or names_of(graph, "res_attrs"), strict=True):
+        names.setdefault(value, name)
+    counts: Counter[str] = Counter()
+    for operation in body:
+        name = "const" if operation.name == CONSTANT else kind(operation)
+        for result in operation.results:
+            names.setdefault(result, f"{prefix}{name}_{counts[name]}")
+            counts[name] += 1  # counted where the name is not used, too: numbers tell the place
+    return names
 
 
 class _Reader:
@@ -175,48 +181,34 @@ class _Reader:
     def _block(
         self, graph: Any, arguments: Sequence[str], results: Sequence[str], prefix: str, above: tuple[str, ...]
     ) -> Block:
-        block, scope = block_of(graph), _Scope(prefix)
-        inputs = []
-        for name, argument in zip(arguments, block.arguments, strict=True):
-            scope.names[argument] = name
-            inputs.append((name, value_type(argument.type)))
+        block, names = block_of(graph), value_names(graph, arguments, results, prefix)
         *body, output = (operation.operation for operation in block.operations)
-        given = list(output.operands)
-        for value, name in zip(given, results, strict=True):
-            scope.names.setdefault(value, name)
-        operations = [read for operation in body for read in self._operation(operation, scope, above)]
+        constants: set[str] = set()
+        operations = [self._operation(operation, names, constants, above) for operation in body]
         # A result that is an argument, or another result too, is handed on under its own name.
-        for value, name in zip(given, results, strict=True):
-            if scope.names[value] != name:
+        for value, name in zip(output.operands, results, strict=True):
+            if names[value] != name:
                 declared = value_type(value.type)
-                operations.append(Operation(IDENTITY, {"input": (scope.names[value],)}, {}, ((name, declared),)))
-        return Block(tuple(inputs), tuple(results), tuple(operations))
+                operations.append(Operation(IDENTITY, {"input": (names[value],)}, {}, ((name, declared),)))
+        inputs = tuple((names[argument], value_type(argument.type)) for argument in block.arguments)
+        return Block(inputs, tuple(results), tuple(operations))
 
-    def _operation(self, operation: Any, scope: _Scope, above: tuple[str, ...]) -> Iterator[Operation]:
-        name = kind(operation)
+    def _operation(
+        self, operation: Any, names: Mapping[Any, str], constants: set[str], above: tuple[str, ...]
+    ) -> Operation:
+        """One operation; `constants` are the names of what is known before anything is computed, and grows."""
+        name, operands = kind(operation), [names[value] for value in operation.operands]
+        outputs = tuple((names[result], value_type(result.type)) for result in operation.results)
         if operation.name == CONSTANT:
-            outputs = self._outputs(operation, "const", scope)
-            constant = read_constant(operation, self._where)
-            scope.constants.add(outputs[0][0])
-            yield Operation("const", {}, {"val": constant}, outputs)
-            return
-        outputs = self._outputs(operation, name, scope)
-        operands = [scope.names[value] for value in operation.operands]
+            constants.add(outputs[0][0])
+            return Operation("const", {}, {"val": read_constant(operation, self._where)}, outputs)
         if operation.name == INVOKE:
             block = self._invoked(operation, outputs, above)
-            yield Operation(name, {"values": tuple(operands)}, {}, outputs, (block,))
-            return
-        if name in DECOMPRESSIONS and scope.constants.issuperset(operands):
+            return Operation(name, {"values": tuple(operands)}, {}, outputs, (block,))
+        if name in DECOMPRESSIONS and constants.issuperset(operands):
             name = f"constexpr_{name}"
-            scope.constants.update(output for output, _ in outputs)
-        yield Operation(name, self._bound(name, operands), _attributes(operation), outputs)
-
-    def _outputs(self, operation: Any, name: str, scope: _Scope) -> tuple[tuple[str, ValueType], ...]:
-        outputs = []
-        for result in operation.results:
-            fresh = scope.fresh(name)  # counted where the name is not used, too: numbers tell the place
-            outputs.append((scope.names.setdefault(result, fresh), value_type(result.type)))
-        return tuple(outputs)
+            constants.update(output for output, _ in outputs)
+        return Operation(name, self._bound(name, operands), _attributes(operation), outputs)
 
     def _invoked(self, operation: Any, outputs: Sequence[tuple[str, ValueType]], above: tuple[str, ...]) -> Block:
         match = re.search(r"@([\w.$-]+)", str(operation.attributes["callee"]))

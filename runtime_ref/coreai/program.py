@@ -91,6 +91,8 @@ def read_features(module: Any, function: str, where: str) -> dict[str, tuple[Fea
 
 def names_of(graph: Any, attribute: str) -> list[str]:
     """The names that a graph gives its arguments ("arg_attrs") or results ("res_attrs"); numbered where it has none."""
+    if attribute not in graph.attributes:
+        return []
     entries = graph.attributes[attribute]
     return [
         entry["coreai.name"].value if "coreai.name" in entry else f"value_{number}"

@@ -8,7 +8,7 @@ from ...mil.arrays import Array
 from ...mil.ops import conv as mil_conv
 from ...mil.ops import pool as mil_pool
 from ...mil.ops.image_resizing import linear_along
-from ...mil.registry import Floats, Ints
+from ...mil.registry import Ints
 from ..registry import op
 
 
@@ -23,21 +23,15 @@ def conv_transpose2d(
     input: Array, weight: Array, stride: Ints, padding: Ints, dilation: Ints, output_pad: Ints, groups: int
 ) -> Array:
     """The gradient of `conv2d`, with the first and last `padding` pixels cut off, `output_pad` more at the end."""
-    before, after = padding[::2], padding[1::2]
-    if len(padding) == input.ndim - 2:  # one number for both ends of an axis
-        before = after = padding
-    pads = [p for pair in zip(before, after, strict=True) for p in pair]
     sizes = [
-        (size - 1) * step + (kernel - 1) * spread + 1 - b - a + more
-        for size, step, kernel, spread, b, a, more in zip(
-            input.shape[2:], stride, weight.shape[2:], dilation, before, after, output_pad, strict=True
+        (size - 1) * step + (kernel - 1) * spread + 1 - 2 * cut + more
+        for size, step, kernel, spread, cut, more in zip(
+            input.shape[2:], stride, weight.shape[2:], dilation, padding, output_pad, strict=True
         )
     ]
+    pad = tuple(cut for cut in padding for _ in range(2))
     shape = (len(input), weight.shape[1] * groups, *sizes)
-    return mil_conv.conv_transpose(
-        input, weight, pad=tuple(pads), output_shape=shape, pad_type="custom", strides=stride, dilations=dilation,
-        groups=groups,
-    )  # fmt: skip
+    return mil_conv.conv_transpose(input, weight, None, pad, shape, "custom", stride, dilation, groups)
 
 
 @op("max_pool_2d")
@@ -61,13 +55,13 @@ def _refuse_dilation(dilation: Ints) -> None:
 
 @op("interpolate")
 def interpolate(
-    input: Array, output_shape: Ints, scale: Floats, offset: Floats, interpolation_mode: str = "linear"
+    input: Array, output_shape: Ints, scale: Array, offset: Array, interpolation_mode: str = "linear"
 ) -> Array:
     """Axis k sampled at (i + ½ − offset) / scale − ½, cut to the axis; linear, or the nearest of two the even one."""
     result = input
     for axis, (count, factor, shift) in enumerate(zip(output_shape, scale, offset, strict=True)):
         size = input.shape[axis]
-        grid = np.clip((np.arange(count) + 0.5 - shift) / factor - 0.5, 0, size - 1)
+        grid = np.clip((np.arange(count, dtype=scale.dtype) + 0.5 - shift) / factor - 0.5, 0, size - 1)
         if count == size and np.array_equal(grid, np.arange(size)):
             continue
         if interpolation_mode == "linear":

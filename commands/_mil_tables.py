@@ -40,7 +40,7 @@ def print_run(program: MLProgram, evaluation: Evaluation, seconds: float, files:
     for file in (file for written in files.values() for file in written):
         _say(f"wrote {file}")
     rounding = "rounded to the program's types" if program.numerics is Numerics.TYPED else "in float64, not rounded"
-    _say(f"{_title(program)}: evaluated in {seconds:.2f} s, {rounding}; not by Core ML")
+    _say(f"{_title(program)}: evaluated in {seconds:.2f} s, {rounding}; not by {program.package.runtime}")
 
 
 def print_show(package: ProgramPackage, function: Function, with_weights: bool, with_operations: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import weakref
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class CoreAISession:
         except Exception as error:  # RuntimeError with the compiler's words
             self._loop.close()
             raise DofkitError(f"Core AI cannot load {asset} ({first_line(error)}); export the bundle again") from error
+        weakref.finalize(self, _close, self._loop, self._stack)
         where = f" ({unit.title})" if unit else ""
         self.runtime = f"{PACKAGE} {installed_version(PACKAGE)}{where}"
 
@@ -101,6 +103,13 @@ class CoreAISession:
         opened = authoring.AIModelAsset.load(asset).executable(options)
         model = await self._stack.enter_async_context(opened)
         return model.load_function(function or "main")
+
+
+def _close(loop: asyncio.AbstractEventLoop, stack: AsyncExitStack) -> None:
+    """Let the runtime go, and the folder that it compiled into; left to the interpreter's end it aborts."""
+    if not loop.is_closed():
+        loop.run_until_complete(stack.aclose())
+        loop.close()
 
 
 def _tensor(name: str, descriptor: Any) -> FileTensor:

@@ -57,6 +57,11 @@ class Asset:
         return "iOS 27, macOS 27"
 
     @property
+    def runtime(self) -> str:
+        """What runs it on a phone, and has no part here."""
+        return "Core AI"
+
+    @property
     def operations(self) -> OperationTable:
         """What its operations mean."""
         return COREAI

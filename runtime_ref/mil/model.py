@@ -45,6 +45,11 @@ class ProgramPackage(Protocol):
         ...
 
     @property
+    def runtime(self) -> str:
+        """What runs it on a phone, and has no part here."""
+        ...
+
+    @property
     def operations(self) -> OperationTable:
         """What its operations mean."""
         ...

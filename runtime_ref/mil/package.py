@@ -71,6 +71,11 @@ class Package:
         return _SYSTEMS.get(self.opset_version, self.format)
 
     @property
+    def runtime(self) -> str:
+        """What runs it on a phone, and has no part here."""
+        return "Core ML"
+
+    @property
     def operations(self) -> OperationTable:
         """What its operations mean."""
         return MIL

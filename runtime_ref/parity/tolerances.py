@@ -80,6 +80,7 @@ _QUANTISED = {
     (Precision.W4, Target.COREML): _Floors(16, 26, 24, "measured depth 19.7, rendering 30.0, pipeline 28.5 dB"),
     (Precision.W8A8, Target.COREML): _Floors(19, 24, 24, "measured depth 22.9, pipeline 28.0 dB (5 photos)"),
     (Precision.MIXED, Target.COREML): _Floors(35, 46, 39, "measured depth 39.3, rendering 52.4, pipeline 42.7 dB"),
+    (Precision.W8, Target.COREAI): _Floors(0, 0, 0, "TODO"),
     (Precision.W8, Target.TFLITE): _Floors(30, 53, 38, "measured depth 34.7, rendering 58.6, pipeline 43.0 dB"),
     (Precision.DYNAMIC, Target.TFLITE): _Floors(33, 53, 39, "measured depth 37.2, rendering 58.1, pipeline 44.8 dB"),
     (Precision.W8A8, Target.TFLITE): _Floors(18, 26, 28, "measured depth 22.7, rendering 29.9, pipeline 33.0 dB"),

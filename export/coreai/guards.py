@@ -60,7 +60,7 @@ FAULTS = (
     ),
     Fault(
         "grid_sample",
-        "aten.grid_sampler_2d",
+        "aten.grid_sampler",
         lambda given: True,
         "grid_sample cannot be converted",
         "resize with interpolate, or leave the warp to the app",

@@ -80,7 +80,8 @@ def _write_random_weights(folder: Path) -> None:
         save_weights(network.eval(), stage, folder)
 
 
-BUNDLED = ("coreml", "tflite", "onnx")  # targets of the bundle that most tests look at
+# Targets of the bundle that most tests look at.
+BUNDLED = ("--target", "coreml", "--target", "tflite", "--target", "onnx")
 
 
 @pytest.fixture(scope="session")
@@ -93,16 +94,7 @@ def bundle_path(weights: Path, shared: Path) -> Path:
     folder = shared / "small.dofbundle"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            arguments = [
-                "export",
-                *(word for name in BUNDLED for word in ("--target", name)),
-                "--precision",
-                "fp32",
-                "--precision",
-                "fp16",
-                "--tile",
-                "96",
-            ]
+            arguments = ["export", *BUNDLED, "--precision", "fp32", "--precision", "fp16", "--tile", "96"]
             arguments += ["--depth-size", "128", "--photo", str(_small_photo(shared)), "--weights", str(weights)]
             result = run_cli(*arguments, "--out", str(folder))
             assert result.exit_code == 0, result.output

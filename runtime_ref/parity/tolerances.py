@@ -80,7 +80,7 @@ _QUANTISED = {
     (Precision.W4, Target.COREML): _Floors(16, 26, 24, "measured depth 19.7, rendering 30.0, pipeline 28.5 dB"),
     (Precision.W8A8, Target.COREML): _Floors(19, 24, 24, "measured depth 22.9, pipeline 28.0 dB (5 photos)"),
     (Precision.MIXED, Target.COREML): _Floors(35, 46, 39, "measured depth 39.3, rendering 52.4, pipeline 42.7 dB"),
-    # Core AI: the worst of the two golden cases, the hard one decides. Apple's runtime and the evaluator agree to 100 dB.
+    # Core AI: the worst of the two golden cases; in pipelines that is the hard one.
     (Precision.FP16, Target.COREAI): _Floors(57, 60, 49, "measured depth 61.6, rendering 71.6, pipeline 53.2 dB"),
     (Precision.W8, Target.COREAI): _Floors(48, 50, 45, "measured depth 61.6, rendering 55.7, pipeline 54.2 dB"),
     (Precision.PALETTE8, Target.COREAI): _Floors(42, 60, 34, "measured depth 46.4, rendering 67.3, pipeline 38.9 dB"),

@@ -1,0 +1,110 @@
+"""`dofkit coreai` runs, shows and compares models; an export is the same in any process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("coreai_torch")
+
+from ..runtime_ref.coreai.programs import OneOperation, noise, save_text, scalar, sizes
+
+CONVOLUTION = OneOperation(
+    "conv2d", (noise(1, 3, 8, 8), noise(4, 3, 3, 3), sizes(1, 1), sizes(1, 1), scalar(1, np.uint32)), "1x4x6x6xf32"
+)
+
+SHAPE = "tensor<1x4x6x6xf32>"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save_text(CONVOLUTION.text(), tmp_path / "conv.aimodel")
+
+
+def test_show_tells_operations_inputs_and_what_wrote_it(cli: Callable, model: Path) -> None:
+    shown = cli("coreai", "show", str(model))
+    assert shown.exit_code == 0, shown.output
+    assert "asset 2.0, coreai-core" in shown.stdout
+    assert "conv2d" in shown.stdout
+    facts = json.loads(cli("coreai", "show", str(model), "--json").stdout)
+    assert facts["runs_on"] == "iOS 27, macOS 27"
+    assert [entry["name"] for entry in facts["inputs"]] == ["x0", "x1"]
+    assert facts["unknown_operations"] == []
+
+
+def test_run_writes_what_the_operation_gives(cli: Callable, model: Path, tmp_path: Path) -> None:
+    arguments = []
+    for name, values in CONVOLUTION.inputs.items():
+        np.save(tmp_path / f"{name}.npy", values)
+        arguments += ["--input", f"{name}={tmp_path / name}.npy"]
+    done = cli("coreai", "run", str(model), *arguments, "--out", f"y0={tmp_path / 'y.npy'}")
+    assert done.exit_code == 0, done.output
+    assert "not by Core AI" in done.stdout
+    x, w = CONVOLUTION.inputs.values()
+    windows = np.lib.stride_tricks.sliding_window_view(x[0], (3, 3), (1, 2))
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy")[0], np.einsum("chwkl,ockl->ohw", windows, w), atol=1e-5)
+
+
+def test_diff_of_a_model_with_itself_agrees_and_with_another_names_the_operation(
+    cli: Callable, model: Path, tmp_path: Path
+) -> None:
+    assert cli("coreai", "diff", str(model), str(model)).exit_code == 0
+    text = CONVOLUTION.text().replace(
+        "coreai.output %y", f"%z = coreai.sigmoid %y : ({SHAPE}) -> {SHAPE}\n coreai.output %z"
+    )
+    other = save_text(text, tmp_path / "other.aimodel")
+    parted = cli("coreai", "diff", str(model), str(other))
+    assert parted.exit_code == 1, parted.output
+    assert "only in B: sigmoid" in parted.stdout
+
+
+def test_what_is_no_model_is_refused_in_a_line(cli: Callable, tmp_path: Path) -> None:
+    result = cli("coreai", "show", str(tmp_path / "gone.aimodel"))
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "is not a Core AI model" in result.stderr
+
+
+@pytest.mark.e2e
+def test_two_processes_export_the_same_bytes_without_paths_and_prove_them(weights: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "one" / "a.dofbundle", tmp_path / "another" / "a.dofbundle"]
+    for number, folder in enumerate(folders):
+        folder.parent.mkdir()
+        arguments = [
+            "export",
+            "--target",
+            "coreai",
+            "--stage",
+            "guided_upsampling",
+            "--tile",
+            "96",
+            "--depth-size",
+            "64",
+        ]
+        arguments += ["--precision", "fp32", "--precision", "w8", "--weights", str(weights), "--out", str(folder)]
+        done = subprocess.run(
+            [sys.executable, "-m", "dofkit", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder.parent,
+            env={**os.environ, "PYTHONHASHSEED": str(number)},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    one, another = ({p.relative_to(f): p.read_bytes() for p in sorted(f.rglob("*")) if p.is_file()} for f in folders)
+    assert one.keys() == another.keys()
+    assert [str(name) for name, data in one.items() if data != another[name]] == []
+    models = [data for name, data in one.items() if name.suffix in (".mlirb", ".json")]
+    for words in (str(tmp_path), "site-packages", str(Path(__file__).parents[2])):
+        assert not any(words.encode() in data for data in models), words
+    rows = json.loads((folders[0] / "parity.json").read_text())["results"]
+    proven = {(row["precision"], row["scope"]) for row in rows if row["verdict"] == "PASS"}
+    scopes = ("guided_upsampling", "guided_upsampling, evaluator")
+    assert proven == {(precision, scope) for precision in ("fp32", "w8") for scope in scopes}

@@ -31,6 +31,11 @@ ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "export to ONNX": ("train,onnx,report", ("torch", "onnx", "onnxscript", "Jinja2")),
 }
 
+# Versions that do harm without a word -> what they do, and the way out.
+BAD_VERSIONS = {
+    ("coreai-torch", "0.4.0"): ("its models are refused by later betas of iOS 27", "pip install 'coreai-torch>=0.4.3'"),
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -59,6 +64,7 @@ def _diagnose() -> list[Finding]:
             Finding(ability, not missing, versions, f"missing {', '.join(missing)}: {install}" if missing else "")
         )
     findings.append(_numpy_for_coreml())
+    findings += _known_bad()
     is_mac = sys.platform == "darwin"
     findings.append(
         Finding(
@@ -66,6 +72,15 @@ def _diagnose() -> list[Finding]:
         )
     )
     return findings
+
+
+def _known_bad() -> list[Finding]:
+    """A line for each installed package whose version is known to do harm."""
+    return [
+        Finding(f"{package} is fit for use", False, {package: version}, f"{says}: {remedy}")
+        for (package, version), (says, remedy) in BAD_VERSIONS.items()
+        if _version(package) == version
+    ]
 
 
 def _numpy_for_coreml() -> Finding:

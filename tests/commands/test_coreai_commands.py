@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("coreai_torch")
+
+from dofkit.runtime_ref.backends import NotRun, backends_for
+from dofkit.runtime_ref.target import Target
 
 from ..runtime_ref.coreai.programs import OneOperation, noise, save_text, scalar, sizes
 
@@ -70,6 +74,38 @@ def test_what_is_no_model_is_refused_in_a_line(cli: Callable, tmp_path: Path) ->
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "is not a Core AI model" in result.stderr
+
+
+def test_without_its_packages_every_command_says_in_a_line_how_to_get_them(
+    cli: Callable, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name.startswith("coreai") else real(name, *rest)
+    )
+    commands = [
+        ("coreai", "show", str(model)),
+        ("coreai", "run", str(model), "--random", "0"),
+        ("export", "--target", "coreai", "--out", str(tmp_path / "b.dofbundle")),
+    ]
+    for arguments in commands:
+        result = cli(*arguments)
+        assert result.exit_code == 2, result.output
+        assert result.stderr.count("\n") == 1
+        assert "pip install 'dofkit[coreai]'" in result.stderr
+    for one in backends_for(Target.COREAI):
+        assert isinstance(one.available(), NotRun)
+
+
+def test_export_to_all_targets_leaves_core_ai_out_with_a_word_where_it_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dofkit.commands.export import _every_target
+
+    assert _every_target() == tuple(Target)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
+    assert _every_target() == (Target.COREML, Target.TFLITE, Target.ONNX)
+    assert "Core AI is left out" in capsys.readouterr().err
 
 
 @pytest.mark.e2e

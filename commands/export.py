@@ -62,7 +62,7 @@ def _show_precisions(ctx: click.Context, _: click.Parameter, wanted: bool) -> No
 
 
 def _every_target() -> tuple[Target, ...]:
-    """All targets; without Core AI, and a line that says so, where its packages are not: they exist for few machines."""
+    """All targets; without Core AI, and with a line that says so, where its packages are not."""
     from importlib.util import find_spec
 
     if all(find_spec(package) for package in ("coreai", "coreai_torch")):

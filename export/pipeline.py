@@ -42,7 +42,7 @@ from ..train.session import DEPTH_SIZE, load_networks, plan_of, torch_sessions
 from ..train.weights import SHIPPED, Terms, contract_of_weights, has_weights, terms_of_weights, weights_file
 from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
-from .coreml.options import CoreMLOptions, refuse_impossible
+from .coreml.options import CoreMLOptions, refuse_impossible, refuse_tiles_alone
 from .coverage import Coverage
 from .golden import golden_pictures
 from .job import Job
@@ -140,11 +140,11 @@ class _Prepared:
         whole = len(request.stages) == len(Stage)
         scopes = len(request.stages) + whole
         conversions = len(request.targets) * len(request.stages)
-        if Target.COREML in request.targets:
-            conversions += len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
+        tiled = sum(target in (Target.COREML, Target.COREAI) for target in request.targets)
+        conversions += tiled * len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
         comparisons = len(request.targets) * len(request.precisions) * scopes
-        if Target.COREML in request.targets and whole:
-            comparisons += len(request.precisions) * len(self.coreml.tiles)
+        if whole:
+            comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
         return conversions + comparisons + max(1, len(request.photos)) + 1
 
 
@@ -210,6 +210,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_useless(request.targets, request.precisions, request.force)
     if Target.COREML in request.targets:
         refuse_impossible(request.coreml, request.precisions)
+    refuse_tiles_alone(request.coreml)
     _ensure_packages(request.targets)
     contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
     plan = plan_of(contracts, request.tile, request.depth_size)

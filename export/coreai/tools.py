@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -58,6 +58,12 @@ def quietly() -> Iterator[None]:
         yield
 
 
+def new_context() -> Any:
+    """A context that several programs are opened in: a context manager."""
+    with quietly():
+        return require("coreai.authoring", EXTRA, PURPOSE).Context()._mlir_context
+
+
 def open_module(asset: Path) -> Any:
     """A saved program as an MLIR module that may be changed."""
     return load_module(asset)
@@ -87,20 +93,29 @@ def write_metadata(asset: Path, said: dict[str, Any]) -> None:
     file.write_text(json.dumps(metadata, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _name_private_graphs(module: Any) -> None:
+def rename_graphs(module: Any, names: Mapping[str, str]) -> None:
+    """Give graphs other symbols, where they stand and where they are invoked.
+
+    Args:
+        names: symbol -> its new one; others stay.
+    """
     mlir = ir()
-    names = {}
     for symbol, graph in graphs(module).items():
-        if "priv" in graph.attributes:
-            names[symbol] = f"{symbol.rpartition('_')[0]}_{len(names)}"
+        if symbol in names:
             graph.attributes["sym_name"] = mlir.StringAttr.get(names[symbol], context=graph.context)
 
     def rename(operation: Any) -> Any:
         if operation.name == INVOKE:
             callee = str(operation.attributes["callee"])
             symbol = callee.partition("@")[2].partition(">")[0]
-            renamed = callee.replace(f"@{symbol}>", f"@{names[symbol]}>")
+            renamed = callee.replace(f"@{symbol}>", f"@{names.get(symbol, symbol)}>")
             operation.attributes["callee"] = mlir.Attribute.parse(renamed, context=operation.context)
         return mlir.WalkResult.ADVANCE
 
     module.operation.walk(rename)
+
+
+def _name_private_graphs(module: Any) -> None:
+    """The converter ends their names with random letters; here they are counted."""
+    private = [symbol for symbol, graph in graphs(module).items() if "priv" in graph.attributes]
+    rename_graphs(module, {s: f"{s.rpartition('_')[0]}_{number}" for number, s in enumerate(private)})

@@ -88,7 +88,8 @@ def _round_input(call: Any, bounds: tuple[float, float]) -> None:
     value = call.operands[0]
     with call.context, call.location, mlir.InsertionPoint(call):
         axes = constant(np.arange(len(value.type.shape), dtype=np.int32), "si32")
-        parts = constant(np.float32(scale), "f32"), constant(zero, "si8"), constant(np.float32(0), "f32")
+        stored = (scale.astype(np.float32), "f32"), (zero, "si8"), (np.float32(0), "f32")
+        parts = [constant(np.asarray(number), element) for number, element in stored]
         rounded = ops.QuantizeOp(value, *parts, axes).result
         call.operands[0] = ops.DequantizeOp(rounded, *parts, axes).result
 
@@ -111,7 +112,7 @@ def _compress(operation: Any, precision: Precision) -> None:
                 palette, indices = palettise(weight, bits)
                 table = np.asarray(palette, np.float16).reshape(*(1,) * weight.ndim, -1, 1)
                 stored = constant(indices.reshape(weight.shape).astype(np.uint8), f"ui{bits}")
-                value = ops.LutToDenseOp(stored, constant(table, "f16"), constant(np.int16(0), "si16")).result
+                value = ops.LutToDenseOp(stored, constant(table, "f16"), constant(np.array(0, np.int16), "si16")).result
             case Precision.FP32 | Precision.FP16 | Precision.DYNAMIC:
                 raise ValueError(f"{precision} does not compress weights of Core AI models")
             case _:

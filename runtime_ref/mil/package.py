@@ -92,9 +92,13 @@ class Package:
         parts = {"inputs": description.input, "outputs": description.output, "states": description.state}
         return {kind: read_features(part, str(self.path)) for kind, part in parts.items()}
 
-    @cached_property
+    @property
     def functions(self) -> dict[str, Function]:
         """The program's functions by name."""
+        return self._functions
+
+    @cached_property
+    def _functions(self) -> dict[str, Function]:
         try:
             return read_functions(self.spec.mlProgram)
         except DofkitError as error:

@@ -109,6 +109,12 @@ def test_export_to_all_targets_leaves_core_ai_out_with_a_word_where_it_cannot_be
     assert "Core AI is left out" in capsys.readouterr().err
 
 
+def test_doctor_names_a_version_that_does_harm(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "later betas" not in cli("doctor", "--json").stdout
+    monkeypatch.setattr("dofkit.commands.doctor._version", lambda name: "0.4.0" if name == "coreai-torch" else "1")
+    assert "its models are refused by later betas of iOS 27" in cli("doctor", "--json").stdout
+
+
 @pytest.mark.e2e
 def test_two_processes_export_the_same_bytes_without_paths_and_prove_them(weights: Path, tmp_path: Path) -> None:
     folders = [tmp_path / "one" / "a.dofbundle", tmp_path / "another" / "a.dofbundle"]

@@ -58,8 +58,11 @@ def command(
     from ..devices.host import bench_bundle
     from ..runtime_ref.backends.latency import TimeBudget
     from ..runtime_ref.backends.registry import backend
+    from ..runtime_ref.errors import DofkitError
     from . import _console
 
+    if weights is not None and not pytorch:
+        raise DofkitError("--weights says nothing without --pytorch; give --pytorch, or leave --weights out")
     with _console.progress() as display:
         bar = display.add_task("bench", total=None)
         rows = bench_bundle(

@@ -222,6 +222,11 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_contradiction(request.labels, terms.values())
     chosen = CalibrationSet.shipped()
     if request.calibration is not None:
+        if not any(precision.needs_ranges for precision in request.precisions):
+            raise DofkitError(
+                f"--calibration {request.calibration} measures ranges that no precision here needs; add --precision "
+                "w8a8 or mixed, or leave it out"
+            )
         chosen = CalibrationSet.of(find_photos(request.calibration))
     coreml = dataclasses.replace(request.coreml, tiles=tiles)
     return _Prepared(request, plan, coreml, _recipes(request), chosen, terms)

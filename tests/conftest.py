@@ -21,7 +21,7 @@ settings.register_profile("dofkit", deadline=None)  # machines are shared: an ex
 settings.load_profile("dofkit")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Workers share the cores. OpenMP's threads spin while they wait: two exports side by side on two cores took 165 s
     with two threads each, 47 s with one. NumPy and PyTorch read this when they are imported, which is later.
     """
@@ -30,6 +30,15 @@ def pytest_configure() -> None:
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", threads)
         os.environ.setdefault("OPENBLAS_NUM_THREADS", threads)
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # files keep the order below
+
+
+def _bundle_last(items: list[pytest.Item]) -> None:
+    """One file that needs the bundle comes first, the others last: no worker waits while another exports it."""
+    needing = {item.path for item in items if "bundle_path" in getattr(item, "fixturenames", ())}
+    first = min(needing, default=None)
+    items.sort(key=lambda item: 0 if item.path == first else 2 if item.path in needing else 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -171,6 +180,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Count the cases of every operation and oracle, from the tests' `oracle` marks."""
+    _bundle_last(items)
     table: dict[str, dict[str, int]] = {}
     for item in items:
         for mark in item.iter_markers("oracle"):

@@ -139,6 +139,12 @@ def test_a_missing_extra_is_one_line_that_names_the_pip_command(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_bench_refuses_weights_that_nothing_would_be_computed_with(cli: Callable, tmp_path: Path) -> None:
+    result = cli("bench", str(tmp_path), "--weights", str(tmp_path))
+    assert result.exit_code == 2
+    assert "--weights says nothing without --pytorch" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -147,6 +153,7 @@ def test_a_missing_extra_is_one_line_that_names_the_pip_command(
         (["--tile", "99"], "multiples of 2"),
         (["--depth-size", "200"], "multiple of 32"),
         (["--out", "nowhere/x.dofbundle"], "does not exist"),
+        (["--calibration", "."], "measures ranges that no precision here needs"),
     ],
 )
 def test_export_refuses_bad_input_in_one_line(

@@ -40,6 +40,7 @@ def photos(tmp_path: Path, photo: np.ndarray) -> Path:
     return folder
 
 
+@pytest.mark.e2e
 def test_a_teams_photos_are_compared_with_pytorch_and_reported_in_every_format(
     cli: Callable, bundle_path: Path, weights: Path, photos: Path, tmp_path: Path
 ) -> None:

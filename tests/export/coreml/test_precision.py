@@ -51,6 +51,7 @@ def test_a_name_that_is_nowhere_is_refused_with_what_there_is(export_stages: Exp
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.e2e
 def test_a_name_of_one_stage_is_no_error_in_another(export_stages: Export) -> None:
     _, entries = export_stages(UP, BLUR, keep_fp32=("sqrt",))
     assert [len(entry.kept_fp32) for entry in entries] == [0, 2]
@@ -83,6 +84,7 @@ def test_the_simulation_of_fp16_is_close_to_the_converted_program(export_stages:
     np.testing.assert_array_equal(simulated, converted)
 
 
+@pytest.mark.e2e
 def test_what_one_concatenation_joins_has_one_range(export_stages: Export) -> None:
     folder, (entry,) = export_stages(BLUR)
     program = MLProgram.open(folder / entry.path)
@@ -95,6 +97,7 @@ def test_what_one_concatenation_joins_has_one_range(export_stages: Export) -> No
     assert found["elsewhere"] == (2.0, 3.0)
 
 
+@pytest.mark.e2e
 def test_a_mixed_model_leaves_the_recipes_layers_in_fp16(export_stages: Export, golden: GoldenArrays) -> None:
     class Recipe:
         def kept(self, stage: Stage) -> frozenset[str]:

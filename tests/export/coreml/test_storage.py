@@ -30,7 +30,7 @@ LABELS = {Precision.W8: "int8", Precision.W8A8: "int8", Precision.W4: "int4"}
 COMPRESSED = [p for p in Precision if p.weight_bits and p not in (Precision.MIXED, Precision.DYNAMIC)]
 # One linear and one palette are tried with every run of the tests, the others with the whole commands.
 MARKS = {
-    (Precision.PALETTE6, DeploymentTarget.IOS17): (),
+    (Precision.PALETTE6, DeploymentTarget.IOS17): pytest.mark.e2e,
     (Precision.W8, DeploymentTarget.IOS17): pytest.mark.e2e,
 }
 
@@ -143,6 +143,7 @@ def test_a_palette_of_few_values_is_exact() -> None:
     np.testing.assert_array_equal(palette[indices].reshape(2, 2), weights)
 
 
+@pytest.mark.e2e
 def test_the_weight_proof_sees_a_layer_that_coremltools_corrupts_when_it_skips_it(
     export_stages: Export, networks: dict[Stage, torch.nn.Module], tmp_path: Path
 ) -> None:

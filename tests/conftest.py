@@ -179,7 +179,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count the cases of every operation and oracle, from the tests' `oracle` marks."""
+    """Put the files in order; count the cases of every operation and oracle, from the tests' `oracle` marks."""
     _bundle_last(items)
     table: dict[str, dict[str, int]] = {}
     for item in items:

@@ -115,6 +115,7 @@ def bundle_path(weights: Path, shared: Path) -> Path:
 
 def _export_small(weights: Path, photo: Path, folder: Path) -> None:
     from dofkit.export import golden, pipeline
+    from dofkit.runtime_ref.parity.check import run_parity
     from dofkit.runtime_ref.target import Precision, Target
 
     precisions = (Precision.FP32, Precision.FP16)
@@ -131,7 +132,7 @@ def _export_small(weights: Path, photo: Path, folder: Path) -> None:
         patch.setattr(golden, "HARD_SIZE", (484, 644))  # the least with an upsampling
         # The quickest target's proof, for the files that people read; the others' have a test of their own.
         quickest = [(Target.ONNX, precision) for precision in precisions]
-        patch.setattr(pipeline, "run_parity", partial(pipeline.run_parity, variants=quickest))
+        patch.setattr(pipeline, "run_parity", partial(run_parity, variants=quickest))
         pipeline.export_bundle(request)
 
 

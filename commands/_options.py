@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -41,16 +42,16 @@ class EnumChoice(HintedChoice):
         return value if isinstance(value, self._kind) else self._kind(super().convert(value, param, ctx))
 
 
-class ParsedPair(click.ParamType):
+class ParsedPair(click.ParamType, ABC):
     """Two values in one word."""
 
+    @abstractmethod
     def parsed(self, text: str) -> Any:
         """The values.
 
         Raises:
             ValueError: the word does not say them; its text says what one that does looks like.
         """
-        raise NotImplementedError
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, tuple):  # a default

@@ -17,13 +17,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...runtime_ref.pipeline.aspects import STRIDE, USUAL_SIZES, nearest_shape
+from ...runtime_ref.pipeline.aspects import USUAL_SIZES, nearest_shape
 from .depth_encoders import ResNet50Encoder
 from .efficientnet_lite import EfficientNetLite, lite0, lite2
 from .filters import twice
 from .rounding import RoundedConv2d, Rounds
 
-SIZE_MULTIPLE = STRIDE
 PYRAMID_BINS = (1, 2, 4, 8)
 RANGE = 6.0  # of the disparity head: ReLU6 is the one clipping that every runtime fuses into the convolution before it
 

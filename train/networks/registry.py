@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.pipeline.aspects import STRIDE
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Target
 from .adapted import adapted, core
 from .contract import Arrangement, Meaning, NetworkContract, SizeRule
-from .depth import SIZE_MULTIPLE, DepthConfig, DepthNet
+from .depth import DepthConfig, DepthNet
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
 from .guided_upsampling_by_colour import GuidedUpsamplingByColour
 from .guided_upsampling_joined import GuidedUpsamplingJoined
@@ -132,7 +133,7 @@ ARCHITECTURES = Architectures(
         NetworkContract(
             architecture="efficientnet_lite_depth",
             stage=Stage.DEPTH,
-            size=SizeRule(multiple=SIZE_MULTIPLE, least=2 * SIZE_MULTIPLE),
+            size=SizeRule(multiple=STRIDE, least=2 * STRIDE),
             meaning=Meaning.DISPARITY,
         ),
         DepthNet,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..runtime_ref.bundle import TensorEntry
+from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
@@ -82,7 +83,7 @@ def stage_graphs(
     at its first.
 
     Raises:
-        DofkitError: a network is of no known architecture.
+        DofkitError: a network is of no known architecture, or its form for the target does not take the size.
     """
     tiles = {Stage.LENS_BLUR: plan.lens_blur.tile, Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile}
     graphs = {}
@@ -91,10 +92,13 @@ def stage_graphs(
         if tile is None and stage is not Stage.DEPTH:
             raise ValueError(f"{stage} cannot be exported untiled: an exported graph has one fixed size")
         contract = architectures.contract_of(network)
+        size = plan.depth_shape if tile is None else (tile, tile)
+        if problem := contract.size_for(target).problem(*size):
+            raise DofkitError(f"{stage} for {target.title}: {problem}")
         graphs[stage] = StageGraph(
             stage,
             contract.arrange(network, target),
-            plan.depth_shape if tile is None else (tile, tile),
+            size,
             contract.architecture,
             contract.exact_layers(target),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -67,10 +68,12 @@ class Arrangement:
         form: makes it of the network, whose weights it takes over; equal up to the order of summation, which a test
             proves for every arrangement there is.
         exact: the form's layers that stay in floats at every precision, where they are not the network's.
+        multiple: sides of the form's low-resolution inputs are multiples of this.
     """
 
     form: Callable[[nn.Module], nn.Module]
     exact: tuple[str, ...] | None = None
+    multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,12 @@ class NetworkContract:
         """The network as files of a target compute it, in the same mode (training or evaluation)."""
         arrangement = self.arrangements.get(target)
         return network if arrangement is None else arrangement.form(network).train(network.training)
+
+    def size_for(self, target: Target) -> SizeRule:
+        """The sizes that files of a target can have: the network's own, as far as its form takes them."""
+        arrangement = self.arrangements.get(target)
+        multiple = 1 if arrangement is None else arrangement.multiple
+        return replace(self.size, multiple=math.lcm(self.size.multiple, multiple))
 
     def exact_layers(self, target: Target) -> frozenset[str]:
         """Layers of the network as a target computes it that no precision quantises."""

@@ -18,22 +18,25 @@ def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn
 
 
 class FixedConvolution(nn.Conv2d):
-    """A convolution that is not learned; its padding is (S − 1) / 2, rounded down.
+    """A convolution that is not learned; its padding is (S − stride + 1) / 2, rounded down: one output for each stride.
 
     Mixed precision leaves it alone: it carries light and coverage, of which the eight bits of bfloat16 keep 1 in 256.
 
     Args:
         weight: [outputs, inputs of a group, S, S].
-        bias: of every output; None for none.
+        bias: of every output, or [outputs]; None for none.
     """
 
-    def __init__(self, weight: torch.Tensor, groups: int = 1, stride: int = 1, bias: float | None = None) -> None:
+    def __init__(
+        self, weight: torch.Tensor, groups: int = 1, stride: int = 1, bias: float | torch.Tensor | None = None
+    ) -> None:
         outputs, inputs, size, _ = weight.shape
-        padding = (size - 1) // 2
+        padding = (size - stride + 1) // 2
         super().__init__(inputs * groups, outputs, size, stride, padding, groups=groups, bias=bias is not None)
         self.weight = nn.Parameter(weight, requires_grad=False)
         if bias is not None:
-            self.bias = nn.Parameter(torch.full((outputs,), bias), requires_grad=False)
+            values = bias if isinstance(bias, torch.Tensor) else torch.full((outputs,), bias)
+            self.bias = nn.Parameter(values, requires_grad=False)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not torch.is_autocast_enabled(input.device.type):

@@ -110,13 +110,7 @@ class GuidedUpsamplingNet(nn.Module):
         Returns:
             [N, 3, 2H, 2W], sRGB-encoded, in [0, 1].
         """
-        return self.blend(image_high, torch.cat([image_low, blurred_low, defocus_low], dim=1))
-
-    def blend(self, image_high: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
-        """The same from the low-resolution inputs already joined, `scene` [N, 7, H, W] in the order of `forward`.
-
-        Channel-last targets join them before they enter the network: joined inside, each would be transposed.
-        """
+        scene = torch.cat([image_low, blurred_low, defocus_low], dim=1)
         sharp, soft = self.gather(image_high), self.soften(image_high)  # of each pixel's four children, as the rest
         enlarged, broad = self.enlarge(scene[:, :6]), self.enlarge_softly(scene[:, :3])
         low, blurred = enlarged[:, :12], enlarged[:, 12:]

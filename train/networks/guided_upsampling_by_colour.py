@@ -9,7 +9,7 @@ needs no L̂ by itself. All four bands of one colour are linear in its three pic
 level plus one of the low level makes them: 16 maps, as many as there are shares, which ONNX Runtime packs into whole
 blocks on x86. They are multiplied with the shares block by block, where `GuidedUpsamplingNet` computes 48 maps by
 convolutions that fill no block, and subtracts, repeats, multiplies and adds them outside of blocks. With 1.45 times the
-multiplications of convolutions it takes 0.66 of the time there; in TFLite it gains nothing.
+multiplications of convolutions it takes 0.66 of the time there. For TFLite see `guided_upsampling_blocks`.
 """
 
 from __future__ import annotations

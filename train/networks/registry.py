@@ -17,9 +17,10 @@ from .adapted import adapted, core
 from .contract import Arrangement, Meaning, NetworkContract, SizeRule
 from .depth import DepthConfig, DepthNet
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
+from .guided_upsampling_blocks import GuidedUpsamplingBlocks
 from .guided_upsampling_by_colour import GuidedUpsamplingByColour
-from .guided_upsampling_joined import GuidedUpsamplingJoined
 from .lens_blur import LensBlurConfig, LensBlurNet
+from .lens_blur_blocks import LensBlurBlocks
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,11 @@ _UPSAMPLING = NetworkContract(
             GuidedUpsamplingByColour,  # pyright: ignore[reportArgumentType]  # of the architecture's own network
             GuidedUpsamplingByColour.exact,
         ),
-        Target.TFLITE: Arrangement(GuidedUpsamplingJoined),  # pyright: ignore[reportArgumentType]
+        Target.TFLITE: Arrangement(
+            GuidedUpsamplingBlocks,  # pyright: ignore[reportArgumentType]
+            GuidedUpsamplingBlocks.exact,
+            GuidedUpsamplingBlocks.multiple,
+        ),
     },
 )
 
@@ -147,6 +152,13 @@ ARCHITECTURES = Architectures(
             halo=LensBlurNet.halo,
             align=LensBlurNet.align,
             exact=LensBlurNet.exact,
+            arrangements={
+                Target.TFLITE: Arrangement(
+                    LensBlurBlocks,  # pyright: ignore[reportArgumentType]
+                    LensBlurBlocks.exact,
+                    LensBlurBlocks.multiple,
+                )
+            },
         ),
         LensBlurNet,
         LensBlurConfig,

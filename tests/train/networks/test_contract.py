@@ -36,9 +36,10 @@ def random_network(architecture: str) -> torch.nn.Module:
     return network.eval()
 
 
-def random_inputs(entry: Architecture, batch: int = 1) -> list[torch.Tensor]:
-    """Inputs of the least size that the contract allows."""
-    rule, generator = entry.contract.size, torch.Generator().manual_seed(1)
+def random_inputs(entry: Architecture, batch: int = 1, target: Target | None = None) -> list[torch.Tensor]:
+    """Inputs of the least size that the contract allows, in files of a target if one is given."""
+    rule = entry.contract.size if target is None else entry.contract.size_for(target)
+    generator = torch.Generator().manual_seed(1)
     side = -(-rule.least // rule.multiple) * rule.multiple
     shapes = [(batch, s.channels, s.scale * side, s.scale * side) for s in entry.contract.inputs]
     return [torch.rand(shape, generator=generator) for shape in shapes]
@@ -47,7 +48,7 @@ def random_inputs(entry: Architecture, batch: int = 1) -> list[torch.Tensor]:
 @pytest.mark.parametrize("target", Target)
 @pytest.mark.parametrize("entry", ALL)
 def test_the_form_for_a_target_is_the_same_function(entry: Architecture, target: Target) -> None:
-    network, inputs = random_network(entry.contract.architecture), random_inputs(entry)
+    network, inputs = random_network(entry.contract.architecture), random_inputs(entry, target=target)
     arranged = entry.contract.arrange(network, target)
     assert not arranged.training
     with torch.no_grad():

@@ -39,7 +39,7 @@ class GuidedUpsamplingBlocks(GuidedUpsamplingNet):
         self.soften = FixedConvolution(dense_kernel(soften)[_FAMILIES][:, _FAMILIES])
         self.enlarge = FixedConvolution(_of_children(self.enlarge.weight.detach()))
         self.enlarge_softly = FixedConvolution(_of_children(self.enlarge_softly.weight.detach()))
-        self.mean = FixedConvolution(dense_kernel(torch.ones(AROUND, AROUND)))
+        self.mean = FixedConvolution(dense_kernel(torch.full((AROUND, AROUND), 1 / AROUND**2)))
         windows = self.config.windows
         squares = [F.pad(torch.ones(side, side), [(max(windows) - side) // 2] * 4) for side in windows]
         self.squares = FixedConvolution(torch.cat([dense_kernel(square) for square in squares]))
@@ -81,7 +81,7 @@ class GuidedUpsamplingBlocks(GuidedUpsamplingNet):
         """See `GuidedUpsamplingNet.kept`; N is 1, and all windows are in one tensor."""
         height = int(grey.shape[2])
         maps = in_blocks(grey)[0]
-        contrast = maps - filtered(maps, height // SIDE, self.mean) * (1 / AROUND**2)
+        contrast = maps - filtered(maps, height // SIDE, self.mean)
         sums = filtered(contrast * contrast[:1], height // SIDE, self.squares)  # of sharp², blurred · sharp
         kept = (sums[1:] / (sums[:1] + self.flat)).clamp(-1.0, 2.0)
         ratios = kept.reshape(1, -1, len(self.config.windows), SIDE**2).transpose(1, 2)

@@ -19,6 +19,11 @@ from .lens_blur import LEAST_WEIGHT, OWN_LIGHT, LensBlurNet
 from .mixed_pixels import Farther, unmix
 from .transfer import decode, encode
 
+BRIGHT, NEAR = 256.0, 64.0
+"""What light and coverage are multiplied with while they spread, and the weights by which hidden colours grow: powers of
+two, which change no bit in float32. Of their smallest products half precision has no normal numbers (from 6e-5), and
+ARM CPUs take them for 0: dark things under a strong blur came out black."""
+
 
 class LensBlurBlocks(LensBlurNet):
     """What `network` computes for one picture, arranged for XNNPACK; see the module.
@@ -42,7 +47,7 @@ class LensBlurBlocks(LensBlurNet):
         kernels = [_bare(disc) for layer in self.spread for disc in layer.weight[: layer.out_channels // 4, 0]]  # pyright: ignore[reportGeneralTypeIssues, reportIndexIssue]
         self.runs = _alike(kernels)
         self.spread = nn.ModuleList(FixedConvolution(dense_kernel(kernels[run.start])) for run in self.runs)
-        self.hidden = HiddenSurfaceBlocks()
+        self.hidden = HiddenSurfaceBlocks(self.hidden)
         self.mending = _rows(self.source.out, slice(0, 5))
         self.shares = _rows(self.source.out, slice(5, None))
 
@@ -65,12 +70,14 @@ class LensBlurBlocks(LensBlurNet):
         parts = in_blocks(torch.cat([shown, 1.0 - through, there * behind, there, light, places], dim=1))
         masks = self.masks(parts[:, 11:])
         front = torch.relu(masks[:, :1] + in_blocks(self.shares(features)).transpose(0, 1))
-        spread = self.spreading(front * parts[:, :4] + masks[:, 1:] * parts[:, 4:8], height // SIDE)
-        coverage = out_of_blocks(spread[:, 3:].transpose(0, 1), height)
+        shown, behind = (BRIGHT * parts[:, :8]).split(4, dim=1)
+        spread = self.spreading(front * shown + masks[:, 1:] * behind, height // SIDE)
+        coverage = out_of_blocks((1 / BRIGHT * spread[:, 3:]).transpose(0, 1), height)
         corrected = self.correction(torch.cat([coverage, seen, light, depth, through], dim=1), context)
         weights = in_blocks(torch.relu(self.visibility(coverage) + corrected)).transpose(0, 1) + LEAST_WEIGHT
         sums = (weights * spread).sum(dim=0, keepdim=True)
-        mixed = (sums[:, :3] + OWN_LIGHT * parts[:, 8:11]) / (sums[:, 3:] + OWN_LIGHT)
+        own = BRIGHT * OWN_LIGHT
+        mixed = (sums[:, :3] + own * parts[:, 8:11]) / (sums[:, 3:] + own)
         return out_of_blocks(encode(mixed), height)
 
     def spreading(self, maps: torch.Tensor, rows: int) -> torch.Tensor:
@@ -86,11 +93,12 @@ class LensBlurBlocks(LensBlurNet):
 class HiddenSurfaceBlocks(HiddenSurface):
     """The same with the guesses of all cuts one behind the other, and those of half resolution grown in blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, surface: HiddenSurface) -> None:
         super().__init__()
         self.count = 5 * len(CUTS)
-        self.beside = FixedConvolution(self.beside.weight[: self.count].detach(), groups=self.count)
-        self.grow = FixedConvolution(dense_kernel(self.grow.weight[0, 0].detach()))  # the same for all
+        beside, grow = (layer.weight.detach() * NEAR for layer in (surface.beside, surface.grow))
+        self.beside = FixedConvolution(beside[: self.count], groups=self.count)
+        self.grow = FixedConvolution(dense_kernel(grow[0, 0]))  # the same for all
 
     def forward(self, defocus: torch.Tensor, shown: Farther) -> torch.Tensor:
         """See `HiddenSurface.forward`; N is 1, H and W are multiples of 2 · SIDE."""
@@ -113,7 +121,7 @@ class HiddenSurfaceBlocks(HiddenSurface):
         Args:
             limit: [1, 1, …], of the same pixels in the same order.
         """
-        return (self._nearest_cut(limit) / (grown[4:] + ENOUGH) * grown).sum(dim=1, keepdim=True)
+        return (self._nearest_cut(limit) / (grown[4:] + NEAR * ENOUGH) * grown).sum(dim=1, keepdim=True)
 
 
 def _rows(layer: nn.Conv2d, rows: slice) -> nn.Conv2d:

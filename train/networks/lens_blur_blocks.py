@@ -20,9 +20,9 @@ from .mixed_pixels import Farther, unmix
 from .transfer import decode, encode
 
 BRIGHT, NEAR = 256.0, 64.0
-"""What light and coverage are multiplied with while they spread, and the weights by which hidden colours grow: powers of
-two, which change no bit in float32. Of their smallest products half precision has no normal numbers (from 6e-5), and
-ARM CPUs take them for 0: dark things under a strong blur came out black."""
+"""What light and coverage are multiplied with while they spread, and the weights by which hidden colours grow: powers
+of two, which change no bit in float32. Of their smallest products half precision has no normal numbers (from 6e-5),
+and ARM CPUs take them for 0: dark things under a strong blur came out black."""
 
 
 class LensBlurBlocks(LensBlurNet):
@@ -44,7 +44,7 @@ class LensBlurBlocks(LensBlurNet):
         self.load_state_dict(network.state_dict())
         for name in ("rise", "start", "fall", "end"):
             self.register_buffer(name, getattr(self, name).view(-1, 1, 1, 1), persistent=False)
-        kernels = [_bare(disc) for layer in self.spread for disc in layer.weight[: layer.out_channels // 4, 0]]  # pyright: ignore[reportGeneralTypeIssues, reportIndexIssue]
+        kernels = _discs(self.spread)
         self.runs = _alike(kernels)
         self.spread = nn.ModuleList(FixedConvolution(dense_kernel(kernels[run.start])) for run in self.runs)
         self.hidden = HiddenSurfaceBlocks(self.hidden)
@@ -131,6 +131,15 @@ def _rows(layer: nn.Conv2d, rows: slice) -> nn.Conv2d:
     some = nn.Conv2d(layer.in_channels, len(weight), layer.kernel_size[0])
     some.weight, some.bias = nn.Parameter(weight), nn.Parameter(bias)
     return some
+
+
+def _discs(layers: nn.ModuleList) -> list[torch.Tensor]:
+    """The kernels [k, k] of all planes but the first, from those that spread the four colours of some planes each."""
+    kernels = []
+    for layer in layers:
+        assert isinstance(layer, nn.Conv2d)
+        kernels += [_bare(disc) for disc in layer.weight[: layer.out_channels // 4, 0]]
+    return kernels
 
 
 def _bare(kernel: torch.Tensor) -> torch.Tensor:

@@ -49,14 +49,14 @@ def test_it_computes_what_a_network_of_other_planes_computes(maps: int) -> None:
     assert_same(network, scene(40, 40, seed=maps))
 
 
-def half_sums(convolution: torch.nn.Conv2d, inputs: torch.Tensor) -> torch.Tensor:
+def half_sums(convolution: torch.nn.Conv2d, input: torch.Tensor) -> torch.Tensor:
     """A convolution as ARM CPUs compute it in half precision: product after product, and what is not normal is 0."""
 
     def half(values: torch.Tensor) -> torch.Tensor:
         return torch.where(values.abs() < 2.0**-14, 0.0, values.half().float())
 
-    padded = half(F.pad(inputs, [convolution.kernel_size[0] // 2] * 4))
-    height, width = inputs.shape[2:]
+    padded = half(F.pad(input, [convolution.kernel_size[0] // 2] * 4))
+    height, width = input.shape[2:]
     total = torch.zeros(())
     for y, x in product(range(convolution.kernel_size[0]), repeat=2):
         taps = half(convolution.weight[:, :, y, x])

@@ -39,15 +39,9 @@ def out_of_blocks(maps: torch.Tensor, height: int) -> torch.Tensor:
     return lines.reshape(1, height, blocks // rows * side, channels).permute(0, 3, 1, 2)
 
 
-def filtered(maps: torch.Tensor, rows: int, convolution: nn.Conv2d) -> torch.Tensor:
-    """Each of many maps by a convolution of its blocks: [N, blocks, inputs] → [N, blocks, outputs].
-
-    Args:
-        rows: of blocks.
-    """
-    count, blocks, inputs = (int(size) for size in maps.shape)
-    pictures = maps.reshape(count, rows, blocks // rows, inputs).permute(0, 3, 1, 2)
-    return convolution(pictures).permute(0, 2, 3, 1).reshape(count, blocks, convolution.out_channels)
+def filtered(maps: torch.Tensor, convolution: nn.Conv2d) -> torch.Tensor:
+    """Each of many maps by a convolution of its blocks: [N, rows, columns, inputs] → [N, rows, columns, outputs]."""
+    return convolution(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 def dense_kernel(kernel: torch.Tensor, side: int = SIDE) -> torch.Tensor:

@@ -54,17 +54,16 @@ class GuidedUpsamplingBlocks(GuidedUpsamplingNet):
         defocus_low: torch.Tensor,
     ) -> torch.Tensor:
         """See `GuidedUpsamplingNet.forward`; N is 1."""
-        rows = int(image_low.shape[2]) // 2
         pictures, blurred = torch.cat([image_low, blurred_low], dim=1), torch.cat([blurred_low, defocus_low], dim=1)
         shares = self.predicted(self.child_luma(image_high), pictures, blurred)
         lost = _bands(((1 + STRETCH) / 2 - STRETCH * shares).clamp(0.0, 1.0))
-        sharp, low, below = _families(image_high), in_blocks(image_low, 2)[0], in_blocks(blurred_low, 2)[0]
-        soft, enlarged = filtered(sharp, rows, self.soften), filtered(low, rows, self.enlarge)
-        broad, blurred = filtered(low, rows, self.enlarge_softly), filtered(below, rows, self.enlarge)
+        sharp, low, below = _families(image_high), _grid(image_low, 2), _grid(blurred_low, 2)
+        soft, enlarged = filtered(sharp, self.soften), filtered(low, self.enlarge)
+        broad, blurred = filtered(low, self.enlarge_softly), filtered(below, self.enlarge)
         mixed = sharp
         for band, detail in enumerate((sharp - soft, soft - enlarged, enlarged - broad, broad - blurred)):
             mixed = mixed - lost[band : band + 1] * detail
-        return _picture(mixed, rows).clamp(0.0, 1.0)
+        return _picture(mixed).clamp(0.0, 1.0)
 
     def predicted(self, luma: torch.Tensor, pictures: torch.Tensor, blurred: torch.Tensor) -> torch.Tensor:
         """See `GuidedUpsamplingNet.predicted`; N is 1."""
@@ -80,9 +79,9 @@ class GuidedUpsamplingBlocks(GuidedUpsamplingNet):
     def kept(self, grey: torch.Tensor) -> list[torch.Tensor]:
         """See `GuidedUpsamplingNet.kept`; N is 1, and all windows are in one tensor."""
         height = int(grey.shape[2])
-        maps = in_blocks(grey)[0]
-        contrast = maps - filtered(maps, height // SIDE, self.mean)
-        sums = filtered(contrast * contrast[:1], height // SIDE, self.squares)  # of sharp², blurred · sharp
+        maps = _grid(grey, SIDE)
+        contrast = maps - filtered(maps, self.mean)
+        sums = filtered(contrast * contrast[:1], self.squares)  # of sharp², blurred · sharp
         kept = (sums[1:] / (sums[:1] + self.flat)).clamp(-1.0, 2.0)
         ratios = kept.reshape(1, -1, len(self.config.windows), SIDE**2).transpose(1, 2)
         return [out_of_blocks(ratios, height)]
@@ -90,6 +89,12 @@ class GuidedUpsamplingBlocks(GuidedUpsamplingNet):
 
 _FAMILIES = [4 * (2 * y + v) + 2 * x + u for y in (0, 1) for x in (0, 1) for v in (0, 1) for u in (0, 1)]
 """The pixels of a block of 4 × 4, those of the same parent one after the other."""
+
+
+def _grid(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """[1, C, H, W] → [C, H / side, W / side, side²]."""
+    _, channels, height, width = (int(size) for size in maps.shape)
+    return in_blocks(maps, side).reshape(channels, height // side, width // side, side**2)
 
 
 def _folded(pictures: torch.Tensor) -> torch.Tensor:
@@ -100,26 +105,27 @@ def _folded(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def _families(picture: torch.Tensor) -> torch.Tensor:
-    """[1, C, H, W] → [C, blocks, 16], in the order of `_FAMILIES`."""
+    """[1, C, H, W] → [C, H / 4, W / 4, 16], in the order of `_FAMILIES`."""
+    _, channels, height, width = (int(size) for size in picture.shape)
     folded = _folded(_folded(picture.permute(0, 2, 3, 1)))
-    return folded.reshape(-1, SIDE**2, int(picture.shape[1])).permute(2, 0, 1)
+    return folded.reshape(height // SIDE, width // SIDE, SIDE**2, channels).permute(3, 0, 1, 2)
 
 
-def _picture(families: torch.Tensor, rows: int) -> torch.Tensor:
-    """The inverse of `_families`, for blocks in `rows` rows."""
-    channels, blocks, _ = (int(size) for size in families.shape)
-    folded = families.permute(1, 2, 0)
-    for height in (2 * rows, 4 * rows):
-        width = blocks // rows * height // rows
-        lines = folded.reshape(height // 2, width // 2, 2, -1).transpose(1, 2)
-        folded = lines.reshape(1, height, width, -1)
-    return folded.reshape(1, 4 * rows, -1, channels).permute(0, 3, 1, 2)
+def _picture(families: torch.Tensor) -> torch.Tensor:
+    """The inverse of `_families`."""
+    _, rows, columns, _ = (int(size) for size in families.shape)
+    folded = families.permute(1, 2, 3, 0)
+    for scale in (1, 2):
+        lines = folded.reshape(scale * rows, scale * columns, 2, -1).transpose(1, 2)
+        folded = lines.reshape(1, 2 * scale * rows, 2 * scale * columns, -1)
+    return folded.permute(0, 3, 1, 2)
 
 
 def _bands(shares: torch.Tensor) -> torch.Tensor:
-    """[1, BANDS · CHILDREN, H, W] → [BANDS, blocks, 16], in the order of `_FAMILIES`."""
-    folded = _folded(shares.permute(0, 2, 3, 1)).reshape(-1, 4, BANDS, CHILDREN)
-    return folded.permute(2, 0, 1, 3).reshape(BANDS, -1, SIDE**2)
+    """[1, BANDS · CHILDREN, H, W] → [BANDS, H / 2, W / 2, 16], in the order of `_FAMILIES`."""
+    folded = _folded(shares.permute(0, 2, 3, 1))
+    parents = folded.reshape(-1, 4, BANDS, CHILDREN).permute(2, 0, 1, 3)
+    return parents.reshape(BANDS, int(folded.shape[1]), int(folded.shape[2]), SIDE**2)
 
 
 def _of_children(weight: torch.Tensor) -> torch.Tensor:

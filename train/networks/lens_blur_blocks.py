@@ -82,11 +82,11 @@ class LensBlurBlocks(LensBlurNet):
 
     def spreading(self, maps: torch.Tensor, rows: int) -> torch.Tensor:
         """Each plane spread by its own disc, red, green, blue and coverage alike: [planes, 4, blocks, PIXELS]."""
-        pictures = maps.flatten(0, 1)
+        pictures = maps.reshape(-1, rows, maps.shape[2] // rows, PIXELS)
         spread = [pictures[:4]]  # the first plane is in focus
         for run, disc in zip(self.runs, self.spread, strict=True):
             assert isinstance(disc, nn.Conv2d)
-            spread.append(filtered(pictures[4 + 4 * run.start : 4 + 4 * run.stop], rows, disc))
+            spread.append(filtered(pictures[4 + 4 * run.start : 4 + 4 * run.stop], disc))
         return torch.cat(spread).reshape(maps.shape)
 
 
@@ -108,8 +108,10 @@ class HiddenSurfaceBlocks(HiddenSurface):
         maps = torch.cat([known * traits, known]).reshape(1, self.count, height, width)
         limit = self._limit(defocus)
         near = self._guessed(self.beside(maps).reshape(5, -1, height, width), limit).transpose(0, 1)
-        grown = filtered(in_blocks(F.avg_pool2d(maps, 2))[0], height // 2 // SIDE, self.grow)
-        far = self._guessed(grown.reshape(5, len(CUTS), -1, PIXELS), in_blocks(F.max_pool2d(limit, 2)))
+        few = in_blocks(F.avg_pool2d(maps, 2)).reshape(self.count, height // 2 // SIDE, width // 2 // SIDE, PIXELS)
+        far = self._guessed(
+            filtered(few, self.grow).reshape(5, len(CUTS), -1, PIXELS), in_blocks(F.max_pool2d(limit, 2))
+        )
         sums = near + (1.0 - near[:, 4:]) * twice(out_of_blocks(far.transpose(0, 1), height // 2))
         sure = sums[:, 4:]
         behind = sums[:, :4] / (sure + 1e-3)

@@ -31,7 +31,8 @@ def test_a_dense_kernel_filters_blocks_as_the_kernel_filters_pixels_up_to_the_bo
     expected = F.conv2d(picture.transpose(0, 1), kernel[None, None], padding=size // 2).transpose(0, 1)
     dense = FixedConvolution(dense_kernel(kernel, side))
     with torch.no_grad():
-        found = out_of_blocks(filtered(in_blocks(picture, side)[0], 24 // side, dense)[None], 24)
+        blocks = in_blocks(picture, side).reshape(3, 24 // side, 16 // side, side**2)
+        found = out_of_blocks(filtered(blocks, dense).reshape(1, 3, -1, side**2), 24)
     torch.testing.assert_close(found, expected, rtol=0, atol=3e-6)
 
 

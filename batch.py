@@ -18,8 +18,8 @@ from .runtime_ref.mapping import InTurn, Lost, Mapper, Processes, RayCluster
 from .runtime_ref.memory import free_memory
 from .runtime_ref.pipeline.portrait import PortraitPipeline
 
-# Greatest resident memory of `dofkit render`, measured at 3, 12 and 48 megapixels: 301, 410 and 827 MiB with ONNX Runtime,
-# 401, 517 and 929 with LiteRT, 366, 516 and 926 with PyTorch.
+# Greatest resident memory of `dofkit render`, measured at 3, 12 and 48 megapixels: 301, 410 and 827 MiB with ONNX
+# Runtime, 401, 517 and 929 with LiteRT, 366, 516 and 926 with PyTorch.
 _BASE_MEMORY = 375 * 2**20
 _MEMORY_PER_PIXEL = 13
 _SPARE = 0.8  # of the free memory is taken

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -50,7 +51,7 @@ from .job import Job
 from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
-from .stages import stage_graphs
+from .stages import graph_size, stage_graphs
 
 # Packages whose versions decide the bytes of a bundle.
 TOOLS = (
@@ -214,6 +215,8 @@ def _prepare(request: ExportRequest) -> _Prepared:
     _ensure_packages(request.targets)
     contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
     plan = plan_of(contracts, request.tile, request.depth_sizes)
+    for target, stage in product(request.targets, request.stages):
+        graph_size(contracts[stage], plan, target)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}

@@ -14,6 +14,7 @@ from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
+from ..train.networks.contract import NetworkContract
 from ..train.networks.registry import ARCHITECTURES, Architectures
 
 
@@ -83,23 +84,32 @@ def stage_graphs(
     at its first.
 
     Raises:
-        DofkitError: a network is of no known architecture, or its form for the target does not take the size.
+        DofkitError: a network is of no known architecture; see `graph_size`.
     """
-    tiles = {Stage.LENS_BLUR: plan.lens_blur.tile, Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile}
     graphs = {}
     for stage, network in networks.items():
-        tile = tiles.get(stage)
-        if tile is None and stage is not Stage.DEPTH:
-            raise ValueError(f"{stage} cannot be exported untiled: an exported graph has one fixed size")
         contract = architectures.contract_of(network)
-        size = plan.depth_shape if tile is None else (tile, tile)
-        if problem := contract.size_for(target).problem(*size):
-            raise DofkitError(f"{stage} for {target.title}: {problem}")
         graphs[stage] = StageGraph(
             stage,
             contract.arrange(network, target),
-            size,
+            graph_size(contract, plan, target),
             contract.architecture,
             contract.exact_layers(target),
         )
     return graphs
+
+
+def graph_size(contract: NetworkContract, plan: PipelinePlan, target: Target) -> Size:
+    """The size that a plan fixes for a stage's graph, of depth the first.
+
+    Raises:
+        DofkitError: the network's form for the target does not take it.
+    """
+    tiles = {Stage.LENS_BLUR: plan.lens_blur.tile, Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile}
+    tile = tiles.get(contract.stage)
+    if tile is None and contract.stage is not Stage.DEPTH:
+        raise ValueError(f"{contract.stage} cannot be exported untiled: an exported graph has one fixed size")
+    size = plan.depth_shape if tile is None else (tile, tile)
+    if problem := contract.size_for(target).problem(*size):
+        raise DofkitError(f"--tile {tile}: {contract.stage} for {target.title}: {problem}")
+    return size

@@ -151,6 +151,10 @@ def test_bench_refuses_weights_that_nothing_would_be_computed_with(cli: Callable
         (["--weights", "nowhere"], "no weights for depth"),
         (["--tile", "32"], "no core inside a halo"),
         (["--tile", "99"], "multiples of 2"),
+        (
+            ["--target", "tflite", "--tile", "100"],
+            "--tile 100: lens_blur for TFLite (LiteRT): 100 is no multiple of 8; take 96",
+        ),
         (["--depth-size", "200"], "multiple of 32"),
         (["--out", "nowhere/x.dofbundle"], "does not exist"),
         (["--calibration", "."], "measures ranges that no precision here needs"),

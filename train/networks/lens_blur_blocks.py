@@ -42,8 +42,6 @@ class LensBlurBlocks(LensBlurNet):
     def __init__(self, network: LensBlurNet) -> None:
         super().__init__(network.config)
         self.load_state_dict(network.state_dict())
-        for name in ("rise", "start", "fall", "end"):
-            self.register_buffer(name, getattr(self, name).view(-1, 1, 1, 1), persistent=False)
         kernels = _discs(self.spread)
         self.runs = _alike(kernels)
         self.spread = nn.ModuleList(FixedConvolution(dense_kernel(kernels[run.start])) for run in self.runs)
@@ -68,10 +66,11 @@ class LensBlurBlocks(LensBlurNet):
         places = (torch.cat([edge.front, depth], dim=1) + mended[:, 3:]).clamp(-1.0, 1.0)
         shown = torch.relu(light - through * behind)
         parts = in_blocks(torch.cat([shown, 1.0 - through, there * behind, there, light, places], dim=1))
-        masks = self.masks(parts[:, 11:])
-        front = torch.relu(masks[:, :1] + in_blocks(self.shares(features)).transpose(0, 1))
+        # Front and back are the batch here, not the planes: LiteRT's GPU (2.3) computes with a constant batch wrongly.
+        front, back = (mask[None].transpose(0, 1) for mask in self.masks(parts[:, 11:].transpose(0, 1)))
+        front = torch.relu(front + in_blocks(self.shares(features)).transpose(0, 1))
         shown, behind = (BRIGHT * parts[:, :8]).split(4, dim=1)
-        spread = self.spreading(front * shown + masks[:, 1:] * behind, height // SIDE)
+        spread = self.spreading(front * shown + back * behind, height // SIDE)
         coverage = out_of_blocks((1 / BRIGHT * spread[:, 3:]).transpose(0, 1), height)
         corrected = self.correction(torch.cat([coverage, seen, light, depth, through], dim=1), context)
         weights = in_blocks(torch.relu(self.visibility(coverage) + corrected)).transpose(0, 1) + LEAST_WEIGHT

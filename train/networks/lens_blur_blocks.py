@@ -35,13 +35,14 @@ class LensBlurBlocks(LensBlurNet):
 
     multiple: int = 2 * SIDE
     exact: tuple[str, ...] = (
-        "unmixing.around", "hidden.beside", "hidden.grow",
+        "mean", "unmixing.around", "hidden.beside", "hidden.grow",
         "source.local", "mending", "shares", "correction.out", "visibility",
     )  # fmt: skip
 
     def __init__(self, network: LensBlurNet) -> None:
         super().__init__(network.config)
         self.load_state_dict(network.state_dict())
+        self.mean = FixedConvolution(torch.full((1, 1, 3, 3), 1 / 9))  # LiteRT's GPU (2.3) leaves zeros out of means
         kernels = _discs(self.spread)
         self.runs = _alike(kernels)
         self.spread = nn.ModuleList(FixedConvolution(dense_kernel(kernels[run.start])) for run in self.runs)
@@ -52,7 +53,7 @@ class LensBlurBlocks(LensBlurNet):
     def forward(self, image: torch.Tensor, defocus: torch.Tensor) -> torch.Tensor:
         """See `LensBlurNet.forward`; N is 1."""
         height = int(image.shape[2])
-        edge = unmix(defocus)
+        edge = unmix(defocus, self.mean)
         scene = torch.cat([image, edge.front], dim=1)
         light = decode(image)
         hidden = self.hidden(edge.front, self.unmixing(light, edge))

@@ -6,6 +6,7 @@ surface has around it tells the shares: a matte of the edge, from the disparity 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -70,15 +71,21 @@ class Farther:
     known: torch.Tensor
 
 
-def unmix(defocus: torch.Tensor) -> Mixture:
+def mean_around(defocus: torch.Tensor) -> torch.Tensor:
+    """The mean of 3×3 pixels, beyond the border 0."""
+    return F.avg_pool2d(defocus, 3, 1, 1)
+
+
+def unmix(defocus: torch.Tensor, mean: Callable[[torch.Tensor], torch.Tensor] = mean_around) -> Mixture:
     """Take pixels apart by the nearest and the farthest of their 3×3 neighbours.
 
     Args:
         defocus: [N, 1, H, W], signed, in units of 8 pixels.
+        mean: computes `mean_around`.
     """
     near, far = F.max_pool2d(defocus, 3, 1, 1), -F.max_pool2d(-defocus, 3, 1, 1)
     span = near - far
-    share, around = (defocus - far) / (span + 1e-3), (F.avg_pool2d(defocus, 3, 1, 1) - far) / (span + 1e-3)
+    share, around = (defocus - far) / (span + 1e-3), (mean(defocus) - far) / (span + 1e-3)
     neither = (20.0 * torch.minimum(share - WHOLE, 1.0 - WHOLE - share)).clamp(0.0, 1.0)
     mixed = _between(*SPAN, NETWORK_RADIUS * span) * neither
     whole = 1.0 - mixed

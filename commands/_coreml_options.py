@@ -20,6 +20,8 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     return click.option(*names, cls=GroupedOption, group=GROUP, **settings)
 
 
+_SHARED = ("--single-package", "--extra-tile")  # those that Core AI's models heed, too
+
 _OPTIONS = (
     _option(
         "--deployment-target",
@@ -46,7 +48,7 @@ _OPTIONS = (
     _option(
         "--single-package",
         is_flag=True,
-        help="One package with a function for each stage, weights shared (from iOS18).",
+        help="One package with a function for each stage, weights shared (from iOS18; Core AI's models, too).",
     ),
     _option(
         "--extra-tile",
@@ -73,6 +75,8 @@ def refuse_without_coreml(ctx: click.Context, targets: tuple[Target, ...]) -> No
         DofkitError: naming the first of them.
     """
     given = given_in_group(ctx, GROUP)
+    if Target.COREAI in targets:
+        given = [option for option in given if option not in _SHARED]
     if given and Target.COREML not in targets:
         chosen = ", ".join(target.value for target in targets)
         raise DofkitError(f"{given[0]} concerns Core ML only, the targets are {chosen}; add --target coreml")

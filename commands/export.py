@@ -63,6 +63,20 @@ def _show_precisions(ctx: click.Context, _: click.Parameter, wanted: bool) -> No
     ctx.exit()
 
 
+def _every_target() -> tuple[Target, ...]:
+    """All targets; without Core AI, and with a line that says so, where its packages are not."""
+    from importlib.util import find_spec
+
+    if all(find_spec(package) for package in ("coreai", "coreai_torch")):
+        return tuple(Target)
+    click.echo(
+        "dofkit: warning: Core AI is left out, its packages are not installed; they exist for Python 3.11 and newer on "
+        "Linux x86-64 and Macs with Apple silicon: pip install 'dofkit[coreai]'",
+        err=True,
+    )
+    return tuple(target for target in Target if target is not Target.COREAI)
+
+
 def _mark(support: Support) -> str:
     return "" if support.offered else "[yellow]with --force:[/yellow] " if support.possible else "[red]no:[/red] "
 
@@ -196,7 +210,7 @@ def command(
     from ..runtime_ref.errors import require
     from . import _console
 
-    chosen = tuple(Target) if ALL in targets else tuple(Target(name) for name in dict.fromkeys(targets))
+    chosen = _every_target() if ALL in targets else tuple(Target(name) for name in dict.fromkeys(targets))
     refuse_without_coreml(ctx, chosen)
 
     require("torch", "train", "exporting")

@@ -79,16 +79,8 @@ def export(job: Job) -> list[ModelEntry]:
 
 def _units(job: Job) -> Iterator[_Traced]:
     weights = {stage: network_weights(graph.network, graph.example()) for stage, graph in job.graphs.items()}
-    for planned in job.units():
-        for unit in (planned, *_other_tiles(job, planned)):
-            yield _Traced(unit, TracedStage(unit.graph, job.coreml), weights[unit.graph.stage])
-
-
-def _other_tiles(job: Job, unit: Unit) -> Iterator[Unit]:
-    """A rendering stage with the further tiles that were asked for."""
-    for tile in job.coreml.tiles if unit.graph.stage is not Stage.DEPTH else ():
-        plan = unit.plan.with_tiles(tile)
-        yield Unit(f"{unit.name}_{tile}", unit.graph.resized((tile, tile)), plan, tile=tile)
+    for unit in job.units(job.coreml.tiles):
+        yield _Traced(unit, TracedStage(unit.graph, job.coreml), weights[unit.graph.stage])
 
 
 def _choose_fp32(job: Job, unit: _Traced, scratch: Path) -> tuple[str, ...]:

@@ -68,14 +68,28 @@ def refuse_impossible(options: CoreMLOptions, precisions: tuple[Precision, ...])
         raise DofkitError(problem)
 
 
+def refuse_tiles_alone(options: CoreMLOptions) -> None:
+    """Refuse further tile sizes without one package that holds them; Core AI heeds no other of these options.
+
+    Raises:
+        DofkitError: saying so.
+    """
+    for problem in _tiles_alone(options):
+        raise DofkitError(problem)
+
+
+def _tiles_alone(options: CoreMLOptions) -> Iterator[str]:
+    if options.tiles and not options.single_package:
+        yield "--extra-tile makes functions of one package; add --single-package"
+
+
 def _problems(options: CoreMLOptions, precisions: tuple[Precision, ...]) -> Iterator[str]:
     wishes = [("--single-package", NEEDS["single package"])] if options.single_package else []
     wishes += [(f"--precision {precision}", NEEDS[precision]) for precision in precisions if precision in NEEDS]
     for wish, least in wishes:
         if options.deployment.specification < least.specification:
             yield f"{wish} needs {least.title} or newer; add --deployment-target {least} or leave it out"
-    if options.tiles and not options.single_package:
-        yield "--extra-tile makes functions of one package; add --single-package"
+    yield from _tiles_alone(options)
     mixed = [
         f"--{name}"
         for name, wanted in (("keep-fp32", bool(options.keep_fp32)), ("fp32-budget", options.fp32_budget is not None))

@@ -85,6 +85,7 @@ def arranged_network(stage: Stage, target: Target):
 
 
 def _convert(stage: Stage, target: Target, path: Path, precision: Precision, kind: str | None) -> None:
+    from dofkit.export.coreai.convert import convert as convert_coreai
     from dofkit.export.coreml.convert import TracedStage
     from dofkit.export.coreml.options import CoreMLOptions
     from dofkit.export.onnx.convert import convert as convert_onnx
@@ -98,6 +99,8 @@ def _convert(stage: Stage, target: Target, path: Path, precision: Precision, kin
             convert_onnx(graph, path)
         case Target.TFLITE:
             convert_tflite(graph, path)
+        case Target.COREAI:
+            convert_coreai(graph, path)
         case Target.COREML:
             TracedStage(graph, CoreMLOptions()).convert(precision).save(str(path))
 

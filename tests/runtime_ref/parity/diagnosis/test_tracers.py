@@ -11,6 +11,7 @@ import pytest
 from dofkit.export.coreml.convert import TracedStage
 from dofkit.export.coreml.options import CoreMLOptions
 from dofkit.export.stages import StageGraph
+from dofkit.runtime_ref.backends.coreai import CoreAISession
 from dofkit.runtime_ref.backends.mil import MilSession
 from dofkit.runtime_ref.backends.onnx import OnnxSession
 from dofkit.runtime_ref.backends.tflite import TFLiteSession
@@ -21,7 +22,12 @@ from dofkit.runtime_ref.target import Precision, Target
 from .conftest import SIDES, Exported, random_network, scene
 
 STAGE = Stage.GUIDED_UPSAMPLING
-SESSIONS = {Target.ONNX: OnnxSession, Target.TFLITE: TFLiteSession, Target.COREML: MilSession}
+SESSIONS = {
+    Target.ONNX: OnnxSession,
+    Target.TFLITE: TFLiteSession,
+    Target.COREML: MilSession,
+    Target.COREAI: lambda stage, path: CoreAISession(stage, path, None),
+}
 
 
 @pytest.mark.parametrize("target", Target)

@@ -39,8 +39,8 @@ from .verdict import PIPELINE, RUNTIME, ParityReport, ParityResult, Rendering, R
 
 __all__ = ["PIPELINE", "CheckOptions", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
 
-# The cases on which inputs of a stage are changed until each has shown an effect, and on which backends beside the default one are asked: a photo
-# and the hard one suffice, and both cost several runs.
+# The cases on which inputs of a stage are changed until each has shown an effect, and on which backends beside the
+# default one are asked: a photo and the hard one suffice, and both cost several runs.
 PROBED = 2
 # An output that moves less than this when an input is mirrored and dimmed does not depend on it.
 LEAST_EFFECT = 1e-6
@@ -285,7 +285,7 @@ class _VariantCheck:
             yield case.name, values
 
     def _effects(self, row: _Row, stage: Stage) -> dict[str, float]:
-        """How far each input moves the output, on the first case where all of them do; else the greatest of all cases."""
+        """How far each input moves the output, on the first case where all do; else the greatest of all cases."""
         session = self._remembered(row, row.model)
         effects: dict[str, float] = {}
         for case in self._cases[:PROBED]:

@@ -59,5 +59,5 @@ def _digest(inputs: Mapping[str, Array]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for name, values in sorted(inputs.items()):
         digest.update(f"{name} {values.dtype} {values.shape} ".encode())
-        digest.update(np.ascontiguousarray(values))
+        digest.update(np.ascontiguousarray(values).data)
     return digest.digest()

@@ -11,7 +11,7 @@ import click
 from ..runtime_ref.pipeline.aspects import size_of_aspect
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
-from ._coreml_options import coreml_options, read_options, refuse_without_coreml
+from ._coreml_options import coreml_options, read_options, refuse_unheeded
 from ._groups import GroupedCommand
 from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
 
@@ -205,13 +205,14 @@ def command(
         dofkit export --target tflite --depth-size 3:4 --depth-size 4:3
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
+        dofkit export --target coreai --single-package
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
     """
     from ..runtime_ref.errors import require
     from . import _console
 
     chosen = _every_target() if ALL in targets else tuple(Target(name) for name in dict.fromkeys(targets))
-    refuse_without_coreml(ctx, chosen)
+    refuse_unheeded(ctx, chosen)
 
     require("torch", "train", "exporting")
     from ..export.labels import Labels

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..runtime_ref.bundle import ModelEntry
+from ..runtime_ref.bundle import ModelEntry, TensorEntry
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.target import Precision
+from ..runtime_ref.pipeline.stage import Signal
+from ..runtime_ref.target import Precision, Target
 from .folded import FoldedLayer, NetworkWeights, network_weights
 from .job import Job, Unit
 from .labels import Stamp
@@ -34,6 +35,8 @@ class Files:
         stored: how a file's weights are read and judged.
         operators: a file's operations and how often each stands in it.
         stamp: writes into a finished file what it says of itself.
+        entry: a tensor as the manifest describes it.
+        kept_fp32: the operations that a stage's file of a precision, written before, computes in fp32.
     """
 
     deployment: str
@@ -42,6 +45,8 @@ class Files:
     stored: StoredWeights[Any]
     operators: Callable[[Path], dict[str, int]]
     stamp: Callable[[Path, Stamp], None]
+    entry: Callable[[StageGraph, Signal, Target], TensorEntry] = StageGraph.entry
+    kept_fp32: Callable[[StageGraph, Precision], tuple[str, ...]] = lambda *_: ()
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,12 @@ def _export_unit(job: Job, files: Files, converted: Converted) -> Iterator[Model
             target=target,
             precision=precision,
             path=inside,
-            inputs=tuple(graph.entry(signal, target) for signal in graph.inputs),
-            outputs=(graph.entry(graph.output, target),),
+            inputs=tuple(files.entry(graph, signal, target) for signal in graph.inputs),
+            outputs=(files.entry(graph, graph.output, target),),
             operators=files.operators(goal),
             deployment=files.deployment,
             depth_size=unit.depth_size,
+            kept_fp32=files.kept_fp32(graph, precision),
             kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),
             layers=files.stored.compare(converted.weights, goal),
         )

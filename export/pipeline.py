@@ -43,7 +43,7 @@ from ..train.session import load_networks, plan_of, torch_sessions
 from ..train.weights import SHIPPED, Terms, contract_of_weights, has_weights, terms_of_weights, weights_file
 from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
-from .coreml.options import CoreMLOptions, refuse_impossible, refuse_tiles_alone
+from .coreml.options import CoreMLOptions, refuse_impossible
 from .coverage import Coverage
 from .golden import golden_pictures
 from .job import Job
@@ -211,9 +211,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
     """
     refuse_foreign(request.out)
     refuse_useless(request.targets, request.precisions, request.force)
-    if Target.COREML in request.targets:
-        refuse_impossible(request.coreml, request.precisions)
-    refuse_tiles_alone(request.coreml)
+    refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
     contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
     plan = plan_of(contracts, request.tile, request.depth_sizes)

@@ -10,14 +10,22 @@ import torch
 
 from ...runtime_ref.errors import DofkitError, first_line
 from ..stages import StageGraph
+from .buffers import pictures, take_buffers
 from .guards import refuse_unfaithful
 from .tools import converter, quietly, save
 
 
-def convert(graph: StageGraph, goal: Path) -> None:
-    """Write a stage in float32; its only entry point is `main`."""
+def convert(graph: StageGraph, goal: Path, buffers: bool = False) -> None:
+    """Write a stage in float32; its only entry point is `main`.
+
+    Args:
+        buffers: it takes pictures as camera buffers.
+    """
     names = [signal.name for signal in graph.inputs]
-    save(converted(graph.network, graph.example(), names, [graph.output.name], graph.stage.value), goal)
+    module = converted(graph.network, graph.example(), names, [graph.output.name], graph.stage.value)
+    if buffers:
+        take_buffers(module, pictures(graph))
+    save(module, goal)
 
 
 def converted(

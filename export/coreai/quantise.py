@@ -16,6 +16,7 @@ from ...runtime_ref.target import Precision
 from ..coreml.palette import palettise
 from ..coreml.stored import CoreMLConvolution
 from ..coreml.weights import linear_levels
+from ..keep_fp32 import KeepFp32
 from ..precision import LEAST_WEIGHTS
 from ..ranges import Ranges
 from .building import constant, stored_floats
@@ -30,7 +31,14 @@ BLOCKS = (32, 16, 8)
 _STEPS = 255  # of int8 over a range
 
 
-def quantise(base: Path, goal: Path, precision: Precision, ranges: Ranges | None, kept: Collection[str]) -> None:
+def quantise(
+    base: Path,
+    goal: Path,
+    precision: Precision,
+    ranges: Ranges | None,
+    kept: Collection[str],
+    keep_fp32: KeepFp32 | None = None,
+) -> None:
     """Write a program in another precision.
 
     Args:
@@ -39,6 +47,7 @@ def quantise(base: Path, goal: Path, precision: Precision, ranges: Ranges | None
         precision: any but fp32.
         ranges: of the base's results, for precisions that quantise activations.
         kept: names of convolutions that stay in floats, as `convolutions` gives them.
+        keep_fp32: operations that are computed in float32.
     """
     module = open_module(base)
     calls = [call for graph in entry_points(module).values() for call in _to_quantise(graph, kept)]
@@ -49,7 +58,7 @@ def quantise(base: Path, goal: Path, precision: Precision, ranges: Ranges | None
             for call in calls:
                 if call.operands[0] in names:
                     _round_input(call, ranges[names[call.operands[0]]])
-    to_half_precision(module)
+    to_half_precision(module, keep_fp32)
     if precision.weight_bits is not None:
         for weight in dict.fromkeys(call.operands[1] for call in calls):
             _compress(weight.owner, precision)

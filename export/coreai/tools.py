@@ -16,7 +16,7 @@ from typing import Any
 
 from ...runtime_ref.coreai.asset import METADATA
 from ...runtime_ref.coreai.bindings import load_module
-from ...runtime_ref.coreai.program import INVOKE, graphs
+from ...runtime_ref.coreai.program import INVOKE, callee_of, graphs
 from ...runtime_ref.errors import require
 from ...runtime_ref.quiet import silence
 
@@ -48,6 +48,13 @@ def elements_attribute(declared: Any, data: Any) -> Any:
     """The value of a constant: its type, and its bytes as a read-only array."""
     module = require("coreai._compiler.dialects.coreai.constant", EXTRA, PURPOSE)
     return module.create_elements_attr(ir().Location.current, declared, data)
+
+
+def image_type(height: int, width: int) -> Any:
+    """The type of a camera buffer of 32BGRA pixels."""
+    bindings = require("coreai._compiler._mlir_libs._coreaiIR._bindings.mlir.dialects.coreai", EXTRA, PURPOSE)
+    pixels = bindings.FourCCAttr.get_enum(enum_value=bindings.FourCC.BGRA32)
+    return bindings.ImageType.get(fourcc_attr=pixels, height=height, width=width, image_constraints=None)
 
 
 @contextmanager
@@ -106,8 +113,7 @@ def rename_graphs(module: Any, names: Mapping[str, str]) -> None:
 
     def rename(operation: Any) -> Any:
         if operation.name == INVOKE:
-            callee = str(operation.attributes["callee"])
-            symbol = callee.partition("@")[2].partition(">")[0]
+            callee, symbol = str(operation.attributes["callee"]), callee_of(operation)
             renamed = callee.replace(f"@{symbol}>", f"@{names.get(symbol, symbol)}>")
             operation.attributes["callee"] = mlir.Attribute.parse(renamed, context=operation.context)
         return mlir.WalkResult.ADVANCE

@@ -11,12 +11,14 @@ from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
 from ..folded import NetworkWeights, network_weights
+from ..fp32_budget import reach_budget
 from ..job import Job, Unit
+from ..keep_fp32 import KeepFp32, refuse_unmatched
 from ..stages import StageGraph
 from ..stored import StoredWeights
-from .convert import KeepFp32, TracedStage, refuse_unmatched
+from .convert import TracedStage
 from .features import tensor_entry
-from .fp32_budget import reach_budget
+from .half_programs import float_programs
 from .metadata import Description
 from .multifunction import join_packages
 from .quantise import convolutions, quantise
@@ -89,7 +91,8 @@ def _choose_fp32(job: Job, unit: _Traced, scratch: Path) -> tuple[str, ...]:
     if job.coreml.fp32_budget is None:
         return patterns
     golden = job.golden_of(unit.graph)
-    return reach_budget(unit.stage, KeepFp32(patterns), job.coreml.fp32_budget, golden, scratch)
+    programs = float_programs(unit.stage, scratch)
+    return reach_budget(programs, KeepFp32(patterns), job.coreml.fp32_budget, golden)
 
 
 def _write(job: Job, unit: _Traced, precision: Precision, keep: KeepFp32, scratch: Path) -> _Written:

@@ -12,22 +12,23 @@ import weakref
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..bundle import Bundle, ModelEntry
 from ..coreai import Asset, open_program
+from ..enums import TitledEnum
 from ..errors import DofkitError, first_line, require
 from ..pipeline.stage import OUTPUTS, Stage
 from ..quiet import silence
 from ..target import Target
 from .backend import Arithmetic, Backend, BackendFacts, BackendUnavailableError, NotRun, installed_version
 from .file_tensors import FileTensor, FileTensors
-from .mil import ProgramSession
+from .mil import ProgramSession, program_tensor
 
 Array = NDArray[np.floating[Any]]
 
@@ -41,19 +42,18 @@ NO_SYSTEM = NotRun(
     "the system's Core AI exists on macOS 27 only",
     "check on a Mac, too; Apple's CPU runtime and the evaluator compute elsewhere",
 )
+NO_BUFFERS = NotRun(
+    "Apple's runtime takes camera buffers on macOS only",
+    "check on a Mac, too; the evaluator computes elsewhere",
+)
 
 
-class ComputeUnit(str, Enum):
+class ComputeUnit(TitledEnum):
     """What the system's Core AI may prefer; the value is the name of coreai-core's function for it."""
 
-    CPU = "cpu"
-    GPU = "gpu"
-    NEURAL_ENGINE = "neural_engine"
-
-    @property
-    def title(self) -> str:
-        """The name people know."""
-        return {"CPU": "CPU", "GPU": "GPU", "NEURAL_ENGINE": "Neural Engine"}[self.name]
+    CPU = "cpu", "CPU"
+    GPU = "gpu", "GPU"
+    NEURAL_ENGINE = "neural_engine", "Neural Engine"
 
 
 class CoreAISession:
@@ -68,7 +68,12 @@ class CoreAISession:
     """
 
     def __init__(self, stage: Stage, asset: Path, function: str | None, unit: ComputeUnit | None = None) -> None:
-        Asset(asset)  # compares the hash: the runtime itself computes damaged programs without a word
+        # The reader compares the hash: the runtime itself computes damaged programs without a word.
+        opened = Asset(asset)
+        given = opened.features(opened.function(function).name)["inputs"]
+        self._buffers = {feature.name: feature for feature in given if feature.color is not None}
+        if self._buffers and not _runtime().HAS_IMAGE_SUPPORT:
+            raise BackendUnavailableError(str(NO_BUFFERS))
         self._output = OUTPUTS[stage].name
         self._stack, self._loop = AsyncExitStack(), asyncio.new_event_loop()
         try:
@@ -85,17 +90,27 @@ class CoreAISession:
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         """Compute the stage; see `Session.run`."""
-        ndarray = require("coreai.runtime", "coreai", "running a Core AI model").NDArray
-        given = {name: ndarray(np.ascontiguousarray(values, np.float32)) for name, values in inputs.items()}
+        given = {name: self._native(name, np.asarray(values, np.float32)) for name, values in inputs.items()}
         outputs = self._loop.run_until_complete(self._function(given))
         return outputs[self._output].numpy().astype(np.float32)  # a copy: the runtime uses its buffers again
 
     def tensors(self) -> FileTensors:
         """What the model declares, as the runtime reads it."""
         described = self._function.desc
-        given = (_tensor(name, described.input_descriptor(name)) for name in described.input_names)
+        given = (
+            program_tensor(self._buffers[name])
+            if name in self._buffers
+            else _tensor(name, described.input_descriptor(name))
+            for name in described.input_names
+        )
         got = (_tensor(name, described.output_descriptor(name)) for name in described.output_names)
         return FileTensors(inputs=tuple(given), outputs=tuple(got))
+
+    def _native(self, name: str, values: Array) -> Any:
+        """An input as the runtime takes it; pictures are rounded to 8 bits on the way, as in an app."""
+        if name in self._buffers:
+            return Image.fromarray(np.rint(values[0].transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8))
+        return _runtime().NDArray(np.ascontiguousarray(values))
 
     async def _load(self, asset: Path, function: str | None, unit: ComputeUnit | None) -> Any:
         authoring = require("coreai.authoring.asset", "coreai", "running a Core AI model")
@@ -116,8 +131,12 @@ def _tensor(name: str, descriptor: Any) -> FileTensor:
     return FileTensor(name=name, kind=str(descriptor.dtype), shape=tuple(int(size) for size in descriptor.shape))
 
 
+def _runtime() -> Any:
+    return require("coreai.runtime", "coreai", "running a Core AI model")
+
+
 def _preferring(unit: ComputeUnit) -> Any:
-    runtime = require("coreai.runtime", "coreai", "running a Core AI model")
+    runtime = _runtime()
     if not runtime.SpecializationOptions.is_supported():
         raise BackendUnavailableError(f"{PACKAGE} was loaded without {_OS_RUNTIME}=1; set it before dofkit starts")
     if unit is ComputeUnit.CPU:

@@ -73,11 +73,12 @@ class MilSession(ProgramSession):
 
 def program_tensors(program: MLProgram) -> FileTensors:
     """Inputs, outputs and operations that a package declares."""
-    given, got = (tuple(map(_tensor, features)) for features in (program.inputs, program.outputs))
+    given, got = (tuple(map(program_tensor, features)) for features in (program.inputs, program.outputs))
     return FileTensors(inputs=given, outputs=got, operators=program.operators)
 
 
-def _tensor(feature: Feature) -> FileTensor:
+def program_tensor(feature: Feature) -> FileTensor:
+    """An input or output that a package declares."""
     kind = feature.color.name if feature.color else feature.element.storage.name
     return FileTensor(name=feature.name, kind=kind, shape=tuple(feature.shape))
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DofkitError
-from ..mil import Element, Feature
+from ..mil import ColorSpace, Element, Feature
 from ..mil.elements import unpack
+from ..mil.features import FeatureKind
 from ..mil.program import Block, Constant, Function, Operation, OtherType, TensorType, ValueType
 from ..mil.registry import OperationTable
 
@@ -24,6 +25,7 @@ GRAPH, CONSTANT, OUTPUT, INVOKE = "coreai.graph", "coreai.constant", "coreai.out
 # Decompressions of constants; the evaluator computes them once, as those of ML Programs, which have the prefix.
 DECOMPRESSIONS = {"blockwise_shift_scale", "lut_to_dense", "sparse_with_bitmask_to_dense"}
 IDENTITY = "identity"
+BUFFER = "k32BGRA"
 
 _ELEMENTS = {
     "i1": Element.BOOL,
@@ -61,6 +63,12 @@ def block_of(graph: Any) -> Any:
 def kind(operation: Any) -> str:
     """An operation's name without its dialect: "conv2d", "broadcasting_add"."""
     return operation.name.rpartition(".")[2]
+
+
+def callee_of(operation: Any) -> str:
+    """The symbol of the graph that an operation invokes."""
+    match = re.search(r"@([\w.$-]+)", str(operation.attributes["callee"]))
+    return match[1] if match else ""
 
 
 def read_functions(module: Any, operations: OperationTable, where: str) -> dict[str, Function]:
@@ -213,8 +221,7 @@ class _Reader:
         return Operation(name, self._bound(name, operands), _attributes(operation), outputs)
 
     def _invoked(self, operation: Any, outputs: Sequence[tuple[str, ValueType]], above: tuple[str, ...]) -> Block:
-        match = re.search(r"@([\w.$-]+)", str(operation.attributes["callee"]))
-        callee = match.group(1) if match else ""
+        callee = callee_of(operation)
         if callee not in self._graphs or callee in above:
             raise DofkitError(f"{self._where}: the graph {callee!r}, which is invoked, is not there; export it again")
         graph = self._graphs[callee]
@@ -265,4 +272,9 @@ def _feature(name: str, declared: Any, where: str) -> Feature:
 
 
 def _image(name: str, declared: str, where: str) -> Feature:
-    raise DofkitError(f"{where}: {name} is a {declared}; only tensors are read")
+    """A camera buffer, known by its text: `!coreai.image<<k32BGRA> x 280 : i64 x 280 : i64>`, height first."""
+    match = re.fullmatch(r"!coreai\.image<<(\w+)> x (\d+) : i64 x (\d+) : i64>", declared)
+    if match is None or match[1] != BUFFER:
+        raise DofkitError(f"{where}: {name} is a {declared}; tensors and {BUFFER} images are read")
+    shape = (1, 3, int(match[2]), int(match[3]))
+    return Feature(name, shape, Element.FLOAT32, FeatureKind.IMAGE, ColorSpace.BGRA)

@@ -113,6 +113,14 @@ def pad(input: Array, padding: Ints, padding_value: float, padding_mode: str) ->
     return np.pad(input, pairs, mode=modes[padding_mode])  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
+@op("image_to_tensor")
+def image_to_tensor(source: Array) -> Array:
+    """A camera buffer's bytes, `[H, W, 4]` uint8 in the order B, G, R, A. source `[1, 3, H, W]`, RGB in 0 … 255."""
+    colours = np.rint(np.clip(source[0], 0, 255)).astype(np.uint8)
+    opaque = np.full(colours.shape[1:], 255, np.uint8)
+    return np.stack([*colours[::-1], opaque], axis=-1)
+
+
 @op("tile")
 def tile(input: Array, dims: Ints) -> Array:
     """Repeated along the last axes."""

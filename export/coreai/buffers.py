@@ -64,7 +64,7 @@ def _exchange(argument: Any, block: Any) -> None:
     plain = mlir.RankedTensorType.get([height, width, channels], mlir.F32Type.get())
     with mlir.InsertionPoint(block.operations[0].operation):
         kept = _integers(0, 0, 0), _integers(height, width, channels), _integers(1, 1, 1)
-        places, planes, batch, largest = _integers(2), _integers(2, 0, 1), _integers(0), _scalar(PIXEL_MAX)
+        places, planes, batch, largest = _integers(2), _sizes(2, 0, 1), _integers(0), _scalar(PIXEL_MAX)
         argument.set_type(image_type(height, width))
         pixels = ops.ImageToTensorOp(argument)
         rgb = ops.ReverseOp(ops.SliceOp(pixels.result, *kept).result, places)
@@ -75,6 +75,10 @@ def _exchange(argument: Any, block: Any) -> None:
 
 def _integers(*values: int) -> Any:
     return constant(np.array(values, np.int32), "si32")
+
+
+def _sizes(*values: int) -> Any:
+    return constant(np.array(values, np.uint32), "ui32")
 
 
 def _scalar(value: float) -> Any:

@@ -71,7 +71,7 @@ def _every_target() -> tuple[Target, ...]:
         return tuple(Target)
     click.echo(
         "dofkit: warning: Core AI is left out, its packages are not installed; they exist for Python 3.11 and newer on "
-        "Linux x86-64 and Macs with Apple silicon: pip install 'dofkit[coreai]'",
+        "Linux x86-64 (glibc 2.34) and on macOS 26 with Apple silicon: pip install 'dofkit[coreai]'",
         err=True,
     )
     return tuple(target for target in Target if target is not Target.COREAI)
@@ -285,6 +285,8 @@ def _notes(model: ModelEntry) -> list[str]:
         left = [layer.name for layer in model.layers if layer not in model.compressed]
         why = f"; left as they are: {', '.join(left)}" if left else ""
         notes.append(f"{name}: compressed {len(model.compressed)} of {len(model.layers)} layers{why}")
+    if model.target is Target.COREAI and model.precision is Precision.W4:
+        notes.append(f"{name}: on a Neural Engine weights in blocks went wrong without a word; compare it on a phone")
     if model.kept_fp32:
         notes.append(f"{name}: {len(model.kept_fp32)} operations in fp32: {', '.join(model.kept_fp32)}")
     return notes

@@ -34,7 +34,7 @@ Array = NDArray[np.floating[Any]]
 
 LIBRARY, PACKAGE = "coreai", "coreai-core"
 INSTALL = "pip install 'dofkit[coreai]'"
-NEEDS = f"{PACKAGE} (Python >= 3.11; Linux x86-64, Mac with Apple silicon)"
+NEEDS = f"{PACKAGE} (Python >= 3.11; Linux x86-64, macOS 26 on Apple silicon)"
 EVALUATOR = "Core AI evaluator (reference, not Apple's)"
 _OS_RUNTIME = "USE_OS_COREAI"  # the environment variable that lets coreai-core ask macOS' own Core AI
 

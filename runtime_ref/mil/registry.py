@@ -111,6 +111,7 @@ class OperationTable:
         self._prefix, self._oldest, self._newest = prefix, oldest, newest
         self._files = files
         self._kernels: dict[str, list[Kernel]] = {}
+        self._loaded = False
 
     def op(self, *names: str, since: int | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register a function as the operation of these names, from an operation set on; the oldest without."""
@@ -175,8 +176,10 @@ class OperationTable:
         return max(versions, key=lambda kernel: kernel.since, default=None)
 
     def _load(self) -> None:
-        for name in self._files:
-            importlib.import_module(name)
+        if not self._loaded:
+            self._loaded = True
+            for name in self._files:
+                importlib.import_module(name)
 
 
 _FILES = (

@@ -80,5 +80,5 @@ def test_an_image_of_another_kind_is_refused_in_a_line(model: Path) -> None:
     from dofkit.runtime_ref.coreai.program import _image
     from dofkit.runtime_ref.errors import DofkitError
 
-    with pytest.raises(DofkitError, match="k24RGB.*; tensors and k32BGRA images are read"):
+    with pytest.raises(DofkitError, match=r"k24RGB.*; tensors and k32BGRA images are read"):
         _image("image", "!coreai.image<<k24RGB> x 6 : i64 x 8 : i64>", str(model))

@@ -55,7 +55,16 @@ def open_package(path: Path) -> ProgramPackage:
     from ..runtime_ref.coreai import Asset
     from ..runtime_ref.mil import Package
 
-    return Asset(path) if path.suffix == Target.COREAI.suffix else Package(path)
+    other = path.suffix != Target.COREML.suffix and _for_core_ai()
+    return Asset(path) if other or path.suffix == Target.COREAI.suffix else Package(path)
+
+
+def _for_core_ai() -> bool:
+    """Whether the command that runs is one of `dofkit coreai`."""
+    context = click.get_current_context(silent=True)
+    while context is not None and context.info_name != Target.COREAI.value:
+        context = context.parent
+    return context is not None
 
 
 def open_program(path: Path, function: str | None, numerics: Numerics | None = None) -> MLProgram:

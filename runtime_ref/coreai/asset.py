@@ -14,6 +14,7 @@ from ..mil.arrays import Array
 from ..mil.program import BlobReference, Constant, Function, TensorType
 from ..mil.registry import OperationTable
 from .bindings import load_module
+from .bytecode import refuse_cut
 from .program import read_features, read_functions
 from .registry import COREAI
 
@@ -23,7 +24,8 @@ PROGRAM, HASH, METADATA = "main.mlirb", "main.hash", "metadata.json"
 class Asset:
     """An `.aimodel` folder, a package that `MLProgram` evaluates.
 
-    Its hash is compared first: Apple's Linux runtime runs a program with a flipped bit without a word.
+    Its hash is compared first, Apple's Linux runtime runs a program with a flipped bit without a word; and whether its
+    sections are whole, Apple's reader ends the process otherwise.
 
     Raises:
         MissingExtraError: coreai-core is not installed.
@@ -35,6 +37,7 @@ class Asset:
         program = _read(path, PROGRAM)
         if hashlib.sha256(program).digest() != _read(path, HASH):
             raise DofkitError(f"{path}: {PROGRAM} is not what {HASH} says; copy or export the model again")
+        refuse_cut(program, path / PROGRAM)
         try:
             self.metadata: dict[str, Any] = json.loads(_read(path, METADATA))
         except ValueError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +77,29 @@ def test_what_is_no_model_is_refused_in_a_line(cli: Callable, tmp_path: Path) ->
     result = cli("coreai", "show", str(tmp_path / "gone.aimodel"))
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
+    assert "is not a Core AI model" in result.stderr
+
+
+@pytest.mark.parametrize("length", [3, 40, 0.5, -1])
+def test_a_model_that_is_cut_short_is_refused_in_a_line(
+    cli: Callable, model: Path, tmp_path: Path, length: float
+) -> None:
+    cut = tmp_path / "cut short.aimodel"
+    shutil.copytree(model, cut)
+    whole = (model / "main.mlirb").read_bytes()
+    data = whole[: int(length * len(whole)) if isinstance(length, float) else length]
+    (cut / "main.mlirb").write_bytes(data)
+    for words in (r"is not what main\.hash says", "is cut short|is no MLIR bytecode"):
+        result = cli("coreai", "show", str(cut))
+        assert result.exit_code == 2
+        assert result.stderr.count("\n") == 1
+        assert re.search(words, result.stderr)
+        (cut / "main.hash").write_bytes(hashlib.sha256(data).digest())  # who wrote it may have cut it, too
+
+
+def test_a_folder_of_another_kind_is_said_to_be_no_core_ai_model(cli: Callable, tmp_path: Path) -> None:
+    result = cli("coreai", "show", str(tmp_path))
+    assert result.exit_code == 2
     assert "is not a Core AI model" in result.stderr
 
 

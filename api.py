@@ -27,6 +27,7 @@ def open_pipeline(
     target: Target | str | None = None,
     precision: Precision | str | None = None,
     weights: str | Path | None = None,
+    threads: int = 2,
 ) -> PortraitPipeline:
     """The portrait pipeline over an exported bundle, or over PyTorch.
 
@@ -37,6 +38,7 @@ def open_pipeline(
         precision: which of the bundle's precisions. Default: the first of the target.
         weights: folder of weights for PyTorch; the text "product" stands for those that ship for products. Default:
             all that ship with dofkit.
+        threads: CPU threads of a bundle's runtime; PyTorch's are one number for the whole process, its own.
 
     Raises:
         DofkitError: options that exclude each other, a bundle that is damaged or lacks what is asked for, or a runtime
@@ -51,7 +53,7 @@ def open_pipeline(
         return _over_pytorch(named_weights(weights) if isinstance(weights, str) else weights)
     if weights is not None:
         raise DofkitError("a bundle and weights exclude each other; give one of them")
-    return _over_bundle(Path(bundle), _member(Target, target), _member(Precision, precision))
+    return _over_bundle(Path(bundle), _member(Target, target), _member(Precision, precision), threads)
 
 
 def _member(kind: type[Kind], value: Kind | str | None) -> Kind | None:
@@ -74,7 +76,7 @@ def _over_pytorch(weights: Path | None) -> PortraitPipeline:
     return PortraitPipeline(torch_sessions(networks), plan_of(contracts))
 
 
-def _over_bundle(folder: Path, target: Target | None, precision: Precision | None) -> PortraitPipeline:
+def _over_bundle(folder: Path, target: Target | None, precision: Precision | None, threads: int) -> PortraitPipeline:
     from .runtime_ref.backends import open_session
     from .runtime_ref.backends.stages import stage_sessions
     from .runtime_ref.bundle import Bundle
@@ -82,7 +84,7 @@ def _over_bundle(folder: Path, target: Target | None, precision: Precision | Non
 
     opened = Bundle.open(folder)
     models, plan = _models(opened, target, precision), opened.manifest.plan
-    return PortraitPipeline(stage_sessions(models, plan, partial(open_session, opened)), plan)
+    return PortraitPipeline(stage_sessions(models, plan, partial(open_session, opened, threads=threads)), plan)
 
 
 def _models(bundle: Bundle, target: Target | None, precision: Precision | None) -> list[ModelEntry]:

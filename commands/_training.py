@@ -13,6 +13,7 @@ import click
 from ._options import choice_option, json_option
 
 if TYPE_CHECKING:
+    from ..runtime_ref.mapping import Mapper
     from ..train.trainer import RunSettings, TrainingPrecision
 
 FOLDER = click.Path(path_type=Path)
@@ -35,6 +36,34 @@ masks_option = folders_option(
 threads_option = click.option(
     "--threads", type=click.IntRange(0), default=0, help="CPU threads of PyTorch; 0 leaves the default."
 )
+
+workers_option = click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+ray_option = click.option(
+    "--ray", metavar="ADDRESS",
+    help="Spread the work over a Ray cluster that sees the same files: HOST:PORT, ray://HOST:PORT or auto.",
+)  # fmt: skip
+
+
+def mapper_from(workers: int, ray: str | None) -> Mapper:
+    """Where work is done, as the options `--workers` and `--ray` say.
+
+    Raises:
+        DofkitError: both are given.
+    """
+    from ..runtime_ref.errors import DofkitError
+    from ..runtime_ref.mapping import mapper_of
+
+    if ray is not None and workers > 1:
+        raise DofkitError("--workers and --ray exclude each other; a cluster has processes of its own")
+    return mapper_of(workers, ray, one_torch_thread)
+
+
+def one_torch_thread() -> None:
+    """PyTorch would take every core for each process."""
+    import torch
+
+    torch.set_num_threads(1)
+
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     count_option("--steps", 20000, "Optimiser steps."),

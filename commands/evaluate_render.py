@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._options import json_option, weights_option
-from ._training import FOLDER, threads_option
+from ._training import FOLDER, mapper_from, ray_option, threads_option, workers_option
 
 if TYPE_CHECKING:
+    from ..runtime_ref.mapping import Mapper
     from ..train.evaluation.assemble import DepthNetwork
     from ..train.evaluation.methods import Method
     from ..train.evaluation.render import SceneEvaluation, Scenes
@@ -37,6 +38,8 @@ GENERATED, SIZE, LEVELS = 4, 1280, 2
 @click.option("--photos", type=FOLDER, help="Folder of real photos to show in the report.")
 @click.option("--only", multiple=True, metavar="NAME", help="Score only methods of this name. May be given again.")
 @threads_option
+@workers_option
+@ray_option
 @json_option
 def command(
     scenes: Path | None,
@@ -48,6 +51,8 @@ def command(
     photos: Path | None,
     only: tuple[str, ...],
     threads: int,
+    workers: int,
+    ray: str | None,
     as_json: bool,
 ) -> None:
     """Score the rendering networks beside other ways to do it.
@@ -64,7 +69,8 @@ def command(
     What a choice is worth:
       dofkit evaluate render --scenes held_out --ablation channels=8=runs/c8 --ablation channels=16=runs/c16
 
-    Writes scores.json and report.html. A killed run goes on where it stopped: finished scores lie in partial/.
+    Writes scores.json and report.html. A killed run goes on where it stopped: finished scores lie in partial/. With
+    several workers, or on a cluster, the seconds in the table are those of busy cores.
     """
     from ..runtime_ref.errors import ensure_installed
 
@@ -77,16 +83,18 @@ def command(
     from ..train.evaluation.render import evaluate
     from ..train.evaluation.store import PartialStore
 
+    mapper = mapper_from(workers, ray)
     if threads:
         torch.set_num_threads(threads)
     files = EvaluatedFiles.of(weights, named_folders(ablations), direct)
     methods = chosen(files.methods(), only)
     shown = find_photos(photos) if photos else []
     _make_folder(out)
-    judged = _scenes(scenes, out, count)
+    judged = _scenes(scenes, out, count, mapper)
     depth = DepthNetwork.of(files.ours)
     with _bar("evaluate") as report:
-        evaluation = evaluate(judged, methods, depth, PartialStore(out / "partial"), count, progress=report)
+        store = PartialStore(out / "partial")
+        evaluation = evaluate(judged, methods, depth, store, count, progress=report, mapper=mapper)
     facts = {
         "versions": _versions(),
         "settings": {"scenes": str(scenes or f"made on the spot, seed {HELD_OUT_SEED}"), "threads": threads},
@@ -153,7 +161,7 @@ def _make_folder(out: Path) -> None:
         raise DofkitError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
 
 
-def _scenes(folder: Path | None, out: Path, count: int | None) -> Scenes:
+def _scenes(folder: Path | None, out: Path, count: int | None, mapper: Mapper) -> Scenes:
     """A set on disk, or a procedural one that is made in the out folder once."""
     from ..train.data.scene_set import SceneSet, SetSettings, write_scenes
     from ..train.data.sources import Sources
@@ -164,7 +172,7 @@ def _scenes(folder: Path | None, out: Path, count: int | None) -> Scenes:
     wanted = count or GENERATED
     with _bar("scenes") as report:
         return write_scenes(
-            out / "scenes", settings, Sources(), wanted, done=lambda number: report(number, wanted, "scenes")
+            out / "scenes", settings, Sources(), wanted, mapper, lambda number: report(number, wanted, "scenes")
         )
 
 

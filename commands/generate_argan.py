@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ._options import FiniteFloat, json_option
-from ._training import FOLDER
+from ._training import FOLDER, mapper_from, ray_option, workers_option
 
 
 @click.command()
@@ -24,8 +24,19 @@ from ._training import FOLDER
     type=FiniteFloat(0, 1),
     help="Of every photo, 0 is all in focus, 1 fully open.  [default: drawn for each as in the generator's training]",
 )
+@workers_option
+@ray_option
 @json_option
-def command(out: Path, count: int, weights: Path | None, seed: int, aperture: float | None, as_json: bool) -> None:
+def command(
+    out: Path,
+    count: int,
+    weights: Path | None,
+    seed: int,
+    aperture: float | None,
+    workers: int,
+    ray: str | None,
+    as_json: bool,
+) -> None:
     """Let a generator make photos of things that do not exist, with their depth.
 
     Each photo is there twice, all in focus (images/) and through a lens (shallow/), with one disparity for both. The
@@ -40,8 +51,8 @@ def command(out: Path, count: int, weights: Path | None, seed: int, aperture: fl
       dofkit train depth --out runs/depth --argan flowers
       dofkit train render --out runs/render --argan flowers --levels 2
 
-    The same options give the same photos. A stopped run goes on when given the same options again; a larger --count
-    adds to the set.
+    The same options give the same photos, whatever the number of workers. A stopped run goes on when given the same
+    options again; a larger --count adds to the set.
     """
     from ..runtime_ref.errors import ensure_installed
 
@@ -50,12 +61,13 @@ def command(out: Path, count: int, weights: Path | None, seed: int, aperture: fl
     from ..train.weights.generative import GENERATOR, SHIPPED
     from ._console import print_json, progress
 
+    mapper = mapper_from(workers, ray)
     file = weights or SHIPPED
     network = GENERATOR.load(file)
     settings = settings_of(network, file, seed, aperture)
     with progress() as display:
         bar = display.add_task("photos", total=count)
-        photos = write_generated(out, network, settings, count, lambda n: display.update(bar, completed=n))
+        photos = write_generated(out, network, settings, count, mapper, lambda n: display.update(bar, completed=n))
     write_sheet(photos, out / "sheet.png")
     if as_json:
         print_json({"folder": str(out), "photos": len(photos), "settings": settings.model_dump()})

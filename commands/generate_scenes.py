@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from ._options import choice_option, json_option
-from ._training import FOLDER, masks_option, photos_option
+from ._training import FOLDER, mapper_from, masks_option, photos_option, ray_option, workers_option
 
 
 @click.command()
@@ -24,7 +24,8 @@ from ._training import FOLDER, masks_option, photos_option
 @photos_option
 @masks_option
 @click.option("--held-out", is_flag=True, help="Take the one picture in ten that training never sees.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@workers_option
+@ray_option
 @choice_option(
     "--truth",
     ["aperture", "layered"],
@@ -44,6 +45,7 @@ def command(
     masks: tuple[Path, ...],
     held_out: bool,
     workers: int,
+    ray: str | None,
     truth: Literal["aperture", "layered"],
     samples: int,
     as_json: bool,
@@ -71,6 +73,7 @@ def command(
     from ..train.data.sources import find_sources
     from ._console import print_json, progress
 
+    mapper = mapper_from(workers, ray)
     sources = find_sources(photos, masks, held_out)
     settings = SetSettings(
         size=size,
@@ -82,7 +85,7 @@ def command(
     )
     with progress() as display:
         bar = display.add_task("scenes", total=count)
-        scenes = write_scenes(out, settings, sources, count, workers, lambda n: display.update(bar, completed=n))
+        scenes = write_scenes(out, settings, sources, count, mapper, lambda n: display.update(bar, completed=n))
     write_sheet(scenes, out / "sheet.png")
     if as_json:
         print_json({"folder": str(out), "scenes": len(scenes), "settings": settings.model_dump()})

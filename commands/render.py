@@ -1,8 +1,7 @@
-"""`dofkit render`: a photo in, a portrait with a shallow depth of field out."""
+"""`dofkit render`: photos in, portraits with a shallow depth of field out."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,8 @@ from ..runtime_ref.target import Precision, Target
 from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, ParsedPair, json_option, weights_option
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ..runtime_ref.imageio import Photo
-    from ..runtime_ref.pipeline.focus import Focus
-    from ..runtime_ref.pipeline.portrait import Focused, PortraitPipeline
+    from ..batch import Spread
+    from ..rendering import Computed, DisparityFile, Look, Rendered
 
 # `DisparityKind`, which is not imported for --help.
 _KINDS = ("disparity", "inverted", "depth-mm")
@@ -44,7 +39,7 @@ class Point(ParsedPair):
 
 
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("images", metavar="PHOTO|FOLDER|PATTERN...", nargs=-1, required=True)
 @click.option("--bundle", type=BUNDLE, help="Compute with an exported bundle.")
 @click.option("--target", type=TARGET, help="Which of the bundle's files.  [default: onnx, else tflite]")
 @click.option("--precision", type=PRECISION, help="Which of the bundle's precisions.  [default: its first]")
@@ -72,15 +67,27 @@ class Point(ParsedPair):
 )  # fmt: skip
 @click.option("--aperture", type=FiniteFloat(0, 1), default=0.5, show_default=True, help="0 blurs nothing, 1 the most.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="JPEG, PNG, HEIC or WebP.  [default: IMAGE_portrait, beside IMAGE]"
-)
-@click.option("--overwrite", is_flag=True, help="Allow --out to replace IMAGE or another file that is read.")
+    "--out", type=click.Path(path_type=Path),
+    help="JPEG, PNG, HEIC or WebP, or the folder for several.  [default: PHOTO_portrait, beside PHOTO]",
+)  # fmt: skip
+@click.option(
+    "--overwrite", is_flag=True,
+    help="Allow --out to replace PHOTO or another file that is read; of several photos, render all again.",
+)  # fmt: skip
 @click.option("--save-disparity", type=click.Path(path_type=Path), help="Write the disparity as a 16-bit PNG.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N",
+    help="Of several photos, how many at once.  [default: as cores and memory allow]",
+)  # fmt: skip
+@click.option(
+    "--ray", metavar="ADDRESS",
+    help="Spread several photos over a Ray cluster that sees the same files: HOST:PORT, ray://HOST:PORT or auto.",
+)  # fmt: skip
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    image: Path,
+    images: tuple[str, ...],
     bundle: Path | None,
     target: Target | None,
     precision: Precision | None,
@@ -96,9 +103,11 @@ def command(
     out: Path | None,
     overwrite: bool,
     save_disparity: Path | None,
+    jobs: int | None,
+    ray: str | None,
     as_json: bool,
 ) -> None:
-    """Render IMAGE with a shallow depth of field.
+    """Render photos with a shallow depth of field.
 
     Without a focus the subject is in focus, what is near and in the picture's middle. EXIF orientation is honoured and
     metadata kept. What a file cannot hold is said.
@@ -108,57 +117,128 @@ def command(
         dofkit render portrait.heic --out portrait.jpg
         dofkit render photo.jpg --focus 0.5,0.4 --aperture 0.8 --save-disparity disparity.png
         dofkit render photo.jpg --bundle portrait.dofbundle --target tflite
+
+    A folder, a pattern or several photos are rendered into the folder --out, as many at once as cores and memory allow.
+    A photo that cannot be rendered is named and skipped (exit code 1 at the end); a stopped run goes on when given the
+    same options again.
+
+    \b
+        dofkit render holiday --out portraits
+        dofkit render 'holiday/**/*.jpg' --out portraits --jobs 4
+        dofkit render holiday --out portraits --ray auto
     """
-    from ..api import open_pipeline
-    from ..runtime_ref.files import check_goals
-    from ..runtime_ref.imageio import check_goal, format_of, goal_beside, read_photo, write_photo
+    from ..batch import Spread
+    from ..rendering import Computed, DisparityFile, Look
+    from ..runtime_ref.imageio import DisparityKind, means_many
     from ..runtime_ref.pipeline.focus import Focus
+
+    first, *others = images
+    many = bool(others) or means_many(first)
+    _refuse_what_would_be_ignored(ctx.params)
+    _refuse_what_is_for_others(ctx.params, many)
+    focus = Focus(point if isinstance(point, tuple) else None, focus_disparity, focus_range)
+    look = Look(focus, aperture, predict)
+    computed = Computed(bundle, target, precision, weights)
+    if out is not None and many:
+        _render_many(images, out, computed, look, Spread(jobs, ray), overwrite, as_json)
+        return
+    kind = DisparityKind(disparity_kind) if disparity_kind else None
+    file = DisparityFile(disparity_file, kind, stretch_disparity) if disparity_file else None
+    _render_one(Path(first), out, computed, look, file, save_disparity, overwrite, as_json)
+
+
+def _render_one(
+    image: Path,
+    out: Path | None,
+    computed: Computed,
+    look: Look,
+    file: DisparityFile | None,
+    save_disparity: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from ..rendering import render_file
+    from ..runtime_ref.files import check_goals
+    from ..runtime_ref.imageio import goal_beside
     from . import _console
 
-    _refuse_what_would_be_ignored(ctx.params)
-    focus = Focus(point if isinstance(point, tuple) else None, focus_disparity, focus_range)
-    started = time.perf_counter()
     goal = out or goal_beside(image)
-    check_goals({"--out": goal, "--save-disparity": save_disparity}, [image, disparity_file], overwrite)
-    photo = read_photo(image, format_of(goal).keep)
-    for path in filter(None, (goal, save_disparity)):
-        check_goal(path, *photo.pixels.shape[:2])
-    brought, source, notes = _stored_disparity(image, photo, disparity_file, disparity_kind, stretch_disparity, predict)
-    pipeline = open_pipeline(bundle, target=target, precision=precision, weights=weights)
-    focused, flat = _focused(pipeline, photo, brought, focus, aperture, save_disparity)
-    del brought  # a map of 48 megapixels takes 200 MB
+    read = [image, file.path if file else None]
+    check_goals({"--out": goal, "--save-disparity": save_disparity}, read, overwrite)
     with _console.progress() as display:
         bar = display.add_task("render", total=None)
-        pixels = pipeline.render_defocused(
-            photo.pixels,
-            focused.levels,
-            photo.pixels.dtype.type,
-            progress=lambda done, total: display.update(bar, completed=done, total=total),
-        )
-    lost = write_photo(goal, pixels, photo)
-    said = [f"{image} {note}" for note in photo.notes] + notes
-    said += [f"the disparity ({source}) {flat}"] if flat else []
-    said += [f"{goal}: {note}" for note in lost]
-    facts = {
-        "out": str(goal),
-        "width": photo.pixels.shape[1],
-        "height": photo.pixels.shape[0],
-        "disparity": source,
-        "focus": round(focused.lens.focus, 4),
-        "aperture": aperture,
-        "runtime": ", ".join(pipeline.runtimes),
-        "seconds": round(time.perf_counter() - started, 2),
-        "notes": said,
-    }
-    _console.print_notes(said)
+
+        def report(done: int, total: int) -> None:
+            display.update(bar, completed=done, total=total)
+
+        rendered = render_file(computed.open, image, goal, look, file, save_disparity, report)
+    _console.print_notes(rendered.notes)
     if as_json:
-        _console.print_json(facts)
+        _console.print_json(rendered.to_json())
     else:
-        _console.stdout().print(
-            f"wrote {goal}: {facts['width']}×{facts['height']}, disparity {source}, focus {facts['focus']:.3f}, "
-            f"aperture {aperture:g}, {facts['runtime']}, {facts['seconds']} s",
-            markup=False, soft_wrap=True,
-        )  # fmt: skip
+        _console.stdout().print(_sentence(rendered), markup=False, soft_wrap=True)
+
+
+def _sentence(rendered: Rendered) -> str:
+    return (
+        f"wrote {rendered.out}: {rendered.width}×{rendered.height}, disparity {rendered.disparity}, "
+        f"focus {rendered.focus:.3f}, aperture {rendered.aperture:g}, {rendered.runtime}, {rendered.seconds} s"
+    )
+
+
+def _render_many(
+    texts: tuple[str, ...],
+    out: Path,
+    computed: Computed,
+    look: Look,
+    spread: Spread,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Render what the arguments stand for; exit code 1 where a photo failed."""
+    from ..batch import render_batch, tasks_for
+    from ..runtime_ref.imageio import find_photos
+    from . import _console
+
+    found = find_photos(texts, without=out)
+    _console.print_notes(found.notes)
+    with _console.progress() as display:
+        bar = display.add_task("render", total=len(found.photos))
+        batch = render_batch(
+            tasks_for(found.photos, out),
+            out,
+            computed,
+            look,
+            spread,
+            overwrite,
+            lambda done, total, what: display.update(bar, completed=done, total=total, description=what or "render"),
+        )
+    _console.print_notes([note for rendered in batch.rendered for note in rendered.notes])
+    for failed in batch.failed:
+        click.echo(f"dofkit: {failed.photo}: {failed.reason}", err=True)
+    if as_json:
+        _console.print_json(batch.to_json())
+    else:
+        kept = f", {batch.kept} were there already" if batch.kept else ""
+        lost = f", {len(batch.failed)} failed" if batch.failed else ""
+        click.echo(f"{len(batch.rendered)} photos rendered into {out}{kept}{lost}")
+    if batch.failed:
+        raise SystemExit(1)
+
+
+def _refuse_what_is_for_others(given: dict[str, Any], many: bool) -> None:
+    """Refuse options for several photos where there is one, and those for one where there are several."""
+    from ..runtime_ref.errors import DofkitError
+
+    one = (("--disparity", "disparity_file"), ("--save-disparity", "save_disparity"))
+    for option, name in one if many else (("--jobs", "jobs"), ("--ray", "ray")):
+        if given[name] is not None:
+            which = (
+                "one photo; render it apart" if many else "several photos; give a folder or a pattern, or leave it out"
+            )
+            raise DofkitError(f"{option} is for {which}")
+    if many and given["out"] is None:
+        raise DofkitError("several photos need --out: give the folder that the portraits go to")
 
 
 def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
@@ -182,50 +262,3 @@ def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
     for option, name, needed, needed_name in dependent:
         if given[name] not in (None, False) and given[needed_name] is None:
             raise DofkitError(f"{option} says nothing without {needed}; give {needed}, or leave {option} out")
-
-
-def _stored_disparity(
-    image: Path, photo: Photo, file: Path | None, kind: str | None, stretch: bool, predict: bool
-) -> tuple[NDArray[np.float32] | None, str, list[str]]:
-    """The disparity that comes with the photo (None where the depth network is to be asked), where it is from, and
-    what is to be said of it.
-
-    A map that dofkit saved is taken as it is, others are refined.
-    """
-    from ..runtime_ref.imageio import DisparityKind, disparity_for, embedded_disparity
-
-    if file is not None:
-        brought = disparity_for(photo, file, DisparityKind(kind) if kind else None, stretch)
-        notes = [f"{file} {note}" for note in brought.notes]
-        return brought.values if brought.ours else _refined(brought.values, photo), "file", notes
-    embedded = None if predict else embedded_disparity(image)
-    if embedded is None:
-        return None, "predicted", []
-    return _refined(embedded, photo), "embedded", []
-
-
-def _refined(disparity: NDArray[np.float32], photo: Photo) -> NDArray[np.float32]:
-    """A map much smaller than the photo nearer to its size, with edges where the photo has them."""
-    from ..runtime_ref.imageio import eight_bits, is_coarse, upsampled_disparity
-
-    pixels = eight_bits(photo.pixels)
-    return upsampled_disparity(disparity, pixels) if is_coarse(disparity, pixels) else disparity
-
-
-def _focused(
-    pipeline: PortraitPipeline,
-    photo: Photo,
-    brought: NDArray[np.float32] | None,
-    focus: Focus,
-    aperture: float,
-    save_disparity: Path | None,
-) -> tuple[Focused, str | None]:
-    """The photo's defocus, and what is to be said of a disparity that is flat."""
-    from ..runtime_ref.imageio import flatness_of, write_disparity
-    from ..runtime_ref.pipeline.pyramid import over_photo
-
-    disparity = pipeline.disparity(photo.pixels) if brought is None else brought
-    if save_disparity is not None:
-        write_disparity(save_disparity, over_photo(disparity, photo.pixels.shape) if brought is None else disparity)
-    focused = pipeline.focused(photo.pixels.shape, disparity, focus, aperture, predicted=brought is None)
-    return focused, flatness_of(disparity)

@@ -31,3 +31,23 @@ def physical_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows, or a name that is not known
         return 0
+
+
+def free_memory() -> int:
+    """Memory that may still be taken, in bytes: what Linux says is available, less where a container is given less;
+    elsewhere half of the machine's. 0 where the system tells nothing."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, IndexError, ValueError):
+        return physical_memory() // 2
+    return min(free, _left_to_container(free))
+
+
+def _left_to_container(otherwise: int) -> int:
+    """Of a control group's limit, version 2, what is not taken yet."""
+    try:
+        limit, taken = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no such limit: "max"
+        return otherwise
+    return max(0, limit - taken)

@@ -12,21 +12,21 @@ from contextlib import contextmanager
 from multiprocessing import connection, parent_process
 from threading import Thread
 
-_SAFE = "PYTHONSAFEPATH"  # since Python 3.11; 3.10 does not know it and goes on looking there
+SAFE_PATH = "PYTHONSAFEPATH"  # since Python 3.11; 3.10 does not know it and goes on looking there
 
 
 @contextmanager
 def safe_path() -> Iterator[None]:
     """Inside it, a fresh Python that is started does not put the working folder on its path."""
-    before = os.environ.get(_SAFE)
-    os.environ[_SAFE] = "1"
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
     try:
         yield
     finally:
         if before is None:
-            del os.environ[_SAFE]
+            del os.environ[SAFE_PATH]
         else:
-            os.environ[_SAFE] = before
+            os.environ[SAFE_PATH] = before
 
 
 def end_with_owner() -> None:

@@ -4,12 +4,16 @@ from .brought import BroughtDisparity, DisparityKind, disparity_for, flatness_of
 from .depth_upsampling import filled_disparity, is_coarse, upsampled_disparity
 from .disparity import read_disparity, write_disparity
 from .embedded_depth import embedded_disparity
-from .formats import Keep, check_goal, format_of, goal_beside
+from .finding import FoundPhoto, FoundPhotos, find_photos, means_many
+from .formats import Keep, check_goal, format_of, goal_beside, is_photo_name, written_suffix
+from .opening import pixels_of
 from .photo import Photo, eight_bits, read_photo, write_photo
 
 __all__ = [
     "BroughtDisparity",
     "DisparityKind",
+    "FoundPhoto",
+    "FoundPhotos",
     "Keep",
     "Photo",
     "check_goal",
@@ -17,13 +21,18 @@ __all__ = [
     "eight_bits",
     "embedded_disparity",
     "filled_disparity",
+    "find_photos",
     "flatness_of",
     "format_of",
     "goal_beside",
     "is_coarse",
+    "is_photo_name",
+    "means_many",
+    "pixels_of",
     "read_disparity",
     "read_photo",
     "upsampled_disparity",
     "write_disparity",
     "write_photo",
+    "written_suffix",
 ]

@@ -60,6 +60,7 @@ _FORMATS = {
 }
 # Kinds of files that are read but not written, and lose nothing in a PNG.
 _LOSSLESS = (".tif", ".tiff", ".bmp", ".gif", ".ppm")
+_READ = {*_FORMATS, *_LOSSLESS, ".heif", ".avif", ".jpe", ".jfif", ".dib", ".jp2"}
 
 
 def format_of(path: Path) -> Format:
@@ -75,13 +76,23 @@ def format_of(path: Path) -> Format:
     return form
 
 
+def is_photo_name(name: str) -> bool:
+    """Whether a file of this name may be a photo that is read; hidden files, such as macOS leaves beside photos on
+    memory cards, are none."""
+    return not name.startswith(".") and Path(name).suffix.lower() in _READ
+
+
+def written_suffix(photo: Path) -> str:
+    """The suffix of a portrait of this photo: the photo's own, or that of the nearest format that is written."""
+    if photo.suffix.lower() in _FORMATS:
+        return photo.suffix
+    return ".png" if photo.suffix.lower() in _LOSSLESS else ".jpg"
+
+
 def goal_beside(photo: Path) -> Path:
     """Where a portrait goes when nobody says: beside the photo, as `NAME_portrait`, in the photo's own format, or the
     nearest that is written."""
-    suffix = photo.suffix
-    if suffix.lower() not in _FORMATS:
-        suffix = ".png" if suffix.lower() in _LOSSLESS else ".jpg"
-    return photo.with_name(f"{photo.stem}_portrait{suffix}")
+    return photo.with_name(f"{photo.stem}_portrait{written_suffix(photo)}")
 
 
 def check_goal(path: str | Path, height: int, width: int) -> None:

@@ -88,6 +88,15 @@ def open_image(data: bytes) -> Image.Image:
     return image
 
 
+def pixels_of(path: Path) -> int:
+    """How many pixels a picture file says it has; 0 where it cannot be opened. None is decoded."""
+    try:
+        image = open_image(read_file(path))
+    except Exception:  # as many kinds as in `decode_file`; whoever reads the file is told
+        return 0
+    return image.width * image.height
+
+
 def check_size(width: int, height: int, memory: int | None = None) -> None:
     """Refuse a picture that cannot be rendered in this machine's memory.
 

@@ -6,7 +6,7 @@ The networks are stood in for: what they compute is not the claim here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +16,14 @@ from PIL import Image
 import dofkit.api
 from dofkit.runtime_ref.imageio import Keep, read_disparity, read_photo
 from dofkit.runtime_ref.imageio.deep import encode_png
-from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
-from dofkit.runtime_ref.pipeline.portrait import PortraitPipeline
-from dofkit.runtime_ref.pipeline.stage import Stage
 
-
-class Stand:
-    """A network that gives back what it is given: the sharp tile, or, asked for depth, a ramp."""
-
-    runtime = "stand-in"
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        if self._stage is Stage.DEPTH:
-            size = inputs["image"].shape[-1]
-            return np.tile(np.linspace(0, 1, size, dtype=np.float32), (1, 1, size, 1))
-        return inputs["image" if self._stage is Stage.LENS_BLUR else "image_high"]
+from .stand_in import stand_in_pipeline
 
 
 @pytest.fixture
 def render(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable:
     """`dofkit render ARGUMENTS` with the stand-ins for PyTorch."""
-    whole = TileSpec(tile=None, halo=8, align=1)
-    plan = PipelinePlan(depth_height=128, depth_width=128, lens_blur=whole, guided_upsampling=whole)
-    pipeline = PortraitPipeline({stage: Stand(stage) for stage in Stage}, plan)
-    monkeypatch.setattr(dofkit.api, "_over_pytorch", lambda weights: pipeline)
+    monkeypatch.setattr(dofkit.api, "_over_pytorch", lambda weights: stand_in_pipeline())
     return lambda *arguments: cli("render", *map(str, arguments))
 
 

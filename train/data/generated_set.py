@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.files import write_file
+from ...runtime_ref.mapping import InTurn, Mapper, every_result
 from ...runtime_ref.pipeline.optics import LONG_SIDE_PER_RADIUS
 from ...runtime_ref.pipeline.pyramid import resize
 from ..argan_config import Mixture
@@ -35,8 +37,8 @@ FOCUS = 0.5
 """Disparity of defocus 0."""
 STEPS = 65534
 """Steps of disparity between 0 and 1."""
-RECORD_EVERY = 32
-"""Photos between two writings of the record, which grows with the set."""
+AT_ONCE = 16
+"""Photos between two writings of the record, which grows with the set; the network travels to a process with them."""
 THUMBNAIL = 128
 """Side of a picture on the contact sheet, in pixels."""
 
@@ -131,6 +133,7 @@ def write_generated(
     network: ApertureGenerator,
     settings: GeneratedSettings,
     count: int,
+    mapper: Mapper | None = None,
     done: Callable[[int], None] | None = None,
 ) -> GeneratedSet:
     """Bring a set to `count` photos; those that are finished stay, so an interrupted run goes on.
@@ -140,6 +143,7 @@ def write_generated(
         network: the generator, in evaluation mode, on the CPU.
         settings: of all photos, see `settings_of`; the same as what the folder already holds.
         count: photos in all; the set stays larger if it already is.
+        mapper: where photos are made, which does not change them. Default: here, in turn.
         done: called with the number of finished photos among the first `count`, first with those found.
 
     Raises:
@@ -149,14 +153,12 @@ def write_generated(
     missing = [number for number in range(count) if number not in record.samples]
     report = done or (lambda _: None)
     report(count - len(missing))
-    for start in range(0, len(missing), RECORD_EVERY):
-        fresh: dict[int, RecordedScale] = {}
-        for number in missing[start : start + RECORD_EVERY]:
-            fresh[number] = _write_photo(folder, network, settings, number)
-            report(count - len(missing) + start + len(fresh))
-        samples = dict(sorted({**record.samples, **fresh}.items()))
-        record = record.model_copy(update={"samples": samples})
+    write = partial(_write_photos, folder, network, settings)
+    portions = [tuple(missing[start : start + AT_ONCE]) for start in range(0, len(missing), AT_ONCE)]
+    for fresh in every_result((mapper or InTurn()).over(write, portions)):
+        record = record.model_copy(update={"samples": dict(sorted({**record.samples, **fresh}.items()))})
         record.write(folder)
+        report(sum(number < count for number in record.samples))
     return GeneratedSet.open(folder)
 
 
@@ -197,6 +199,12 @@ def drawn(settings: GeneratedSettings, latent: int, number: int) -> tuple[torch.
 def write_sheet(photos: GeneratedSet, path: Path, count: int = 12) -> None:
     """A PNG of the first photos, two a row, each as deep | shallow | disparity: white is in focus, red is nearer."""
     write_file(path, contact_sheet([_tile(photos[index]) for index in range(min(count, len(photos)))]))
+
+
+def _write_photos(
+    folder: Path, network: ApertureGenerator, settings: GeneratedSettings, numbers: tuple[int, ...]
+) -> dict[int, RecordedScale]:
+    return {number: _write_photo(folder, network, settings, number) for number in numbers}
 
 
 @torch.inference_mode()

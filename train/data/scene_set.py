@@ -7,10 +7,8 @@ the scene's number: `000000.png`. A scene counts once `scenes.json` lists its le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,8 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.files import write_file
+from ...runtime_ref.mapping import InTurn, Mapper, every_result
 from ...runtime_ref.pipeline.pyramid import resize
-from ...runtime_ref.processes import end_with_owner, safe_path
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed
@@ -96,7 +94,7 @@ def write_scenes(
     settings: SetSettings,
     sources: Sources,
     count: int,
-    workers: int = 1,
+    mapper: Mapper | None = None,
     done: Callable[[int], None] | None = None,
 ) -> SceneSet:
     """Bring a set to `count` scenes; those that are finished stay, so an interrupted run goes on.
@@ -106,7 +104,7 @@ def write_scenes(
         settings: of all scenes; the same as what the folder already holds. Its `rules` are replaced by those of today.
         sources: real pictures; their fingerprint stands in the settings.
         count: scenes in all; the set stays larger if it already is.
-        workers: processes. The scenes do not depend on their number.
+        mapper: where scenes are made, which does not change them. Default: here, in turn.
         done: called with the number of finished scenes among the first `count`, first with those found.
 
     Raises:
@@ -118,7 +116,8 @@ def write_scenes(
     missing = [number for number in range(count) if number not in finished]
     report = done or (lambda _: None)
     report(len(finished))
-    for number, lens in _written(folder, settings, sources, missing, workers):
+    write = partial(_write_scene, folder, settings, sources)
+    for number, lens in every_result((mapper or InTurn()).over(write, missing)):
         record = record.model_copy(update={"scenes": dict(sorted({**record.scenes, number: lens}.items()))})
         record.write(folder)
         finished.add(number)
@@ -137,30 +136,6 @@ def fingerprint(sources: Sources) -> str:
     files = [*sources.photos, *(file for pair in sources.cutouts for file in pair)]
     names = sorted(f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] if names else ""
-
-
-def _written(
-    folder: Path, settings: SetSettings, sources: Sources, numbers: Sequence[int], workers: int
-) -> Iterator[tuple[int, RecordedLens]]:
-    """Make scenes, in this process or several; yields each when its pictures are on disk."""
-    write = partial(_write_scene, folder, settings, sources)
-    if workers <= 1:
-        yield from map(write, numbers)
-        return
-    with safe_path(), ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (settings.truth,)) as pool:
-        try:
-            for job in as_completed([pool.submit(write, number) for number in numbers]):
-                yield job.result()
-        finally:  # after an error or Ctrl-C nothing new is begun
-            pool.shutdown(cancel_futures=True)
-
-
-def _prepare(truth: TruthName) -> None:
-    end_with_owner()
-    if truth == "aperture":  # PyTorch would take every core for each worker
-        import torch
-
-        torch.set_num_threads(1)
 
 
 def _write_scene(folder: Path, settings: SetSettings, sources: Sources, number: int) -> tuple[int, RecordedLens]:

@@ -6,13 +6,14 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from scipy import ndimage
 
+from ...runtime_ref.mapping import InTurn, Mapper, every_result
 from ...runtime_ref.parity.reports.pictures import Window, to_bytes
 from ...runtime_ref.pipeline.pyramid import resize
 from ..data.scenes import ComposedScene
@@ -111,6 +112,7 @@ def evaluate(
     count: int | None = None,
     shown: int = 6,
     progress: Progress | None = None,
+    mapper: Mapper | None = None,
 ) -> SceneEvaluation:
     """Score every method; what the store holds is not rendered again.
 
@@ -121,28 +123,58 @@ def evaluate(
         store: of finished scores.
         count: scenes from the first; all by default.
         shown: of how many scenes a crop of each picture is kept.
-        progress: see `Progress`.
+        progress: see `Progress`; of whole scenes where `mapper` has other processes.
+        mapper: where scenes are judged. Default: here, in turn.
     """
     number = len(scenes) if count is None else min(count, len(scenes))
-    total = number * sum(len(method.kinds) for method in methods)
+    each = sum(len(method.kinds) for method in methods)
+    report = progress or (lambda done, total, what: None)
+    mapper = mapper or InTurn()
+    fine = partial(_of_all, report, each, number) if isinstance(mapper, InTurn) else None
+    judge = partial(_judge, scenes, tuple(methods), depth, store, shown, fine)
+    judged: dict[int, tuple[SceneLens, list[Entry]]] = {}
+    for index, lens, entries in every_result(mapper.over(judge, range(number))):
+        judged[index] = lens, entries
+        if fine is None:
+            report(len(judged) * each, number * each, f"scene {index + 1}")
+    report(number * each, number * each, "done")
+    ordered = [judged[index] for index in range(number)]
+    return SceneEvaluation(
+        methods=tuple(methods),
+        lenses=tuple(lens for lens, _ in ordered),
+        entries=tuple(entry for _, entries in ordered for entry in entries),
+        shown=tuple(range(min(shown, number))),
+    )
+
+
+def _of_all(report: Progress, each: int, scenes: int, index: int, done: int, what: str) -> None:
+    """Progress within a scene as progress within all."""
+    report(index * each + done, scenes * each, f"scene {index + 1}: {what}")
+
+
+def _judge(
+    scenes: Scenes,
+    methods: Sequence[Method],
+    depth: DepthSource,
+    store: PartialStore,
+    shown: int,
+    progress: Callable[[int, int, str], None] | None,
+    index: int,
+) -> tuple[int, SceneLens, list[Entry]]:
+    """All scores of one scene, by its number."""
+    judged = JudgedScene(scenes[index], depth)
     entries: list[Entry] = []
-    lenses: list[SceneLens] = []
-    for index in range(number):
-        judged = JudgedScene(scenes[index], depth)
-        lenses.append(judged.lens)
-        for method in methods:
-            for kind in method.kinds:
-                if progress is not None:
-                    progress(len(entries), total, f"scene {index + 1}: {method.name}, {kind} disparity")
-                path = store.path(index, judged.digest(kind), method, kind)
-                scores = store.read(path)
-                if scores is None:
-                    scores, output = judged.score(method, kind)
-                    store.write(path, scores, judged.window.of(output) if index < shown else None)
-                entries.append(Entry(index, method.name, kind, scores, path))
-    if progress is not None:
-        progress(total, total, "done")
-    return SceneEvaluation(tuple(methods), tuple(lenses), tuple(entries), tuple(range(min(shown, number))))
+    for method in methods:
+        for kind in method.kinds:
+            if progress is not None:
+                progress(index, len(entries), f"{method.name}, {kind} disparity")
+            path = store.path(index, judged.digest(kind), method, kind)
+            scores = store.read(path)
+            if scores is None:
+                scores, output = judged.score(method, kind)
+                store.write(path, scores, judged.window.of(output) if index < shown else None)
+            entries.append(Entry(index, method.name, kind, scores, path))
+    return index, judged.lens, entries
 
 
 class JudgedScene:

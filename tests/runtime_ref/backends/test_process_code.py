@@ -51,9 +51,9 @@ def test_one_module_of_the_package_starts_processes_and_never_by_a_modules_name(
             continue
         if calls := [call for node in ast.walk(ast.parse(path.read_text())) for call in _starts(node)]:
             starting[inside.as_posix()] = calls
-    # Scenes are drawn by a pool of Python's own, see `runtime_ref.processes`.
-    assert starting.pop("train/data/scene_set.py") == ["get_context"]
-    assert "with safe_path(), ProcessPoolExecutor" in (root / "train/data/scene_set.py").read_text()
+    # Work over many items is done by a pool of Python's own, see `runtime_ref.processes`.
+    assert starting.pop("runtime_ref/mapping.py") == ["get_context"]
+    assert "with safe_path(), ProcessPoolExecutor" in (root / "runtime_ref/mapping.py").read_text()
     assert starting == {"runtime_ref/backends/_process.py": ["Popen"]}
     assert '"-m"' not in (root / "runtime_ref/backends/_process.py").read_text()
 

@@ -9,10 +9,12 @@ import torch
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.mapping import Processes
 from dofkit.runtime_ref.pipeline.optics import defocus
 from dofkit.train.argan_config import ArganConfig
 from dofkit.train.data.depth import read_generated
 from dofkit.train.data.generated_set import (
+    AT_ONCE,
     STEPS,
     GeneratedSet,
     GeneratedSettings,
@@ -140,8 +142,8 @@ def test_an_interrupted_run_goes_on_to_the_same_set(
     (folder / "images" / "000004.png").unlink()
     assert len(GeneratedSet.open(folder)) == 2
     calls: list[int] = []
-    write_generated(folder, network, settings, COUNT, calls.append)
-    assert calls == [2, 3, 4, 5]
+    write_generated(folder, network, settings, COUNT, done=calls.append)
+    assert calls == [2, 5]
     assert bytes_of(folder) == whole
 
 
@@ -149,12 +151,21 @@ def test_the_record_is_written_every_now_and_then(
     tmp_path: Path, network: ApertureGenerator, settings: GeneratedSettings
 ) -> None:
     def stop(number: int) -> None:
-        if number == 40:
+        if number == 2 * AT_ONCE:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_generated(tmp_path / "set", network, settings, 50, stop)
-    assert len(GeneratedSet.open(tmp_path / "set")) == 32
+        write_generated(tmp_path / "set", network, settings, 50, done=stop)
+    assert len(GeneratedSet.open(tmp_path / "set")) == 2 * AT_ONCE
+
+
+@pytest.mark.e2e
+def test_the_number_of_processes_changes_nothing(
+    folder: Path, tmp_path: Path, network: ApertureGenerator, settings: GeneratedSettings
+) -> None:
+    write_generated(tmp_path / "two", network, settings, AT_ONCE + 2, Processes(2))
+    write_generated(folder, network, settings, AT_ONCE + 2)
+    assert bytes_of(tmp_path / "two") == bytes_of(folder)
 
 
 def test_one_aperture_for_all_leaves_the_deep_pictures_as_they_are(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.mapping import Processes
 from dofkit.train.data.scene_set import SceneRecord, SceneSet, SetSettings, fingerprint, write_scenes, write_sheet
 from dofkit.train.data.scenes import SceneSettings, random_scene
 from dofkit.train.data.sources import Sources
@@ -78,7 +79,7 @@ def test_an_interrupted_run_goes_on_to_the_same_set(folder: Path, tmp_path: Path
 
 @pytest.mark.e2e
 def test_the_number_of_workers_changes_nothing(folder: Path, tmp_path: Path) -> None:
-    write_scenes(tmp_path / "two", SETTINGS, NO_FILES, 2, workers=2)
+    write_scenes(tmp_path / "two", SETTINGS, NO_FILES, 2, Processes(2))
     assert bytes_of(tmp_path / "two") == bytes_of(folder)
 
 

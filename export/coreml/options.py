@@ -28,7 +28,7 @@ class DeploymentTarget(TitledEnum):
 
 @dataclass(frozen=True)
 class CoreMLOptions:
-    """How Core ML packages are written.
+    """How Core ML packages are written; Core AI's models heed all but `deployment` and `image_outputs`.
 
     Attributes:
         deployment: the least system that loads them.

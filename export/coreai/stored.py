@@ -44,13 +44,15 @@ class StoredFunction:
 
     def _bias(self, convolution: Operation, channels: int) -> StoredTensor | None:
         """The constant that is added to a convolution's result and nothing else, one number a channel."""
+        result = {convolution.name}
         for operation in self.function.block.operations:
+            if operation.type == "cast" and _operand(operation, "input") in result:
+                result.add(operation.name)  # a convolution that stays in fp32, or an addition that does
             if operation.type != "broadcasting_add":
                 continue
             operands = [_operand(operation, "x"), _operand(operation, "y")]
-            if convolution.name in operands:
-                other = operands[1 - operands.index(convolution.name)]
-                if other in self._constants:
+            for summand, other in (operands, operands[::-1]):
+                if summand in result and other in self._constants:
                     tensor = self._tensor(other)
                     if tensor.kind == "const" and tensor.shape == (1, channels, 1, 1):
                         parts = {"val": tensor.parts["val"].reshape(channels)}

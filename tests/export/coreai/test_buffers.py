@@ -24,6 +24,8 @@ from dofkit.runtime_ref.mil import ColorSpace
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision
 
+pytestmark = pytest.mark.e2e  # every file here is converted
+
 SHAPE = (1, 3, 6, 8)
 
 

@@ -26,6 +26,8 @@ from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import default_plan, load_networks
 
+pytestmark = pytest.mark.e2e  # every file here is converted
+
 SMALL = default_plan(tile=48, depth_sizes=((128, 128), (160, 128)))
 UP = Stage.GUIDED_UPSAMPLING
 Export = Callable[..., tuple[Path, list[ModelEntry]]]
@@ -79,7 +81,6 @@ def _pytorch(network: torch.nn.Module, stage: Stage, inputs: dict[str, np.ndarra
         return network(*(torch.from_numpy(inputs[signal.name]) for signal in INPUTS[stage])).numpy()
 
 
-@pytest.mark.e2e
 def test_one_model_has_an_entry_point_for_every_depth_size_and_tile(
     export_stages: Export, networks: dict[Stage, torch.nn.Module]
 ) -> None:

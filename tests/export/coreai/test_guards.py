@@ -22,6 +22,8 @@ from dofkit.runtime_ref.errors import DofkitError
 
 from ...runtime_ref.coreai.programs import apples
 
+pytestmark = pytest.mark.e2e  # every file here is converted
+
 X = torch.rand(1, 2, 9, 9, generator=torch.Generator().manual_seed(1)) + 0.5
 
 

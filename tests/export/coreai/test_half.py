@@ -13,6 +13,8 @@ pytest.importorskip("coreai_torch")
 
 from dofkit.export.coreai.half import cast, geometry
 from dofkit.export.coreai.quantise import quantise
+from dofkit.export.coreai.stored import stored_weights
+from dofkit.export.folded import network_weights
 from dofkit.export.fp32_budget import FloatPrograms, reach_budget
 from dofkit.export.keep_fp32 import KeepFp32
 from dofkit.export.stages import StageGraph
@@ -26,6 +28,8 @@ from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision
 
 from ...runtime_ref.coreai.programs import apples
+
+pytestmark = pytest.mark.e2e  # every file here is converted
 
 Model = Callable[[Precision], Path]
 
@@ -54,6 +58,15 @@ def test_operations_are_kept_by_type_and_by_name(asset: Model, tmp_path: Path) -
     assert found["sigmoid"] == {Element.FLOAT32}
     assert found["conv2d"] == {Element.FLOAT16, Element.FLOAT32}
     assert found["pad"] == {Element.FLOAT16}
+
+
+def test_weights_are_compared_where_only_convolutions_stay_in_fp32(
+    asset: Model, network: torch.nn.Module, example: tuple[torch.Tensor, ...], tmp_path: Path
+) -> None:
+    for pattern in ("conv2d", "broadcasting_add"):
+        _kept(asset, tmp_path / "kept.aimodel", pattern)
+        entries = stored_weights().compare(network_weights(network, example), tmp_path / "kept.aimodel")
+        assert {entry.problem for entry in entries} == {""}
 
 
 def test_with_everything_kept_it_computes_what_fp32_does(asset: Model, picture: np.ndarray, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from dofkit.runtime_ref.target import Precision
 
 from ...runtime_ref.coreai.programs import apples
 
+pytestmark = pytest.mark.e2e  # every file here is converted
+
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.W8A8])
 def test_entry_points_compute_what_their_own_models_compute_and_share_weights(

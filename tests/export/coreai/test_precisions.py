@@ -23,6 +23,8 @@ from dofkit.runtime_ref.target import Precision
 
 from ...runtime_ref.coreai.programs import apples
 
+pytestmark = pytest.mark.e2e  # every file here is converted
+
 # Least PSNR in dB against PyTorch, a little below what the small network reaches.
 LEAST = {
     Precision.FP32: 130,

@@ -19,6 +19,7 @@ from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
+from ....bundled import BUNDLED
 from .conftest import SIDES, Exported, random_network, scene
 
 STAGE = Stage.GUIDED_UPSAMPLING
@@ -30,7 +31,7 @@ SESSIONS = {
 }
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", [*BUNDLED, pytest.param(Target.COREAI, marks=pytest.mark.e2e)])
 def test_the_last_tensor_is_the_output(target: Target, exported: Exported) -> None:
     if target is Target.COREAI:
         pytest.importorskip("coreai_torch")

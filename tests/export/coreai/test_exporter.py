@@ -81,6 +81,7 @@ def _pytorch(network: torch.nn.Module, stage: Stage, inputs: dict[str, np.ndarra
         return network(*(torch.from_numpy(inputs[signal.name]) for signal in INPUTS[stage])).numpy()
 
 
+@pytest.mark.slow
 def test_one_model_has_an_entry_point_for_every_depth_size_and_tile(
     export_stages: Export, networks: dict[Stage, torch.nn.Module]
 ) -> None:

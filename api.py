@@ -33,7 +33,8 @@ def open_pipeline(
 
     Args:
         bundle: folder of a bundle; its manifest and files are verified. Default: PyTorch computes.
-        target: which of the bundle's files, `coreml`, `tflite` or `onnx`. Default: ONNX, else TFLite, else Core ML.
+        target: which of the bundle's files, `coreml`, `tflite`, `onnx` or `coreai`. Default: the first that
+            is there of ONNX, TFLite, Core ML, Core AI.
         precision: which of the bundle's precisions. Default: the first of the target.
         weights: folder of weights for PyTorch; the text "product" stands for those that ship for products. Default:
             all that ship with dofkit.
@@ -94,7 +95,7 @@ def _models(bundle: Bundle, target: Target | None, precision: Precision | None) 
     """
     from .runtime_ref.pipeline.stage import Stage
 
-    order = (Target.ONNX, Target.TFLITE, Target.COREML) if target is None else (target,)
+    order = (Target.ONNX, Target.TFLITE, Target.COREML, Target.COREAI) if target is None else (target,)
     found: dict[Stage, ModelEntry] = {}
     for chosen in order:
         found = {model.stage: model for model in reversed(bundle.models(chosen, precision))}

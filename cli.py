@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("diff", "Compare two bundles: sizes, operations, parity, latency."),
     "sensitivity": ("sensitivity", "Find the layers that int8 hurts; write a recipe for mixed exports."),
     "bench": ("bench", "Measure a bundle's latency and memory on this machine."),
+    "coreai": ("coreai", "Run, show and compare Core AI models."),
     "mil": ("mil", "Run, show and compare Core ML packages on any machine."),
     "train": ("train", "Train the networks, or generators of training data."),
     "generate": ("generate", "Generate scenes of known depth of field, or photos by AR-GAN."),

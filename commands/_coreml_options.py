@@ -1,4 +1,4 @@
-"""The options of `dofkit export` that concern Core ML only, and how they become a `CoreMLOptions`."""
+"""The options of `dofkit export` that concern Apple's formats only, and how they become a `CoreMLOptions`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from ..runtime_ref.target import Target
 from ._groups import GroupedOption, given_in_group
 from ._options import EnumChoice, FiniteFloat
 
-GROUP = "Core ML only"
+# The groups of options -> the targets that heed them.
+COREML_ONLY, BOTH = "Core ML only", "Core ML and Core AI"
+HEEDED_BY = {COREML_ONLY: (Target.COREML,), BOTH: (Target.COREML, Target.COREAI)}
 
 
-def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
-    return click.option(*names, cls=GroupedOption, group=GROUP, **settings)
+def _option(*names: str, group: str = BOTH, **settings: Any) -> Callable[[Any], Any]:
+    return click.option(*names, cls=GroupedOption, group=group, **settings)
 
 
 _OPTIONS = (
     _option(
         "--deployment-target",
         "deployment",
+        group=COREML_ONLY,
         type=EnumChoice(DeploymentTarget),
         default=DeploymentTarget.IOS17.value,
         show_default=True,
@@ -41,12 +44,16 @@ _OPTIONS = (
         metavar="DB",
         help="In fp16 models, keep the fewest operations in fp32 that reach this PSNR against PyTorch.",
     ),
-    _option("--image-inputs", is_flag=True, help="Take camera buffers: RGB images, maps as 16-bit float images."),
-    _option("--image-outputs", is_flag=True, help="Give such buffers back."),
+    _option(
+        "--image-inputs",
+        is_flag=True,
+        help="Take camera buffers: RGB images; maps as 16-bit float images (Core AI: as tensors).",
+    ),
+    _option("--image-outputs", group=COREML_ONLY, is_flag=True, help="Give such buffers back."),
     _option(
         "--single-package",
         is_flag=True,
-        help="One package with a function for each stage, weights shared (from iOS18).",
+        help="One package with a function for each stage, weights shared (Core ML: from iOS18).",
     ),
     _option(
         "--extra-tile",
@@ -66,16 +73,20 @@ def coreml_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def refuse_without_coreml(ctx: click.Context, targets: tuple[Target, ...]) -> None:
+def refuse_unheeded(ctx: click.Context, targets: tuple[Target, ...]) -> None:
     """Refuse options that nothing would heed.
 
     Raises:
         DofkitError: naming the first of them.
     """
-    given = given_in_group(ctx, GROUP)
-    if given and Target.COREML not in targets:
-        chosen = ", ".join(target.value for target in targets)
-        raise DofkitError(f"{given[0]} concerns Core ML only, the targets are {chosen}; add --target coreml")
+    for group, heeding in HEEDED_BY.items():
+        given = given_in_group(ctx, group)
+        if given and not set(heeding) & set(targets):
+            concerned = " and ".join(target.title for target in heeding)
+            chosen = ", ".join(target.value for target in targets)
+            raise DofkitError(
+                f"{given[0]} concerns {concerned} only, the targets are {chosen}; add --target {heeding[0]}"
+            )
 
 
 def read_options(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 _ELSEWHERE = {
     "tflite": ("litert", "tensorflow-lite", "tensorflowlite", "tf-lite", "lite", "tf", "tensorflow", "android"),
     "coreml": ("core-ml", "mlpackage", "mlprogram", "mlmodel", "coremltools", "apple", "ios"),
+    "coreai": ("core-ai", "aimodel", "coreai-torch", "ios27"),
     "onnx": ("onnxruntime", "ort", "web"),
     "fp32": ("float32", "f32", "float", "full", "single"),
     "fp16": ("float16", "f16", "half"),

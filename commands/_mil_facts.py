@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime_ref.mil import Evaluation, Feature, MLProgram, Package
+from ..runtime_ref.mil import Evaluation, Feature, MLProgram, ProgramPackage
 from ..runtime_ref.mil import contents as held
 from ..runtime_ref.mil.diff import Difference, ProgramDiff
 from ..runtime_ref.mil.features import FeatureKind
@@ -63,21 +63,21 @@ def output_facts(feature: Feature, value: Any) -> Facts:
     }
 
 
-def show_facts(package: Package, function: Function, with_weights: bool, with_operations: bool) -> Facts:
+def show_facts(package: ProgramPackage, function: Function, with_weights: bool, with_operations: bool) -> Facts:
     """`mil show` as JSON."""
     weights = held.find_weights(function)
-    features = held.features(package, function.name)
+    features = package.features(function.name)
     facts: Facts = {
         "package": str(package.path),
         "bytes": held.size_on_disk(package.path),
-        "runs_on": held.systems(package),
+        "runs_on": package.systems,
         "specification": package.opset_version,
         "functions": list(package.functions),
         "function": function.name,
         "opset": function.opset,
         **{kind: [_feature_facts(feature) for feature in found] for kind, found in features.items()},
         "operations": held.operation_counts(function),
-        "unknown_operations": sorted(held.unknown_operations(function)),
+        "unknown_operations": sorted(held.unknown_operations(function, package.operations)),
         "storage": [
             {
                 "stored": row.stored,

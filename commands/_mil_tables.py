@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ..runtime_ref.mil import Evaluation, MLProgram, Numerics, Package
+from ..runtime_ref.mil import Evaluation, MLProgram, Numerics, ProgramPackage
 from ..runtime_ref.mil import contents as held
 from ..runtime_ref.mil.diff import Difference, ProgramDiff, computes_in_half, counted
 from ..runtime_ref.mil.layers import LayerDiff, LayerFinding, NetworkDiff
@@ -40,19 +40,19 @@ def print_run(program: MLProgram, evaluation: Evaluation, seconds: float, files:
     for file in (file for written in files.values() for file in written):
         _say(f"wrote {file}")
     rounding = "rounded to the program's types" if program.numerics is Numerics.TYPED else "in float64, not rounded"
-    _say(f"{_title(program)}: evaluated in {seconds:.2f} s, {rounding}; not by Core ML")
+    _say(f"{_title(program)}: evaluated in {seconds:.2f} s, {rounding}; not by {program.package.runtime}")
 
 
-def print_show(package: Package, function: Function, with_weights: bool, with_operations: bool) -> None:
+def print_show(package: ProgramPackage, function: Function, with_weights: bool, with_operations: bool) -> None:
     """`mil show` as tables."""
     others = [name for name in package.functions if name != function.name]
     _say(
-        f"{package.path}: {held.size_on_disk(package.path) / 1e3:.0f} kB on disk, for {held.systems(package)} "
-        f"(specification {package.opset_version}), function {function.name} ({function.opset})"
+        f"{package.path}: {held.size_on_disk(package.path) / 1e3:.0f} kB on disk, for {package.systems} "
+        f"({package.format}), function {function.name} ({function.opset})"
         + (f"; also {', '.join(others)}" if others else "")
     )
     _print_features(package, function)
-    _print_counts(function)
+    _print_counts(package, function)
     weights = held.find_weights(function)
     _print_storage(weights)
     if with_weights:
@@ -61,17 +61,18 @@ def print_show(package: Package, function: Function, with_weights: bool, with_op
         _print_operations(function)
 
 
-def _print_features(package: Package, function: Function) -> None:
+def _print_features(package: ProgramPackage, function: Function) -> None:
     table = _table("Inputs and outputs", ["", "name", "type", "shape"])
-    for kind, features in held.features(package, function.name).items():
+    for kind, features in package.features(function.name).items():
         for feature in features:
             shape = _shape(feature.shape) + (f" by default, takes {feature.sizes}" if feature.is_flexible else "")
             _row(table, kind.removesuffix("s"), feature.name, feature_kind(feature), shape)
     stdout().print(table)
 
 
-def _print_counts(function: Function) -> None:
-    counts, unknown = held.operation_counts(function), held.unknown_operations(function)
+def _print_counts(package: ProgramPackage, function: Function) -> None:
+    counts = held.operation_counts(function)
+    unknown = held.unknown_operations(function, package.operations)
     listed = ", ".join(f"{kind} ×{count}" if count > 1 else kind for kind, count in counts.items())
     _say(f"{sum(counts.values())} operations: {listed}")
     if unknown:
@@ -92,7 +93,7 @@ def _print_storage(weights: Sequence[held.Weight]) -> None:
     _say(f"{total:,} parameters in {size / 1e3:.1f} kB{share}")
 
 
-def _print_weights(package: Package, function: Function, weights: Sequence[held.Weight]) -> None:
+def _print_weights(package: ProgramPackage, function: Function, weights: Sequence[held.Weight]) -> None:
     ranges = held.value_ranges(package, function, weights)
     table = _table("Weights", ["name", "used by", "stored as", "shape"], ["bytes", "min", "max"])
     for weight in weights:

@@ -24,9 +24,16 @@ ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "run and check TFLite": ("tflite", ("ai-edge-litert", "scikit-image")),
     "find sensitive layers": ("all", ("torch", "ai-edge-quantizer", "onnxruntime", "matplotlib")),
     "evaluate Core ML packages": ("coreml", ("coremltools", "scikit-image")),
+    "run and check Core AI": ("coreai", ("coreai-core", "scikit-image")),
     "export to Core ML": ("train,coreml,report", ("torch", "coremltools", "Jinja2", "scikit-image")),
     "export to TFLite": ("train,tflite,report", ("torch", "litert-torch", "ai-edge-quantizer", "Jinja2")),
+    "export to Core AI": ("train,coreai,report", ("torch", "coreai-core", "coreai-torch", "Jinja2")),
     "export to ONNX": ("train,onnx,report", ("torch", "onnx", "onnxscript", "Jinja2")),
+}
+
+# Versions that do harm without a word -> what they do, and the way out.
+BAD_VERSIONS = {
+    ("coreai-torch", "0.4.0"): ("its models are refused by later betas of iOS 27", "pip install 'coreai-torch>=0.4.3'"),
 }
 
 
@@ -57,6 +64,7 @@ def _diagnose() -> list[Finding]:
             Finding(ability, not missing, versions, f"missing {', '.join(missing)}: {install}" if missing else "")
         )
     findings.append(_numpy_for_coreml())
+    findings += _known_bad()
     is_mac = sys.platform == "darwin"
     findings.append(
         Finding(
@@ -64,6 +72,15 @@ def _diagnose() -> list[Finding]:
         )
     )
     return findings
+
+
+def _known_bad() -> list[Finding]:
+    """A line for each installed package whose version is known to do harm."""
+    return [
+        Finding(f"{package} is fit for use", False, {package: version}, f"{says}: {remedy}")
+        for (package, version), (says, remedy) in BAD_VERSIONS.items()
+        if _version(package) == version
+    ]
 
 
 def _numpy_for_coreml() -> Finding:

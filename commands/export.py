@@ -11,7 +11,7 @@ import click
 from ..runtime_ref.pipeline.aspects import size_of_aspect
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
-from ._coreml_options import coreml_options, read_options, refuse_without_coreml
+from ._coreml_options import coreml_options, read_options, refuse_unheeded
 from ._groups import GroupedCommand
 from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
 
@@ -61,6 +61,20 @@ def _show_precisions(ctx: click.Context, _: click.Parameter, wanted: bool) -> No
         table.add_row(precision.value, precision.title, *notes)
     _console.stdout().print(table)
     ctx.exit()
+
+
+def _every_target() -> tuple[Target, ...]:
+    """All targets; without Core AI, and with a line that says so, where its packages are not."""
+    from importlib.util import find_spec
+
+    if all(find_spec(package) for package in ("coreai", "coreai_torch")):
+        return tuple(Target)
+    click.echo(
+        "dofkit: warning: Core AI is left out, its packages are not installed; they exist for Python 3.11 and newer on "
+        "Linux x86-64 (glibc 2.34) and on macOS 26 with Apple silicon: pip install 'dofkit[coreai]'",
+        err=True,
+    )
+    return tuple(target for target in Target if target is not Target.COREAI)
 
 
 def _mark(support: Support) -> str:
@@ -191,13 +205,14 @@ def command(
         dofkit export --target tflite --depth-size 3:4 --depth-size 4:3
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
+        dofkit export --target coreai --single-package
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
     """
     from ..runtime_ref.errors import require
     from . import _console
 
-    chosen = tuple(Target) if ALL in targets else tuple(Target(name) for name in dict.fromkeys(targets))
-    refuse_without_coreml(ctx, chosen)
+    chosen = _every_target() if ALL in targets else tuple(Target(name) for name in dict.fromkeys(targets))
+    refuse_unheeded(ctx, chosen)
 
     require("torch", "train", "exporting")
     from ..export.labels import Labels
@@ -270,6 +285,8 @@ def _notes(model: ModelEntry) -> list[str]:
         left = [layer.name for layer in model.layers if layer not in model.compressed]
         why = f"; left as they are: {', '.join(left)}" if left else ""
         notes.append(f"{name}: compressed {len(model.compressed)} of {len(model.layers)} layers{why}")
+    if model.target is Target.COREAI and model.precision is Precision.W4:
+        notes.append(f"{name}: on a Neural Engine weights in blocks went wrong without a word; compare it on a phone")
     if model.kept_fp32:
         notes.append(f"{name}: {len(model.kept_fp32)} operations in fp32: {', '.join(model.kept_fp32)}")
     return notes

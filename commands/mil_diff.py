@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.pipeline.stage import Stage
-from ._mil_options import input_option, resize_option, warn_of_inputs
+from ._mil_options import input_option, open_program, resize_option, warn_of_inputs
 from ._options import EnumChoice, FiniteFloat, json_option, weights_option
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ def command(
         dofkit mil diff depth.fp16.mlpackage --pytorch depth --input image=photo.jpg --resize
     """
     from ..runtime_ref.errors import DofkitError
-    from ..runtime_ref.mil import MLProgram
     from . import _console, _mil_facts, _mil_tables
 
     if (b is None) == (stage is None):
@@ -79,10 +78,10 @@ def command(
         raise DofkitError("--weights goes with --pytorch; leave it out, or name the stage")
     if len(functions) > (1 if stage else 2):
         raise DofkitError("there are more --function than packages; give one for each")
-    first = MLProgram.open(a, functions[0] if functions else None)
+    first = open_program(a, functions[0] if functions else None)
     if stage is None:
         assert b is not None
-        second = MLProgram.open(b, functions[-1] if functions else None)
+        second = open_program(b, functions[-1] if functions else None)
         found = _programs(first, second, sources, seed, resize, tolerance)
         facts = _mil_facts.diff_facts(first, second, found)
         show = partial(_mil_tables.print_diff, first, second, found, show_all)

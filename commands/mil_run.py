@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._mil_options import input_option, resize_option, warn_of_inputs
+from ._mil_options import input_option, open_program, resize_option, warn_of_inputs
 from ._options import json_option
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def command(
     """
     import time
 
-    from ..runtime_ref.mil import MLProgram, Numerics
+    from ..runtime_ref.mil import Numerics
     from ..runtime_ref.mil.files import gather_inputs
     from . import _console, _mil_facts, _mil_tables
 
-    program = MLProgram.open(package, function, Numerics.IDEAL if ideal else Numerics.TYPED)
+    program = open_program(package, function, Numerics.IDEAL if ideal else Numerics.TYPED)
     paths = _goals(goals, program, [Path(source.partition("#")[0]) for _, source in sources])
     inputs = gather_inputs(program.inputs, dict(sources), seed, resize)
     remarks = warn_of_inputs(program, inputs)

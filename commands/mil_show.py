@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ._mil_options import open_package
 from ._options import json_option
 
 
@@ -20,10 +21,9 @@ def command(package: Path, function: str | None, with_weights: bool, with_operat
 
     A package that the evaluator cannot run, for an operation it does not know, is shown all the same.
     """
-    from ..runtime_ref.mil import Package
     from . import _console, _mil_facts, _mil_tables
 
-    opened = Package(package)
+    opened = open_package(package)
     chosen = opened.function(function)
     if as_json:
         _console.print_json(_mil_facts.show_facts(opened, chosen, with_weights, with_operations))

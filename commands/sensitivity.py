@@ -62,8 +62,8 @@ def command(
     """Find the layers of a BUNDLE that int8 hurts most, and write a recipe that leaves the fewest of them in floats.
 
     Every layer is quantised alone and whole pictures are rendered with it; then the most sensitive are taken back until
-    the budget is met, and the result is measured as a whole. Minutes for TFLite and ONNX, longer for Core ML, which is
-    evaluated. The recipe is JSON that you can read and change.
+    the budget is met, and the result is measured as a whole. Minutes for TFLite and ONNX, longer for Core ML and Core
+    AI, which are evaluated. The recipe is JSON that you can read and change.
 
     \b
     Example:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..runtime_ref.bundle import ModelEntry
+from ..runtime_ref.bundle import ModelEntry, TensorEntry
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.target import Precision
+from ..runtime_ref.pipeline.stage import Signal
+from ..runtime_ref.target import Precision, Target
 from .folded import FoldedLayer, NetworkWeights, network_weights
 from .job import Job, Unit
 from .labels import Stamp
 from .ranges import Ranges
 from .stages import StageGraph
-from .stored import StoredConvolution, StoredWeights, compare_weights
+from .stored import Found, Judged, StoredWeights, compare_in_order, within_rounding
 
 Derive = Callable[[StageGraph, Path, Path, Precision, "Ranges | None", Collection[str]], None]
 
@@ -32,14 +35,35 @@ class Files:
         stored: how a file's weights are read and judged.
         operators: a file's operations and how often each stands in it.
         stamp: writes into a finished file what it says of itself.
+        entry: a tensor as the manifest describes it.
+        kept_fp32: the operations that a stage's file of a precision, written before, computes in fp32.
     """
 
     deployment: str
     convert: Callable[[StageGraph, Path], None]
     derive: Derive
-    stored: StoredWeights[StoredConvolution]
+    stored: StoredWeights[Any]
     operators: Callable[[Path], dict[str, int]]
     stamp: Callable[[Path, Stamp], None]
+    entry: Callable[[StageGraph, Signal, Target], TensorEntry] = StageGraph.entry
+    kept_fp32: Callable[[StageGraph, Precision], tuple[str, ...]] = lambda *_: ()
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A unit in float32, which every other precision is made from.
+
+    Attributes:
+        unit: what it computes.
+        weights: what the network computes with.
+        path: the file.
+        ranges: of its results, where a precision of the job needs them.
+    """
+
+    unit: Unit
+    weights: NetworkWeights
+    path: Path
+    ranges: Ranges | None
 
 
 def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:
@@ -49,51 +73,77 @@ def export_each_stage(job: Job, files: Files) -> list[ModelEntry]:
     Raises:
         DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
     """
-    weights = {stage: network_weights(graph.network, graph.example()) for stage, graph in job.graphs.items()}
-    for stage, found in weights.items():
-        for precision in job.precisions:
-            refuse_unknown(job.kept_float(stage, precision), found.convolutions)
     # Beside the goal, so that a finished file only changes its name.
     with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
         return [
             entry
-            for unit in job.units()
-            for entry in _export_unit(job, files, unit, weights[unit.graph.stage], Path(scratch))
+            for converted in convert_units(job, files, job.units(), Path(scratch))
+            for entry in _export_unit(job, files, converted)
         ]
 
 
-def _export_unit(job: Job, files: Files, unit: Unit, weights: NetworkWeights, scratch: Path) -> Iterator[ModelEntry]:
+def convert_units(job: Job, files: Files, units: Iterable[Unit], scratch: Path) -> Iterator[Converted]:
+    """Every unit in float32, in a folder.
+
+    Raises:
+        DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
+    """
+    weights = {stage: network_weights(graph.network, graph.example()) for stage, graph in job.graphs.items()}
+    for stage, found in weights.items():
+        for precision in job.precisions:
+            refuse_unknown(job.kept_float(stage, precision), found.convolutions)
+    for unit in units:
+        job.report(f"convert {unit.name} to {job.target.title}")
+        path = scratch / f"{unit.name}{job.target.suffix}"
+        files.convert(unit.graph, path)
+        ranges = None
+        if any(precision.needs_ranges for precision in job.precisions):
+            ranges = job.calibration.ranges(unit.graph.stage, unit.plan, job.target, path)
+        yield Converted(unit, weights[unit.graph.stage], path, ranges)
+
+
+def _export_unit(job: Job, files: Files, converted: Converted) -> Iterator[ModelEntry]:
     """One stage at one size, in every precision."""
-    graph, stage, target = unit.graph, unit.graph.stage, job.target
-    job.report(f"convert {unit.name} to {target.title}")
-    float32 = scratch / f"{unit.name}{target.suffix}"
-    files.convert(graph, float32)
-    ranges = None
-    if any(precision.needs_ranges for precision in job.precisions):
-        ranges = job.calibration.ranges(stage, unit.plan, target, float32)
+    unit = converted.unit
+    graph, target = unit.graph, job.target
     for precision in job.precisions:
         inside = job.inside(f"{unit.name}.{precision}")
-        goal, names = job.folder / inside, job.kept_float(stage, precision)
-        if precision is Precision.FP32:
-            goal.write_bytes(float32.read_bytes())
-        else:
-            calls = files.stored.convolutions(float32) if names else ()
-            kept = names_in_file(names, weights.convolutions, calls) if names else frozenset()
-            files.derive(graph, float32, goal, precision, ranges, kept)
+        goal = job.folder / inside
+        write_in(precision, job, files, converted, goal)
         files.stamp(goal, job.stamp({"main": graph}, precision, job.plan))
         yield ModelEntry(
-            stage=stage,
+            stage=graph.stage,
             target=target,
             precision=precision,
             path=inside,
-            inputs=tuple(graph.entry(signal, target) for signal in graph.inputs),
-            outputs=(graph.entry(graph.output, target),),
+            inputs=tuple(files.entry(graph, signal, target) for signal in graph.inputs),
+            outputs=(files.entry(graph, graph.output, target),),
             operators=files.operators(goal),
             deployment=files.deployment,
             depth_size=unit.depth_size,
-            kept_float=tuple(sorted(names)),
-            layers=files.stored.compare(weights, goal),
+            kept_fp32=files.kept_fp32(graph, precision),
+            kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),
+            layers=files.stored.compare(converted.weights, goal),
         )
+
+
+def write_in(precision: Precision, job: Job, files: Files, converted: Converted, goal: Path) -> None:
+    """Write a unit in a precision."""
+    if precision is Precision.FP32:
+        _copy(converted.path, goal)
+        return
+    graph, names, kept = converted.unit.graph, job.kept_float(converted.unit.graph.stage, precision), frozenset()
+    if names:
+        calls = files.stored.convolutions(converted.path)
+        kept = names_in_file(names, converted.weights.convolutions, calls, files.stored.judge)
+    files.derive(graph, converted.path, goal, precision, converted.ranges, kept)
+
+
+def _copy(model: Path, goal: Path) -> None:
+    if model.is_dir():
+        shutil.copytree(model, goal)
+    else:
+        shutil.copyfile(model, goal)
 
 
 def refuse_unknown(names: Collection[str], layers: Sequence[FoldedLayer]) -> None:
@@ -108,7 +158,10 @@ def refuse_unknown(names: Collection[str], layers: Sequence[FoldedLayer]) -> Non
 
 
 def names_in_file(
-    names: Collection[str], layers: Sequence[FoldedLayer], stored: Sequence[StoredConvolution]
+    names: Collection[str],
+    layers: Sequence[FoldedLayer],
+    stored: Sequence[Found],
+    judge: Callable[[FoldedLayer, Found], Judged] = within_rounding,
 ) -> frozenset[str]:
     """Layers of a network by their names in its float32 file; one that is called several times has several there.
 
@@ -117,11 +170,12 @@ def names_in_file(
     Args:
         names: paths of the layers in the PyTorch network.
         layers, stored: all calls of convolutions, in the network and in the file.
+        judge: holds one against the other.
 
     Raises:
         DofkitError: the file is not the network's.
     """
-    wrong = next((entry for entry in compare_weights(layers, stored) if entry.problem), None)
+    wrong = next((entry for entry in compare_in_order(layers, stored, judge) if entry.problem), None)
     if wrong is not None:
         problem = f"{wrong.name}: {wrong.problem}"
         raise DofkitError(f"layers cannot be found in the file: {problem}; export it in fp32 or fp16")

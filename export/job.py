@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,12 +78,19 @@ class Job:
     labels: Labels = field(default_factory=Labels)
     terms: Mapping[Stage, Terms] = field(default_factory=dict)
 
-    def units(self) -> Iterator[Unit]:
-        """Every graph of the plan, those of one stage after each other, the plan's first size first."""
+    def units(self, tiles: Sequence[int] = ()) -> Iterator[Unit]:
+        """Every graph of the plan, those of one stage after each other, the plan's first size first.
+
+        Args:
+            tiles: further sizes of the rendering stages.
+        """
         for stage, graph in self.graphs.items():
-            yield Unit(stage.value, graph, self.plan.with_depth(self.plan.depth_shape))
+            plan = self.plan.with_depth(self.plan.depth_shape)
+            yield Unit(stage.value, graph, plan)
             for size in self.plan.further_depth_sizes if stage is Stage.DEPTH else ():
                 yield Unit(f"{stage}_{size_text(size)}", graph.resized(size), self.plan.with_depth(size), size)
+            for tile in tiles if stage is not Stage.DEPTH else ():
+                yield Unit(f"{stage}_{tile}", graph.resized((tile, tile)), plan.with_tiles(tile), tile=tile)
 
     def golden_of(self, graph: StageGraph) -> tuple[GoldenArrays, ...]:
         """What PyTorch computes, at the size of a graph."""

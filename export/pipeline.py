@@ -63,6 +63,8 @@ TOOLS = (
     "onnxscript",
     "onnxruntime",
     "ai-edge-litert",
+    "coreai-core",
+    "coreai-torch",
 )
 
 Watch = Callable[[str, int, int], None]
@@ -142,11 +144,11 @@ class _Prepared:
         graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
         scopes = graphs + whole
         conversions = len(request.targets) * graphs
-        if Target.COREML in request.targets:
-            conversions += len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
+        tiled = sum(target in (Target.COREML, Target.COREAI) for target in request.targets)
+        conversions += tiled * len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
         comparisons = len(request.targets) * len(request.precisions) * scopes
-        if Target.COREML in request.targets and whole:
-            comparisons += len(request.precisions) * len(self.coreml.tiles)
+        if whole:
+            comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
         return conversions + comparisons + max(1, len(request.photos)) + 1
 
 
@@ -210,8 +212,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
     """
     refuse_foreign(request.out)
     refuse_useless(request.targets, request.precisions, request.force)
-    if Target.COREML in request.targets:
-        refuse_impossible(request.coreml, request.precisions)
+    refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
     contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
     plan = plan_of(contracts, request.tile, request.depth_sizes)
@@ -292,6 +293,7 @@ NEEDED = {
     Target.COREML: ("coremltools",),
     Target.TFLITE: ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
     Target.ONNX: ("onnx", "onnxscript", "onnxruntime"),
+    Target.COREAI: ("coreai", "coreai_torch"),
 }
 
 
@@ -311,6 +313,8 @@ def _exporter(target: Target) -> Callable[[Job], list[ModelEntry]]:
             from .tflite import export
         case Target.ONNX:
             from .onnx import export
+        case Target.COREAI:
+            from .coreai import export
         case _:
             assert_never(target)
     return export

@@ -38,60 +38,71 @@ def _no(reason: str) -> Support:
     return Support(offered=False, possible=False, note=reason)
 
 
-_PALETTE_ELSEWHERE = "palettes exist in Core ML only; take w8"
+_PALETTE_ELSEWHERE = "palettes exist in Core ML and Core AI only; take w8"
 
 SUPPORT: dict[Precision, dict[Target, Support]] = {
     Precision.FP32: {
         Target.COREML: _yes("computed in fp32; runs on CPU and GPU, never on the Neural Engine"),
         Target.TFLITE: _yes("computed in fp32 on CPUs, in fp16 on most GPUs"),
         Target.ONNX: _yes("computed in fp32"),
+        Target.COREAI: _yes("computed in fp32"),
     },
     Precision.FP16: {
         Target.COREML: _yes("weights and arithmetic in fp16"),
         Target.TFLITE: _yes("weights in fp16; arithmetic in fp32 on CPUs, in fp16 on GPUs"),
         Target.ONNX: _yes("weights and arithmetic in fp16 between float32 inputs and outputs; slower on x86 CPUs"),
+        Target.COREAI: _yes("weights and arithmetic in fp16 between float32 inputs and outputs"),
     },
     Precision.W8: {
         Target.COREML: _yes("computed in fp16"),
         Target.TFLITE: _yes("computed in fp32"),
         Target.ONNX: _yes("computed in fp32; ONNX Runtime restores the weights when it loads"),
+        Target.COREAI: _yes("computed in fp16"),
     },
     Precision.DYNAMIC: {
         Target.COREML: _no("Core ML quantises activations with fixed ranges only; take w8 or w8a8"),
         Target.TFLITE: _yes("convolutions in int8, all but the depthwise ones, whose weights are fp16"),
         # Measured per stage on the shipped networks: 7.3 to 8.7 times fp32's.
         Target.ONNX: _useless("7 to 9 times the time of fp32, no smaller than w8 and further from PyTorch; take w8"),
+        Target.COREAI: _no("our Core AI models quantise activations with fixed ranges only; take w8 or w8a8"),
     },
     Precision.W8A8: {
         Target.COREML: _yes("convolutions in int8"),
         Target.TFLITE: _yes("convolutions in int8"),
         Target.ONNX: _yes("convolutions in int8; on x86 CPUs only the depth stage is faster for it"),
+        Target.COREAI: _yes("inputs of convolutions in int8, the rest in fp16"),
     },
     Precision.MIXED: {
         Target.COREML: _yes("w8a8, a recipe's layers in fp16"),
         Target.TFLITE: _yes("w8a8, a recipe's layers in fp32 with fp16 weights"),
         Target.ONNX: _yes("w8a8, a recipe's layers in fp32 with fp16 weights"),
+        Target.COREAI: _yes("w8a8, a recipe's layers in fp16"),
     },
     Precision.W4: {
         Target.COREML: _yes("in blocks of input channels; from iOS 18"),
         # Measured per stage on the shipped networks: 3.0 to 4.5 times fp32's, 27.0 dB in the worst of 11 photos.
         Target.TFLITE: _useless("3 to 4 times the time of fp32, and 27 dB from PyTorch in whole pictures; take w8"),
         Target.ONNX: _no("opset 18 has no 4-bit type; take w8"),
+        # apple/coreai-models#279: cosine 0.37 there against 0.999 on the GPU, without a word.
+        Target.COREAI: _yes("in blocks of input channels; try it on a phone: on the Neural Engine blocks went wrong"),
     },
     Precision.PALETTE8: {
         Target.COREML: _yes("computed in fp16"),
         Target.TFLITE: _no(_PALETTE_ELSEWHERE),
         Target.ONNX: _no(_PALETTE_ELSEWHERE),
+        Target.COREAI: _yes("computed in fp16"),
     },
     Precision.PALETTE6: {
         Target.COREML: _yes("computed in fp16"),
         Target.TFLITE: _no(_PALETTE_ELSEWHERE),
         Target.ONNX: _no(_PALETTE_ELSEWHERE),
+        Target.COREAI: _yes("computed in fp16"),
     },
     Precision.PALETTE4: {
         Target.COREML: _yes("computed in fp16"),
         Target.TFLITE: _no(_PALETTE_ELSEWHERE),
         Target.ONNX: _no(_PALETTE_ELSEWHERE),
+        Target.COREAI: _yes("computed in fp16"),
     },
 }
 

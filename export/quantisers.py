@@ -45,6 +45,8 @@ def quantiser(graph: StageGraph, target: Target, base: Path, calibration: Calibr
             from .onnx.stored import convolutions
         case Target.COREML:
             from .coreml.quantise import convolutions, quantise
+        case Target.COREAI:
+            from .coreai.quantise import convolutions, quantise
         case _:
             assert_never(target)
     names = [convolution.name for convolution in convolutions(base)]

@@ -111,11 +111,11 @@ def _reference(bundle: Bundle, against: str, weights: Path | None) -> Iterator[M
 
 
 def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:
-    """The first complete variant of a bundle in the order of precision, ONNX before TFLite before Core ML."""
+    """The first complete variant of a bundle in the order of precision, ONNX, TFLite, Core ML, Core AI."""
     complete = [variant for variant in bundle.variants() if len(bundle.models(*variant)) == len(Stage)]
     if not complete:
         raise DofkitError(f"{bundle.root} lacks stages; a reference needs all three")
-    order, targets = list(Precision), [Target.ONNX, Target.TFLITE, Target.COREML]
+    order, targets = list(Precision), [Target.ONNX, Target.TFLITE, Target.COREML, Target.COREAI]
     return min(complete, key=lambda variant: (order.index(variant[1]), targets.index(variant[0])))
 
 

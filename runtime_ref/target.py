@@ -47,11 +47,17 @@ class Target(TitledEnum):
     COREML = "coreml", "Core ML"
     TFLITE = "tflite", "TFLite (LiteRT)"
     ONNX = "onnx", "ONNX"
+    COREAI = "coreai", "Core AI"
 
     @property
     def suffix(self) -> str:
-        """File name suffix of a model; a Core ML package is a folder."""
-        return {Target.COREML: ".mlpackage", Target.TFLITE: ".tflite", Target.ONNX: ".onnx"}[self]
+        """File name suffix of a model; Core ML's packages and Core AI's models are folders."""
+        return {
+            Target.COREML: ".mlpackage",
+            Target.TFLITE: ".tflite",
+            Target.ONNX: ".onnx",
+            Target.COREAI: ".aimodel",
+        }[self]
 
     @property
     def layout(self) -> str:

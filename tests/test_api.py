@@ -49,7 +49,7 @@ def test_importing_dofkit_imports_nothing_heavy() -> None:
         ({"precision": "fp16"}, "precision fp16 chooses a file of a bundle"),
         ({"bundle": "b", "weights": "w"}, "exclude each other"),
         ({"bundle": "gone.dofbundle"}, "not a bundle"),
-        ({"bundle": "b", "target": "litert"}, "'litert' is no target; there are coreml, tflite, onnx"),
+        ({"bundle": "b", "target": "litert"}, "'litert' is no target; there are coreml, tflite, onnx, coreai"),
         ({"bundle": "b", "precision": "int8"}, "'int8' is no precision; there are fp32, fp16"),
     ],
 )

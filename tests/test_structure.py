@@ -70,6 +70,7 @@ def test_a_floor_imports_only_the_floors_below_and_the_version(floor: str) -> No
         ["mil", "run", "--help"],
         ["mil", "show", "--help"],
         ["mil", "diff", "--help"],
+        ["coreai", "run", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
@@ -78,6 +79,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         f"try: main({arguments!r})\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'PIL', 'onnxruntime', 'coremltools', 'litert_torch', 'lightning', 'pydantic'}\n"
+        "heavy |= {'coreai', 'coreai_torch'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -91,6 +93,7 @@ def test_the_core_install_suffices_for_inspect_and_doctor(bundle_path: Path) -> 
         "onnx",
         "onnxruntime",
         "coremltools",
+        "coreai",
         "ai_edge_litert",
         "skimage",
         "litert_torch",

@@ -11,12 +11,14 @@ from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
 from ..folded import NetworkWeights, network_weights
+from ..fp32_budget import reach_budget
 from ..job import Job, Unit
+from ..keep_fp32 import KeepFp32, refuse_unmatched
 from ..stages import StageGraph
 from ..stored import StoredWeights
-from .convert import KeepFp32, TracedStage, refuse_unmatched
+from .convert import TracedStage
 from .features import tensor_entry
-from .fp32_budget import reach_budget
+from .half_programs import float_programs
 from .metadata import Description
 from .multifunction import join_packages
 from .quantise import convolutions, quantise
@@ -79,16 +81,8 @@ def export(job: Job) -> list[ModelEntry]:
 
 def _units(job: Job) -> Iterator[_Traced]:
     weights = {stage: network_weights(graph.network, graph.example()) for stage, graph in job.graphs.items()}
-    for planned in job.units():
-        for unit in (planned, *_other_tiles(job, planned)):
-            yield _Traced(unit, TracedStage(unit.graph, job.coreml), weights[unit.graph.stage])
-
-
-def _other_tiles(job: Job, unit: Unit) -> Iterator[Unit]:
-    """A rendering stage with the further tiles that were asked for."""
-    for tile in job.coreml.tiles if unit.graph.stage is not Stage.DEPTH else ():
-        plan = unit.plan.with_tiles(tile)
-        yield Unit(f"{unit.name}_{tile}", unit.graph.resized((tile, tile)), plan, tile=tile)
+    for unit in job.units(job.coreml.tiles):
+        yield _Traced(unit, TracedStage(unit.graph, job.coreml), weights[unit.graph.stage])
 
 
 def _choose_fp32(job: Job, unit: _Traced, scratch: Path) -> tuple[str, ...]:
@@ -97,7 +91,8 @@ def _choose_fp32(job: Job, unit: _Traced, scratch: Path) -> tuple[str, ...]:
     if job.coreml.fp32_budget is None:
         return patterns
     golden = job.golden_of(unit.graph)
-    return reach_budget(unit.stage, KeepFp32(patterns), job.coreml.fp32_budget, golden, scratch)
+    programs = float_programs(unit.stage, scratch)
+    return reach_budget(programs, KeepFp32(patterns), job.coreml.fp32_budget, golden)
 
 
 def _write(job: Job, unit: _Traced, precision: Precision, keep: KeepFp32, scratch: Path) -> _Written:

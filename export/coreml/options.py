@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ...runtime_ref.enums import TitledEnum
 from ...runtime_ref.errors import DofkitError
-from ...runtime_ref.target import Precision
+from ...runtime_ref.target import Precision, Target
 
 
 class DeploymentTarget(TitledEnum):
@@ -28,7 +28,7 @@ class DeploymentTarget(TitledEnum):
 
 @dataclass(frozen=True)
 class CoreMLOptions:
-    """How Core ML packages are written.
+    """How Core ML packages are written; Core AI's models heed all but `deployment` and `image_outputs`.
 
     Attributes:
         deployment: the least system that loads them.
@@ -58,22 +58,31 @@ NEEDS: dict[Precision | str, DeploymentTarget] = {
 }
 
 
-def refuse_impossible(options: CoreMLOptions, precisions: tuple[Precision, ...]) -> None:
+def refuse_impossible(
+    options: CoreMLOptions, precisions: tuple[Precision, ...], targets: tuple[Target, ...] = (Target.COREML,)
+) -> None:
     """Refuse, before any work, a combination that cannot be written.
 
     Raises:
         DofkitError: the first contradiction, and how to mend it.
     """
-    for problem in _problems(options, precisions):
+    if Target.COREML in targets:
+        for problem in _too_new(options, precisions):
+            raise DofkitError(problem)
+    for problem in _contradictions(options, precisions):
         raise DofkitError(problem)
 
 
-def _problems(options: CoreMLOptions, precisions: tuple[Precision, ...]) -> Iterator[str]:
+def _too_new(options: CoreMLOptions, precisions: tuple[Precision, ...]) -> Iterator[str]:
+    """What Core ML has not on the oldest system that is asked for."""
     wishes = [("--single-package", NEEDS["single package"])] if options.single_package else []
     wishes += [(f"--precision {precision}", NEEDS[precision]) for precision in precisions if precision in NEEDS]
     for wish, least in wishes:
         if options.deployment.specification < least.specification:
             yield f"{wish} needs {least.title} or newer; add --deployment-target {least} or leave it out"
+
+
+def _contradictions(options: CoreMLOptions, precisions: tuple[Precision, ...]) -> Iterator[str]:
     if options.tiles and not options.single_package:
         yield "--extra-tile makes functions of one package; add --single-package"
     mixed = [

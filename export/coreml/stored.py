@@ -139,7 +139,7 @@ class StoredProgram:
                 pairs = ((name, one) for name, every in operation.inputs.items() for one in every)
                 bound = {f"{operation.name}.{name}": one for name, one in pairs if isinstance(one, Constant)}
             found += [self._plain(name, one) for name, one in bound.items() if _is_floats(one)]
-        return [StoredConstant(each.name, each.values(), each.label, _step(each)) for each in found]
+        return [StoredConstant(each.name, each.values(), each.label, rounding_step(each)) for each in found]
 
     def operators(self) -> dict[str, int]:
         """The function's operations and how often each stands in it (constants left out)."""
@@ -206,7 +206,7 @@ def _is_floats(constant: Constant) -> bool:
     return isinstance(declared, TensorType) and declared.element in (Element.FLOAT16, Element.FLOAT32)
 
 
-def _step(tensor: StoredTensor) -> Array | float:
+def rounding_step(tensor: StoredTensor) -> Array | float:
     """The greatest rounding that a tensor's storage may have caused to its values."""
     if tensor.kind == "const":
         # coremltools lets no number but 0 round to 0 in small tensors: it becomes the least subnormal.

@@ -3,7 +3,7 @@
 A single wrong bit of a weight changes no output by more than rounding does, so no comparison of outputs can show it.
 
     fp32       the folded weights, bit for bit
-    fp16       the same rounded to nearest; what would round to 0 becomes ±2^-24 in small tensors, see `_to_half`
+    fp16       the same rounded to nearest; what would round to 0 becomes ±2^-24 in small tensors, see `to_half`
     int8 int4  s = 2·max|w| / (2^bits − 2) over a channel or block, q = round(w / s), both in the weights' own precision
     palette    the palette that `palettise` finds for the layer, and the index of its nearest entry for every weight
 """
@@ -48,7 +48,7 @@ def _problems(wanted: Array, tensor: StoredTensor) -> Iterator[str]:
     """Stored numbers that are not what the weights make them."""
     if tensor.kind == "const":
         stored = tensor.parts["val"]
-        rounded = _to_half(wanted) if stored.dtype == np.float16 else wanted.astype(stored.dtype)
+        rounded = to_half(wanted) if stored.dtype == np.float16 else wanted.astype(stored.dtype)
         yield from _difference("values", rounded, stored)
     elif tensor.kind == PALETTE:
         palette, indices = palettise(wanted.astype(tensor.palette.dtype), tensor.bits)
@@ -64,7 +64,7 @@ def _problems(wanted: Array, tensor: StoredTensor) -> Iterator[str]:
 _GUARDED_SIZE = 400
 
 
-def _to_half(weight: Array) -> Array:
+def to_half(weight: Array) -> Array:
     """fp16 as coremltools rounds it: in a small tensor no value but 0 becomes 0, it becomes the least subnormal."""
     half = weight.astype(np.float16)
     if weight.size < _GUARDED_SIZE:

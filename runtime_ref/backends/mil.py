@@ -24,23 +24,21 @@ RUNTIME = "ML Program evaluator (reference, not Core ML)"
 _PIXEL_MAX = np.float32(255)
 
 
-class MilSession:
-    """A stage computed from the saved package, every result rounded to the type that the program declares.
+class ProgramSession:
+    """A stage computed by the evaluator, every result rounded to the type that the program declares.
 
     Images go in and come out unrounded (pixel values as an 8-bit buffer would hold them, but not cut to 8 bits), so
     that what is compared is the program and not the buffer.
     """
 
-    def __init__(
-        self, stage: Stage, package: Path, function: str | None = None, numerics: Numerics = Numerics.TYPED
-    ) -> None:
-        self.program = MLProgram.open(package, function, numerics)
-        self.runtime = RUNTIME
+    def __init__(self, stage: Stage, program: MLProgram, runtime: str) -> None:
+        self.program = program
+        self.runtime = runtime
         self._inputs = {feature.name: feature for feature in self.program.inputs}
         names = {feature.name: feature for feature in self.program.outputs}
         wanted = OUTPUTS[stage].name
         if wanted not in names:
-            raise DofkitError(f"{package} gives {', '.join(names)}, not {wanted}; export the bundle again")
+            raise DofkitError(f"{program.package.path} gives {', '.join(names)}, not {wanted}; export the bundle again")
         self._output = names[wanted]
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
@@ -64,13 +62,23 @@ class MilSession:
         return program_tensors(self.program)
 
 
+class MilSession(ProgramSession):
+    """A stage of a Core ML package."""
+
+    def __init__(
+        self, stage: Stage, package: Path, function: str | None = None, numerics: Numerics = Numerics.TYPED
+    ) -> None:
+        super().__init__(stage, MLProgram.open(package, function, numerics), RUNTIME)
+
+
 def program_tensors(program: MLProgram) -> FileTensors:
     """Inputs, outputs and operations that a package declares."""
-    given, got = (tuple(map(_tensor, features)) for features in (program.inputs, program.outputs))
+    given, got = (tuple(map(program_tensor, features)) for features in (program.inputs, program.outputs))
     return FileTensors(inputs=given, outputs=got, operators=program.operators)
 
 
-def _tensor(feature: Feature) -> FileTensor:
+def program_tensor(feature: Feature) -> FileTensor:
+    """An input or output that a package declares."""
     kind = feature.color.name if feature.color else feature.element.storage.name
     return FileTensor(name=feature.name, kind=kind, shape=tuple(feature.shape))
 

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from ..errors import DofkitError
 from ..target import Target
 from .backend import Backend
+from .coreai import COREAI
 from .coreml import COREML
 from .litert_compiled import COMPILED
 from .mil import MIL
@@ -24,6 +25,7 @@ BACKENDS: tuple[Backend, ...] = (
     *COMPILED,
     MIL,
     *COREML,
+    *COREAI,
 )
 
 

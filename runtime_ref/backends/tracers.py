@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..coreai import open_program
 from ..errors import require
 from ..mil import ColorSpace, MLProgram
 from ..mil.trace import Trace
@@ -55,7 +56,9 @@ def open_tracer(stage: Stage, target: Target, path: Path, function: str | None =
         case Target.TFLITE:
             return _TFLiteTracer(stage, path)
         case Target.COREML:
-            return _MilTracer(path, function)
+            return _ProgramTracer(MLProgram.open(path, function))
+        case Target.COREAI:
+            return _ProgramTracer(open_program(path, function))
 
 
 class _OnnxTracer:
@@ -102,11 +105,11 @@ class _TFLiteTracer:
                 yield details["name"], value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
 
 
-class _MilTracer:
-    """The reference evaluator of ML Programs; images go in and come out as in `MilSession`."""
+class _ProgramTracer:
+    """The reference evaluator of ML Programs and Core AI's; images go in and come out as in `ProgramSession`."""
 
-    def __init__(self, path: Path, function: str | None) -> None:
-        self._program = MLProgram.open(path, function)
+    def __init__(self, program: MLProgram) -> None:
+        self._program = program
         features = (*self._program.inputs, *self._program.outputs)
         self._pixels = {f.name for f in features if f.color not in (None, ColorSpace.GRAYSCALE_FLOAT16)}
 

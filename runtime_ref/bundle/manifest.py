@@ -54,8 +54,8 @@ class TensorEntry(_Frozen):
     low: float
     high: float
     meaning: str
-    image: Literal["RGB", "GRAYSCALE_FLOAT16"] | None = Field(
-        default=None, description="the pixels of a Core ML image (a camera buffer); null: a tensor"
+    image: Literal["RGB", "GRAYSCALE_FLOAT16", "BGRA"] | None = Field(
+        default=None, description="the pixels of an image (a camera buffer); null: a tensor"
     )
 
     @property

@@ -11,7 +11,7 @@ documents them in coremltools) and says nothing of the kernels of a phone's Neur
 from .elements import Element
 from .evaluator import NonFinite, Numerics
 from .features import ColorSpace, Feature
-from .model import Evaluation, MLProgram, NonFiniteWarning
+from .model import Evaluation, MLProgram, NonFiniteWarning, ProgramPackage
 from .package import Package
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "NonFiniteWarning",
     "Numerics",
     "Package",
+    "ProgramPackage",
 ]

@@ -16,13 +16,10 @@ import numpy as np
 from ..errors import DofkitError
 from .elements import Kind
 from .evaluator import FunctionEvaluator, Numerics
-from .features import Feature, read_features
-from .package import Package
+from .model import ProgramPackage
 from .program import BlobReference, Block, Constant, Function, Operation, TensorType, ValueType
-from .registry import find_kernel, opset_number
+from .registry import MIL, OperationTable
 
-# Specification version -> the systems that read it first.
-_SYSTEMS = {6: "iOS 15, macOS 12", 7: "iOS 16, macOS 13", 8: "iOS 17, macOS 14", 9: "iOS 18, macOS 15", 10: "iOS 26"}
 # Parameters of a decompression that are settings, not data.
 _SETTINGS = {"name", "axis", "shape", "vector_axis", "output_dtype"}
 
@@ -79,23 +76,6 @@ class Storage:
     bytes: int
 
 
-def systems(package: Package) -> str:
-    """The oldest systems that the package runs on."""
-    return _SYSTEMS.get(package.opset_version, f"specification {package.opset_version}")
-
-
-def features(package: Package, function: str) -> dict[str, tuple[Feature, ...]]:
-    """What a function takes ("inputs"), gives ("outputs") and keeps ("states").
-
-    Raises:
-        DofkitError: one is of a kind that is not read, a sequence for example.
-    """
-    whole = package.spec.description
-    description = next((found for found in whole.functions if found.name == function), whole)
-    parts = {"inputs": description.input, "outputs": description.output, "states": description.state}
-    return {kind: read_features(part, str(package.path)) for kind, part in parts.items()}
-
-
 def size_on_disk(path: Path) -> int:
     """Bytes of all files of a package."""
     return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
@@ -107,14 +87,14 @@ def operation_counts(function: Function) -> dict[str, int]:
     return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
 
 
-def unknown_operations(function: Function) -> set[str]:
+def unknown_operations(function: Function, operations: OperationTable = MIL) -> set[str]:
     """Types of operations that the evaluator cannot compute."""
     kinds = {op.type for op in function.block.walk() if op.type != "const"}
     try:
-        number = opset_number(function.opset)
+        number = operations.number(function.opset)
     except DofkitError:
         return kinds
-    return {kind for kind in kinds if find_kernel(kind, number) is None}
+    return {kind for kind in kinds if operations.find(kind, number) is None}
 
 
 def nested(block: Block, depth: int = 0) -> Iterator[tuple[int, Operation]]:
@@ -157,13 +137,15 @@ def storage(weights: Sequence[Weight]) -> list[Storage]:
     return sorted(rows, key=lambda row: -row.bytes)
 
 
-def value_ranges(package: Package, function: Function, weights: Sequence[Weight]) -> dict[str, tuple[float, float]]:
+def value_ranges(
+    package: ProgramPackage, function: Function, weights: Sequence[Weight]
+) -> dict[str, tuple[float, float]]:
     """Least and greatest value of every weight; those whose decompression is not known are left out."""
-    unknown = unknown_operations(function)
+    unknown = unknown_operations(function, package.operations)
     operations = tuple(op for op in function.block.walk() if op.is_constant and op.type not in unknown)
     known = {name for op in operations for name, _ in op.outputs}
     constants = Function(function.name, (), function.opset, Block((), (), operations))
-    evaluator = FunctionEvaluator(constants, package.read_blob, Numerics.TYPED, str(package.path))
+    evaluator = FunctionEvaluator(constants, package.read_blob, Numerics.TYPED, str(package.path), package.operations)
     ranges = {}
     for weight in weights:
         if weight.name in known:

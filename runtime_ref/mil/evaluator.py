@@ -16,7 +16,7 @@ from ..errors import DofkitError
 from .arrays import Array
 from .elements import Element, Kind, round_to
 from .program import BlobReference, Block, Constant, Function, Operation, TensorType, ValueType
-from .registry import Context, Kernel, UnfitValuesError, find_kernel, opset_number
+from .registry import MIL, Context, Kernel, OperationTable, UnfitValuesError
 
 Value = Any  # an array, a string array, a list of arrays, or a state's handle
 Watcher = Callable[[Operation, str, Value], None]
@@ -74,16 +74,26 @@ class _Run:
 class FunctionEvaluator:
     """One function, ready to be computed: every operation has its kernel, constants are read once.
 
+    Args:
+        function: what to compute.
+        read_blob: reads a constant that lies in a weight file.
+        numerics: how it rounds.
+        where: the package, for errors.
+        operations: what the function's operations mean.
+
     Raises:
         DofkitError: naming every operation, or parameter of one, that is not known.
     """
 
-    def __init__(self, function: Function, read_blob: ReadBlob, numerics: Numerics, where: str) -> None:
+    def __init__(
+        self, function: Function, read_blob: ReadBlob, numerics: Numerics, where: str,
+        operations: OperationTable = MIL,
+    ) -> None:  # fmt: skip
         self.function = function
         self.numerics = numerics
         self._read_blob = read_blob
         self._where = where
-        self._kernels = self._find_kernels(opset_number(function.opset))
+        self._kernels = self._find_kernels(operations)
         self._constants: dict[str, Value] = {}
         self._infinite_constants: set[str] = set()
         self._expiry = {id(block): _expiry(block) for block in _blocks(function.block)}
@@ -227,13 +237,14 @@ class FunctionEvaluator:
                 )
             run.tainted.add(name)
 
-    def _find_kernels(self, opset: int) -> dict[str, Kernel]:
+    def _find_kernels(self, operations: OperationTable) -> dict[str, Kernel]:
+        opset = operations.number(self.function.opset)
         kernels: dict[str, Kernel] = {}
         problems = []
         for operation in self.function.block.walk():
             if operation.type == "const":
                 continue
-            kernel = find_kernel(operation.type, opset)
+            kernel = operations.find(operation.type, opset)
             if kernel is None:
                 problems.append(f"{operation.type} {operation.name!r} is not known")
                 continue

@@ -21,17 +21,19 @@ from .proto import feature_proto
 
 
 class ColorSpace(Enum):
-    """The pixels of an image feature; the value is its number in FeatureTypes.proto."""
+    """The pixels of an image feature; the value is its number in FeatureTypes.proto, which Core AI's are not in."""
 
     GRAYSCALE = 10
     RGB = 20
     BGR = 30
     GRAYSCALE_FLOAT16 = 40
+    BGRA = -1
+    """A camera buffer of Core AI; given in the order R, G, B, alpha is opaque."""
 
     @property
     def channels(self) -> int:
         """1 or 3."""
-        return 3 if self in (ColorSpace.RGB, ColorSpace.BGR) else 1
+        return 1 if self in (ColorSpace.GRAYSCALE, ColorSpace.GRAYSCALE_FLOAT16) else 3
 
     @property
     def mode(self) -> str:

@@ -6,18 +6,74 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import DofkitError
 from .arrays import Array
 from .evaluator import FunctionEvaluator, NonFinite, Numerics, Watcher
-from .features import Feature, read_features
+from .features import Feature
 from .fitting import refuse_huge
 from .package import Package
-from .program import OtherType, TensorType, ValueType
+from .program import BlobReference, Constant, Function, OtherType, TensorType, ValueType
+from .registry import OperationTable
 from .states import State, new_state
+
+
+class ProgramPackage(Protocol):
+    """What is evaluated: a package on disk whose functions are read as data. Core ML's is `Package`."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """The format's version, for people."""
+        ...
+
+    @property
+    def opset_version(self) -> int:
+        """The format's version."""
+        ...
+
+    @property
+    def systems(self) -> str:
+        """The oldest systems that it runs on."""
+        ...
+
+    @property
+    def runtime(self) -> str:
+        """What runs it on a phone, and has no part here."""
+        ...
+
+    @property
+    def operations(self) -> OperationTable:
+        """What its operations mean."""
+        ...
+
+    @property
+    def functions(self) -> dict[str, Function]:
+        """Its functions by name."""
+        ...
+
+    def function(self, name: str | None = None) -> Function:
+        """A function by name, the default one without; `DofkitError` if there is none."""
+        ...
+
+    def features(self, function: str) -> dict[str, tuple[Feature, ...]]:
+        """What a function takes ("inputs"), gives ("outputs") and keeps ("states")."""
+        ...
+
+    def read(self, constant: Constant) -> Any:
+        """A constant's value as it is stored."""
+        ...
+
+    def read_blob(self, reference: BlobReference, declared: TensorType) -> Array:
+        """The values of a constant in a weight file."""
+        ...
 
 
 class NonFiniteWarning(UserWarning):
@@ -51,17 +107,18 @@ class MLProgram:
         numerics: how it rounds.
     """
 
-    def __init__(self, package: Package, function: str | None = None, numerics: Numerics = Numerics.TYPED) -> None:
+    def __init__(
+        self, package: ProgramPackage, function: str | None = None, numerics: Numerics = Numerics.TYPED
+    ) -> None:
         self.package = package
         self.numerics = numerics
         self.function = package.function(function)
-        description = _description(package, self.function.name)
-        where = str(package.path)
-        self.inputs: tuple[Feature, ...] = read_features(description.input, where)
-        self.outputs: tuple[Feature, ...] = read_features(description.output, where)
-        self.states: tuple[Feature, ...] = read_features(description.state, where)
+        features = package.features(self.function.name)
+        self.inputs, self.outputs, self.states = (features[kind] for kind in ("inputs", "outputs", "states"))
         self._refuse_huge()
-        self._evaluator = FunctionEvaluator(self.function, package.read_blob, numerics, where)
+        self._evaluator = FunctionEvaluator(
+            self.function, package.read_blob, numerics, str(package.path), package.operations
+        )
         self._check_names()
 
     @classmethod
@@ -173,12 +230,3 @@ class MLProgram:
                 f"{self.package.path}: the program of {self.function.name!r} takes {sorted(taken)} and gives "
                 f"{sorted(given)}, its description says otherwise; export the package again"
             )
-
-
-def _description(package: Package, function: str) -> Any:
-    """The description of a function: a multifunction package has one for each."""
-    description = package.spec.description
-    for candidate in description.functions:
-        if candidate.name == function:
-            return candidate
-    return description

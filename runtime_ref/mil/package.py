@@ -13,10 +13,14 @@ from typing import Any
 from ..errors import DofkitError
 from .arrays import Array
 from .blob import BlobFile
+from .features import Feature, read_features
 from .program import BlobReference, Constant, Function, TensorType, read_functions
 from .proto import model_proto
+from .registry import MIL, OperationTable
 
 _MODEL_PATH = "@model_path/"
+# Specification version -> the systems that read it first.
+_SYSTEMS = {6: "iOS 15, macOS 12", 7: "iOS 16, macOS 13", 8: "iOS 17, macOS 14", 9: "iOS 18, macOS 15", 10: "iOS 26"}
 
 
 class Package:
@@ -56,9 +60,45 @@ class Package:
         """The specification version: 6 is iOS 15, 7 is iOS 16, 8 is iOS 17, 9 is iOS 18."""
         return self.spec.specificationVersion
 
-    @cached_property
+    @property
+    def format(self) -> str:
+        """The format's version, for people: "specification 8"."""
+        return f"specification {self.opset_version}"
+
+    @property
+    def systems(self) -> str:
+        """The oldest systems that the package runs on."""
+        return _SYSTEMS.get(self.opset_version, self.format)
+
+    @property
+    def runtime(self) -> str:
+        """What runs it on a phone, and has no part here."""
+        return "Core ML"
+
+    @property
+    def operations(self) -> OperationTable:
+        """What its operations mean."""
+        return MIL
+
+    def features(self, function: str) -> dict[str, tuple[Feature, ...]]:
+        """What a function takes ("inputs"), gives ("outputs") and keeps ("states").
+
+        Raises:
+            DofkitError: one is of a kind that is not read, a sequence for example.
+        """
+        whole = self.spec.description
+        # A multifunction package describes each of its functions.
+        description = next((found for found in whole.functions if found.name == function), whole)
+        parts = {"inputs": description.input, "outputs": description.output, "states": description.state}
+        return {kind: read_features(part, str(self.path)) for kind, part in parts.items()}
+
+    @property
     def functions(self) -> dict[str, Function]:
         """The program's functions by name."""
+        return self._functions
+
+    @cached_property
+    def _functions(self) -> dict[str, Function]:
         try:
             return read_functions(self.spec.mlProgram)
         except DofkitError as error:

@@ -18,7 +18,6 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,28 +38,6 @@ class UnfitValuesError(ValueError):
 
 # CoreML5 is iOS 15's operation set, CoreML9 is iOS 26's.
 OLDEST, NEWEST = 5, 9
-# Operations are grouped as the operation sets' definitions are.
-FILES = (
-    "activation",
-    "classify",
-    "compression",
-    "control_flow",
-    "conv",
-    "elementwise_binary",
-    "elementwise_unary",
-    "image_resizing",
-    "linear",
-    "normalization",
-    "pool",
-    "quantization",
-    "random",
-    "recurrent",
-    "reduction",
-    "scatter_gather",
-    "states",
-    "tensor_operation",
-    "tensor_transformation",
-)
 
 
 @dataclass(frozen=True)
@@ -121,71 +98,110 @@ class Kernel:
         return [name for name, parameter in self.parameters.items() if parameter.required and name not in given]
 
 
-_KERNELS: dict[str, list[Kernel]] = {}
-
-
-def op(*names: str, since: int = OLDEST) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function as the operation of these names, from an operation set on (5 is iOS 15)."""
-
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        parameters, context = {}, None
-        for name, parameter in inspect.signature(function).parameters.items():
-            annotation = str(parameter.annotation).removesuffix(" | None")
-            if annotation == "Context":
-                context = name
-            else:
-                parameters[name] = Parameter(annotation, parameter.default is inspect.Parameter.empty)
-        for name in names:
-            _KERNELS.setdefault(name, []).append(Kernel(name, since, function, parameters, context))
-        return function
-
-    return register
-
-
-def op_table(
-    table: Mapping[str, tuple[Callable[..., Any], str]], like: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> None:
-    """Register operations of the same parameters.
+class OperationTable:
+    """The operations of one kind of program, each in a file of a package.
 
     Args:
-        table: what computes each, by its name, and the definition.
-        like: makes a function with the operations' parameters of what computes one.
+        prefix: of the names of its operation sets: "CoreML" of "CoreML7".
+        oldest, newest: the operation sets that are known.
+        files: the modules that register the operations.
     """
-    for name, (function, definition) in table.items():
-        kernel = like(function)
-        kernel.__name__, kernel.__doc__ = name, definition
-        op(name)(kernel)
+
+    def __init__(self, prefix: str, oldest: int, newest: int, files: tuple[str, ...]) -> None:
+        self._prefix, self._oldest, self._newest = prefix, oldest, newest
+        self._files = files
+        self._kernels: dict[str, list[Kernel]] = {}
+        self._loaded = False
+
+    def op(self, *names: str, since: int | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a function as the operation of these names, from an operation set on; the oldest without."""
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            parameters, context = {}, None
+            for name, parameter in inspect.signature(function).parameters.items():
+                annotation = str(parameter.annotation).removesuffix(" | None")
+                if annotation == "Context":
+                    context = name
+                else:
+                    parameters[name] = Parameter(annotation, parameter.default is inspect.Parameter.empty)
+            for name in names:
+                kernel = Kernel(name, self._oldest if since is None else since, function, parameters, context)
+                self._kernels.setdefault(name, []).append(kernel)
+            return function
+
+        return register
+
+    def op_table(
+        self,
+        table: Mapping[str, tuple[Callable[..., Any], str]],
+        like: Callable[[Callable[..., Any]], Callable[..., Any]],
+        prefixes: tuple[str, ...] = ("",),
+    ) -> None:
+        """Register operations of the same parameters.
+
+        Args:
+            table: what computes each, by its name, and the definition.
+            like: makes a function with the operations' parameters of what computes one.
+            prefixes: of the operation's names; it is known by each.
+        """
+        for name, (function, definition) in table.items():
+            kernel = like(function)
+            kernel.__name__, kernel.__doc__ = name, definition
+            self.op(*(f"{prefix}{name}" for prefix in prefixes))(kernel)
+
+    def known(self) -> dict[str, list[Kernel]]:
+        """Every operation and its versions, oldest first."""
+        self._load()
+        return {name: sorted(found, key=lambda kernel: kernel.since) for name, found in sorted(self._kernels.items())}
+
+    def number(self, opset: str) -> int:
+        """5 … 9 for "CoreML5" … "CoreML9".
+
+        Raises:
+            DofkitError: another operation set.
+        """
+        number = opset.removeprefix(self._prefix)
+        if not number.isdigit() or not self._oldest <= int(number) <= self._newest:
+            known = " … ".join(f"{self._prefix}{each}" for each in dict.fromkeys((self._oldest, self._newest)))
+            raise DofkitError(
+                f"operation set {opset!r} is not known ({known} are); update dofkit, or convert the model for another "
+                "deployment target"
+            )
+        return int(number)
+
+    def find(self, name: str, opset: int) -> Kernel | None:
+        """The newest version of an operation that an operation set has; None if it has none."""
+        self._load()
+        versions = [kernel for kernel in self._kernels.get(name, ()) if kernel.since <= opset]
+        return max(versions, key=lambda kernel: kernel.since, default=None)
+
+    def _load(self) -> None:
+        if not self._loaded:
+            self._loaded = True
+            for name in self._files:
+                importlib.import_module(name)
 
 
-@cache
-def _load() -> None:
-    for name in FILES:
-        importlib.import_module(f"..ops.{name}", __name__)
-
-
-def known_operations() -> dict[str, list[Kernel]]:
-    """Every operation and its versions, oldest first."""
-    _load()
-    return {name: sorted(kernels, key=lambda kernel: kernel.since) for name, kernels in sorted(_KERNELS.items())}
-
-
-def opset_number(opset: str) -> int:
-    """5 … 9 for "CoreML5" … "CoreML9".
-
-    Raises:
-        DofkitError: another operation set.
-    """
-    number = opset.removeprefix("CoreML")
-    if not number.isdigit() or not OLDEST <= int(number) <= NEWEST:
-        raise DofkitError(
-            f"operation set {opset!r} is not known (CoreML{OLDEST} … CoreML{NEWEST} are); update dofkit, or convert "
-            "the model for another deployment target"
-        )
-    return int(number)
-
-
-def find_kernel(name: str, opset: int) -> Kernel | None:
-    """The newest version of an operation that an operation set has; None if it has none."""
-    _load()
-    versions = [kernel for kernel in _KERNELS.get(name, ()) if kernel.since <= opset]
-    return max(versions, key=lambda kernel: kernel.since, default=None)
+_FILES = (
+    "activation",
+    "classify",
+    "compression",
+    "control_flow",
+    "conv",
+    "elementwise_binary",
+    "elementwise_unary",
+    "image_resizing",
+    "linear",
+    "normalization",
+    "pool",
+    "quantization",
+    "random",
+    "recurrent",
+    "reduction",
+    "scatter_gather",
+    "states",
+    "tensor_operation",
+    "tensor_transformation",
+)
+MIL = OperationTable("CoreML", OLDEST, NEWEST, tuple(f"{__package__}.ops.{name}" for name in _FILES))
+op, op_table = MIL.op, MIL.op_table

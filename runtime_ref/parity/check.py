@@ -32,14 +32,15 @@ from .declared import declared_problems, plan_problems
 from .diagnosis.effects import input_effect
 from .diagnosis.explain import Reference, explain
 from .grade import Grade
+from .remembering import Memory
 from .tolerance_file import TeamTolerances
 from .tolerances import Tolerance, tolerance
 from .verdict import PIPELINE, RUNTIME, ParityReport, ParityResult, Rendering, RowKey, Verdict
 
 __all__ = ["PIPELINE", "CheckOptions", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
 
-# The cases on which every input of a stage is changed, and on which backends beside the default one are asked: a photo
-# and the hard one suffice, and both cost several runs.
+# The cases on which inputs of a stage are changed until each has shown an effect, and on which backends beside the
+# default one are asked: a photo and the hard one suffice, and both cost several runs.
 PROBED = 2
 # An output that moves less than this when an input is mirrored and dimmed does not depend on it.
 LEAST_EFFECT = 1e-6
@@ -181,6 +182,7 @@ class _VariantCheck:
     ) -> None:
         self._bundle, self._cases, self._options, self._transport = bundle, cases, options, transport
         self._target, self._precision = target, precision
+        self._memory = Memory()
         self.results: list[ParityResult] = []
         self.renderings: list[Rendering] = []
 
@@ -263,9 +265,13 @@ class _VariantCheck:
     def _session(self, row: _Row, model: ModelEntry) -> Session:
         return self._transport.open(row.backend, self._bundle, model)
 
+    def _remembered(self, row: _Row, model: ModelEntry, keep: bool = True) -> Session:
+        """A session that is not asked again for what another row of this check asked."""
+        return self._memory.session(row.backend.facts.id, model.location, self._session(row, model), keep)
+
     def _stage(self, row: _Row, stage: Stage) -> Iterator[tuple[str, dict[str, float]]]:
         model = row.model
-        session = self._session(row, model)
+        session = self._remembered(row, model)
         ordinary = default_backend(self._target)
         # Where a target's default is an evaluation by definition, what its own runtimes differ from it by is told, too.
         beside = None if row.is_default or not ordinary.facts.is_reference else ordinary
@@ -279,16 +285,18 @@ class _VariantCheck:
             yield case.name, values
 
     def _effects(self, row: _Row, stage: Stage) -> dict[str, float]:
-        """How far each input moves the output; the greatest over the probed cases."""
-        session = self._session(row, row.model)
+        """How far each input moves the output, on the first case where all do; else the greatest of all cases."""
+        session = self._remembered(row, row.model)
         effects: dict[str, float] = {}
         for case in self._cases[:PROBED]:
+            if effects and min(effects.values()) >= LEAST_EFFECT:
+                break
             for name, effect in input_effect(session, row.arrays(case).inputs(stage)).items():
                 effects[name] = max(effect, effects.get(name, 0.0))
         return effects
 
     def _pipeline(self, row: _Row) -> Iterator[tuple[str, dict[str, float]]]:
-        sessions = stage_sessions(row.models, row.plan, lambda model: self._session(row, model))
+        sessions = stage_sessions(row.models, row.plan, lambda model: self._remembered(row, model, keep=False))
         pipeline = PortraitPipeline(sessions, row.plan)
         for number, case in enumerate(self._cases):
             arrays = case.arrays()

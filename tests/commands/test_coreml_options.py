@@ -15,7 +15,10 @@ from dofkit.runtime_ref.target import Precision
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--target onnx --keep-fp32 sqrt", "--keep-fp32 concerns Core ML only"),
+        ("--target onnx --keep-fp32 sqrt", "--keep-fp32 concerns Core ML and Core AI only"),
+        ("--target coreai --image-outputs", "--image-outputs concerns Core ML only, the targets are coreai"),
+        ("--target coreai --keep-fp32 sqrt", "add --precision fp16"),
+        ("--target coreai --precision dynamic", "fixed ranges only; take w8 or w8a8"),
         ("--target tflite --target onnx --single-package", "the targets are tflite, onnx; add --target coreml"),
         ("--target coreml --precision w4", "needs iOS 18, macOS 15 or newer; add --deployment-target iOS18"),
         ("--target coreml --precision w8a8 --deployment-target iOS16", "--deployment-target iOS17"),
@@ -23,7 +26,7 @@ from dofkit.runtime_ref.target import Precision
         ("--target coreml --extra-tile 256", "add --single-package"),
         ("--target coreml --keep-fp32 sqrt", "add --precision fp16"),
         ("--target coreml --precision dynamic", "fixed ranges only; take w8 or w8a8"),
-        ("--target onnx --precision palette6", "palettes exist in Core ML only"),
+        ("--target onnx --precision palette6", "palettes exist in Core ML and Core AI only"),
         ("--target onnx --precision fp16 --recipe r.json", "add --precision mixed"),
         ("--target onnx --precision mixed", "needs a recipe for these weights"),
         ("--target coreml --deployment-target iOS18 --single-package --extra-tile 97", "must be multiples of 2"),
@@ -39,12 +42,15 @@ def test_what_cannot_be_is_refused_in_one_line_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_help_has_a_section_for_core_ml(cli: Callable) -> None:
-    text = cli("export", "--help").stdout
-    general, own = text.split("Core ML only:")
+def test_the_help_has_sections_for_what_some_targets_heed(cli: Callable) -> None:
+    general, own = cli("export", "--help").stdout.split("Core ML only:")
+    only, both = own.split("Core ML and Core AI:")
     assert "--target" in general
-    for option in ("--deployment-target", "--fp32-budget", "--keep-fp32", "--single-package"):
-        assert option in own
+    for option, section in (
+        ("--deployment-target", only), ("--image-outputs", only), ("--fp32-budget", both), ("--keep-fp32", both),
+        ("--single-package", both),
+    ):  # fmt: skip
+        assert option in section
         assert option not in general.split("Options:")[1]
 
 

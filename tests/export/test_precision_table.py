@@ -30,7 +30,7 @@ def test_whatever_can_be_written_has_a_promise_for_every_output(target: Target, 
 
 
 def test_what_cannot_be_written_is_refused_even_by_force() -> None:
-    with pytest.raises(DofkitError, match="palettes exist in Core ML only; take w8"):
+    with pytest.raises(DofkitError, match="palettes exist in Core ML and Core AI only; take w8"):
         refuse_useless((Target.ONNX,), (Precision.FP32, Precision.PALETTE6), force=True)
 
 

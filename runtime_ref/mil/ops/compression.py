@@ -26,7 +26,7 @@ def along(vector: Array, axis: int | None, rank: int) -> Array:
     return vector.reshape([-1 if a == axis % rank else 1 for a in range(rank)])
 
 
-def _to_blocks(values: Array, shape: Sequence[int]) -> Array:
+def to_blocks(values: Array, shape: Sequence[int]) -> Array:
     """Values of blocks repeated until they have `shape`."""
     for axis, size in enumerate(shape):
         if values.shape[axis] != size:
@@ -63,7 +63,7 @@ def constexpr_lut_to_dense(indices: Array, lut: Array, vector_axis: int | None =
 
     indices `[*S]`, lut `[*blocks, entries, vector]`.
     """
-    tables = _to_blocks(lut.reshape(*lut.shape[:-2], -1), indices.shape).reshape(*indices.shape, *lut.shape[-2:])
+    tables = to_blocks(lut.reshape(*lut.shape[:-2], -1), indices.shape).reshape(*indices.shape, *lut.shape[-2:])
     chosen = np.take_along_axis(tables, indices.astype(np.intp)[..., None, None], axis=-2)[..., 0, :]
     if lut.shape[-1] == 1:
         return chosen[..., 0]
@@ -93,8 +93,8 @@ def constexpr_blockwise_shift_scale(ctx: Context, data: Array, scale: Array, off
     """w = scale · (q − offset), with one scale and offset a block; blocks are data.shape / scale.shape large."""
     values = _float(ctx, data)
     if offset is not None:
-        values = values - _to_blocks(_float(ctx, offset), data.shape)
-    return values * _to_blocks(_float(ctx, scale), data.shape)
+        values = values - to_blocks(_float(ctx, offset), data.shape)
+    return values * to_blocks(_float(ctx, scale), data.shape)
 
 
 @op("constexpr_lut_to_sparse", since=8)

@@ -40,7 +40,7 @@ def _unclipped_grid(mode: str, first: float, last: float, count: int) -> Array:
             raise ValueError(f"sampling_mode {mode!r} is not known")
 
 
-def _linear(x: Array, grid: Array, axis: int) -> Array:
+def linear_along(x: Array, grid: Array, axis: int) -> Array:
     """Linear interpolation along an axis at positions inside the picture."""
     low = np.floor(grid).astype(np.intp)
     high = np.minimum(low + 1, x.shape[axis] - 1)
@@ -56,7 +56,7 @@ def _linear(x: Array, grid: Array, axis: int) -> Array:
 
 def _bilinear(x: Array, rows: Array, columns: Array) -> Array:
     # The narrower axis first would save more when shrinking; pictures here mostly grow, and rows are quick to copy.
-    return _linear(_linear(x, columns, -1), rows, -2)
+    return linear_along(linear_along(x, columns, -1), rows, -2)
 
 
 def _scaled(size: int, factor: float) -> int:
@@ -129,7 +129,7 @@ def resize(
             rounded = np.minimum(np.floor(grid + 0.5).astype(np.intp), x.shape[axis] - 1)
             x = np.take(x, _under_centres(x.shape[axis], count) if sampling_mode == "DEFAULT" else rounded, axis)
         else:
-            x = _linear(x, grid, axis)
+            x = linear_along(x, grid, axis)
     return x
 
 
@@ -210,7 +210,7 @@ def _box(
         scale = spatial_scale * (pixels - 1 if normalized else 1)
         grid = _unclipped_grid(sampling, begin * scale, end * scale, count)
         outside.append((grid < 0) | (grid > pixels - 1))
-        result = _linear(result, np.clip(grid, 0, pixels - 1), axis)
+        result = linear_along(result, np.clip(grid, 0, pixels - 1), axis)
     return np.where(outside[1][:, None] | outside[0], np.asarray(pad_value, x.dtype), result)
 
 

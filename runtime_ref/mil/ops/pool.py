@@ -54,6 +54,11 @@ def l2_pool(
     return np.sqrt(_pool(np.add, x * x, kernel_sizes, strides, pads, 0.0, ceil_mode))
 
 
+def sum_pool(x: Array, kernel_sizes: Ints, strides: Ints) -> Array:
+    """Sums over windows, without padding; no operation of its own."""
+    return _pool(np.add, x, kernel_sizes, strides, [(0, 0)] * len(kernel_sizes), 0.0, False)
+
+
 def _pool(
     combine: np.ufunc, x: Array, kernel: Ints, strides: Ints, pads: Pads, neutral: float, ceil_mode: bool
 ) -> Array:

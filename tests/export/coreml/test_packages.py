@@ -20,7 +20,7 @@ from dofkit.export.stages import StageGraph
 from dofkit.runtime_ref.backends.mil import MilSession
 from dofkit.runtime_ref.bundle.golden import GoldenArrays
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.mil import MLProgram
+from dofkit.runtime_ref.mil import MLProgram, Package
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision
 
@@ -133,7 +133,7 @@ def test_a_further_tile_size_computes_what_pytorch_computes(
 def test_metadata_is_what_was_asked_for(export_stages: Export) -> None:
     labels = Labels(author="A team", licence="MIT", version="1.2")
     folder, (entry,) = export_stages(UP, labels=labels)
-    description = MLProgram.open(folder / entry.path).package.spec.description
+    description = Package(folder / entry.path).spec.description
     found = description.metadata
     assert (found.author, found.license, found.versionString) == ("A team", "MIT", "1.2")
     keys = dict(found.userDefined)

@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from dofkit.export.coreml.calibration import concatenations_joined
-from dofkit.export.coreml.fp32_budget import in_half
+from dofkit.export.coreml.half_programs import cast
+from dofkit.export.fp32_budget import FloatPrograms
+from dofkit.export.stages import StageGraph
 from dofkit.runtime_ref.backends.mil import MilSession
 from dofkit.runtime_ref.bundle.golden import GoldenArrays
 from dofkit.runtime_ref.errors import DofkitError
@@ -78,7 +81,10 @@ def test_the_simulation_of_fp16_is_close_to_the_converted_program(export_stages:
 
     folder, (fp32, fp16) = export_stages(UP, precisions=(Precision.FP32, Precision.FP16))
     package = MLProgram.open(folder / fp32.path).package
-    evaluator = FunctionEvaluator(in_half(package.function(), ()), package.read_blob, Numerics.TYPED, "test")
+    half = FloatPrograms(StageGraph(UP, torch.nn.Identity(), (48, 48)), lambda *_: package, (), cast).in_half(
+        package.function(), ()
+    )
+    evaluator = FunctionEvaluator(half, package.read_blob, Numerics.TYPED, "test")
     (simulated,), _ = evaluator.run(golden.inputs(UP))
     converted = MilSession(UP, folder / fp16.path).run(golden.inputs(UP))
     np.testing.assert_array_equal(simulated, converted)

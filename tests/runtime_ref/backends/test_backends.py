@@ -158,7 +158,7 @@ def test_every_backend_says_what_it_is_and_what_it_takes() -> None:
 
 
 def test_the_defaults_are_what_apps_run_and_for_core_ml_the_evaluator() -> None:
-    assert [default_backend(target).facts.id for target in Target] == ["mil", "litert", "onnxruntime"]
+    assert [default_backend(target).facts.id for target in Target] == ["mil", "litert", "onnxruntime", "coreai"]
 
 
 def test_every_backend_opens_the_targets_that_it_names_and_no_target_is_without() -> None:

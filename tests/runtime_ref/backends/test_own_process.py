@@ -27,12 +27,13 @@ from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target
 
+from ...bundled import BUNDLED
 from .there import assert_same, fake_runtime, golden_inputs, gone, model_of, open_there
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", BUNDLED)
 def test_another_process_computes_the_same(bundle: Bundle, transport: OwnProcess, target: Target) -> None:
     for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING):
         model = model_of(bundle, target, stage)

@@ -14,7 +14,6 @@ from dofkit.runtime_ref.mil.contents import (
     operation_counts,
     size_on_disk,
     storage,
-    systems,
     unknown_operations,
     value_ranges,
 )
@@ -97,7 +96,7 @@ def test_an_unknown_operation_is_listed_and_all_else_is_shown(evaluate) -> None:
 def test_the_size_is_that_of_all_files(evaluate) -> None:
     path = evaluate.save(lambda mb, x: mb.add(x=x, y=_plain(mb), name="sum"), X, "iOS16")
     assert size_on_disk(path) == sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    assert systems(Package(path)) == "iOS 16, macOS 13"
+    assert Package(path).systems == "iOS 16, macOS 13"
 
 
 def rename_operation(package: Path, old: str, new: str) -> None:

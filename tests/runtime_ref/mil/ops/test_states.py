@@ -12,7 +12,7 @@ import pytest
 from dofkit.runtime_ref.mil import MLProgram
 from dofkit.runtime_ref.mil.elements import Element
 from dofkit.runtime_ref.mil.program import TensorType
-from dofkit.runtime_ref.mil.registry import find_kernel
+from dofkit.runtime_ref.mil.registry import MIL
 from dofkit.runtime_ref.mil.states import new_state
 from dofkit.runtime_ref.quiet import silence
 
@@ -88,7 +88,7 @@ def test_without_a_state_every_call_starts_anew(accumulator: MLProgram) -> None:
 @pytest.mark.oracle("write_state", "the operation set's documentation: the content is copied")
 def test_a_written_state_does_not_change_with_the_array_it_was_written_from() -> None:
     state = new_state(TensorType(Element.INT32, (2,)), np.dtype(np.float32))
-    kernel = find_kernel("write_state", 8)
+    kernel = MIL.find("write_state", 8)
     assert kernel is not None
     data = np.array([1, 2], np.int32)
     assert kernel.function(state, data) == ()
@@ -99,10 +99,10 @@ def test_a_written_state_does_not_change_with_the_array_it_was_written_from() ->
 @pytest.mark.oracle("coreml_update_state", "write_state, then read_state")
 def test_updating_a_state_gives_what_was_written() -> None:
     state = new_state(TensorType(Element.FLOAT16, (2,)), np.dtype(np.float32))
-    kernel = find_kernel("coreml_update_state", 8)
+    kernel = MIL.find("coreml_update_state", 8)
     assert kernel is not None
     assert kernel.function(state, X[:2]).tolist() == state.value.tolist() == [1, -2]
 
 
 def test_states_are_unknown_before_ios18() -> None:
-    assert find_kernel("read_state", 7) is None
+    assert MIL.find("read_state", 7) is None

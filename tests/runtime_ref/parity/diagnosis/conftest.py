@@ -85,6 +85,7 @@ def arranged_network(stage: Stage, target: Target):
 
 
 def _convert(stage: Stage, target: Target, path: Path, precision: Precision, kind: str | None) -> None:
+    from dofkit.export.coreai.convert import convert as convert_coreai
     from dofkit.export.coreml.convert import TracedStage
     from dofkit.export.coreml.options import CoreMLOptions
     from dofkit.export.onnx.convert import convert as convert_onnx
@@ -98,11 +99,14 @@ def _convert(stage: Stage, target: Target, path: Path, precision: Precision, kin
             convert_onnx(graph, path)
         case Target.TFLITE:
             convert_tflite(graph, path)
+        case Target.COREAI:
+            convert_coreai(graph, path)
         case Target.COREML:
             TracedStage(graph, CoreMLOptions()).convert(precision).save(str(path))
 
 
 def _quantise(stage: Stage, target: Target, float32: Path, path: Path, precision: Precision) -> None:
+    from dofkit.export.coreai.quantise import quantise as quantise_coreai
     from dofkit.export.onnx.quantise import quantise as quantise_onnx
     from dofkit.export.ranges import measure_ranges
     from dofkit.export.tflite.quantise import quantise as quantise_tflite
@@ -111,5 +115,12 @@ def _quantise(stage: Stage, target: Target, float32: Path, path: Path, precision
     ranges = None
     if precision.needs_ranges:
         ranges = measure_ranges(open_tracer(stage, target, float32), [scene(stage)])
-    quantise = quantise_onnx if target is Target.ONNX else quantise_tflite
-    quantise(float32, path, precision, ranges)
+    match target:
+        case Target.ONNX:
+            quantise_onnx(float32, path, precision, ranges)
+        case Target.TFLITE:
+            quantise_tflite(float32, path, precision, ranges)
+        case Target.COREAI:
+            quantise_coreai(float32, path, precision, ranges, ())
+        case Target.COREML:
+            raise ValueError("a package is converted in its precision")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dofkit.runtime_ref.backends import Session
+from dofkit.runtime_ref.backends.coreai import CoreAISession
 from dofkit.runtime_ref.backends.mil import MilSession
 from dofkit.runtime_ref.backends.onnx import OnnxSession
 from dofkit.runtime_ref.backends.tflite import TFLiteSession
@@ -52,6 +53,8 @@ def _session(stage: Stage, target: Target, path: Path) -> Session:
             return TFLiteSession(stage, path)
         case Target.COREML:
             return MilSession(stage, path)
+        case Target.COREAI:
+            return CoreAISession(stage, path, None)
 
 
 def _divergence(stage: Stage, target: Target, path: Path, precision: Precision) -> Divergence | None:
@@ -129,6 +132,27 @@ def test_a_core_ml_package_is_traced_like_the_others(precision: Precision, expor
     found = _divergence(UPSAMPLING, Target.COREML, zeroed, precision)
     assert found is not None
     assert (found.layer, found.kind) == (ZEROED[UPSAMPLING], "FixedConvolution")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.W8, Precision.W8A8])
+def test_a_core_ai_model_is_traced_like_the_others(precision: Precision, exported: Exported) -> None:
+    pytest.importorskip("coreai_torch")
+    healthy = exported(UPSAMPLING, Target.COREAI, precision)
+    assert _causes(UPSAMPLING, Target.COREAI, healthy, precision) == ()
+    assert _divergence(UPSAMPLING, Target.COREAI, healthy, precision) is None
+    causes = _causes(
+        UPSAMPLING, Target.COREAI, exported(UPSAMPLING, Target.COREAI, precision, "zeroed layer"), precision
+    )
+    assert causes[0].startswith(f"first difference at {ZEROED[UPSAMPLING]} (FixedConvolution): tensor conv2d_")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("kind", ["swapped channels", "depth for disparity", "ignored input"])
+def test_a_mistake_in_a_core_ai_model_is_named(kind: str, exported: Exported) -> None:
+    pytest.importorskip("coreai_torch")
+    path = exported(UPSAMPLING, Target.COREAI, Precision.FP32, kind)
+    assert KINDS[kind] in _causes(UPSAMPLING, Target.COREAI, path, Precision.FP32)[0]
 
 
 class _TorchTracer:

@@ -11,6 +11,7 @@ import pytest
 from dofkit.export.coreml.convert import TracedStage
 from dofkit.export.coreml.options import CoreMLOptions
 from dofkit.export.stages import StageGraph
+from dofkit.runtime_ref.backends.coreai import CoreAISession
 from dofkit.runtime_ref.backends.mil import MilSession
 from dofkit.runtime_ref.backends.onnx import OnnxSession
 from dofkit.runtime_ref.backends.tflite import TFLiteSession
@@ -18,14 +19,22 @@ from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
+from ....bundled import BUNDLED
 from .conftest import SIDES, Exported, random_network, scene
 
 STAGE = Stage.GUIDED_UPSAMPLING
-SESSIONS = {Target.ONNX: OnnxSession, Target.TFLITE: TFLiteSession, Target.COREML: MilSession}
+SESSIONS = {
+    Target.ONNX: OnnxSession,
+    Target.TFLITE: TFLiteSession,
+    Target.COREML: MilSession,
+    Target.COREAI: lambda stage, path: CoreAISession(stage, path, None),
+}
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", [*BUNDLED, pytest.param(Target.COREAI, marks=pytest.mark.e2e)])
 def test_the_last_tensor_is_the_output(target: Target, exported: Exported) -> None:
+    if target is Target.COREAI:
+        pytest.importorskip("coreai_torch")
     path = exported(STAGE, target)
     *_, (_, last) = open_tracer(STAGE, target, path).trace(scene(STAGE))
     np.testing.assert_allclose(last, SESSIONS[target](STAGE, path).run(scene(STAGE)), atol=1e-6)

@@ -1,0 +1,5 @@
+"""Core AI models: conversion, half precision, compression, proofs. Entry: `export`."""
+
+from .exporter import export
+
+__all__ = ["export"]

@@ -182,7 +182,7 @@ class OperationTable:
                 importlib.import_module(name)
 
 
-_FILES = (
+FILES = (
     "activation",
     "classify",
     "compression",
@@ -203,5 +203,5 @@ _FILES = (
     "tensor_operation",
     "tensor_transformation",
 )
-MIL = OperationTable("CoreML", OLDEST, NEWEST, tuple(f"{__package__}.ops.{name}" for name in _FILES))
+MIL = OperationTable("CoreML", OLDEST, NEWEST, tuple(f"{__package__}.ops.{name}" for name in FILES))
 op, op_table = MIL.op, MIL.op_table

@@ -43,7 +43,8 @@ RESEARCH_ONLY = Terms(
 )
 
 PRODUCT_TERMS = Terms(
-    licence="MIT for the training; the encoder began as EfficientNet-Lite's ImageNet weights, Apache-2.0",
+    licence="MIT for the training, of pictures under MIT, Apache-2.0, CC0 and CC BY; the encoder began as "
+    "EfficientNet-Lite's ImageNet weights, Apache-2.0",
     author="the dofkit authors",
     provenance="product weights of dofkit, trained without research-only sets, train/weights/MODEL_CARD.md",
 )

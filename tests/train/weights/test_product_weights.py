@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import dofkit
 from dofkit.commands.evaluate_depth import named_paths
@@ -16,6 +17,7 @@ from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train import shipped
 from dofkit.train.evaluation.depth_methods import depth_network
 from dofkit.train.networks.depth import DepthNet
+from dofkit.train.shipped import PRODUCT, SHIPPED, has_weights
 from dofkit.train.weights import (
     PRODUCT_TERMS,
     RESEARCH_ONLY,
@@ -54,6 +56,26 @@ def test_research_only_weights_are_refused_among_those_for_products(product: Pat
     save_weights(load_weights(Stage.DEPTH, product), Stage.DEPTH, product, RESEARCH_ONLY)
     with pytest.raises(DofkitError, match="no product may use these weights, they are research only"):
         terms_of_weights(Stage.DEPTH, product)
+
+
+def test_a_depth_network_ships_that_a_product_may_use_and_it_is_another_one() -> None:
+    assert [stage for stage in Stage if has_weights(stage, PRODUCT)] == [Stage.DEPTH]
+    assert terms_of_weights(Stage.DEPTH, PRODUCT) == PRODUCT_TERMS
+    ours, theirs = (load_weights(Stage.DEPTH, folder).state_dict() for folder in (PRODUCT, SHIPPED))
+    learned = [name for name, tensor in ours.items() if tensor.is_floating_point() and tensor.dim() == 4]
+    assert all(not ours[name].equal(theirs[name]) for name in learned if ours[name].any())
+
+
+@pytest.mark.parametrize("folder", [SHIPPED, PRODUCT], ids=["shipped", "product"])
+def test_a_face_is_nearer_than_the_flag_behind_it(folder: Path) -> None:
+    """The astronaut of scikit-image stands before a flag and a model of a shuttle; neither training saw her."""
+    network = load_weights(Stage.DEPTH, folder).eval()
+    photo = torch.from_numpy(pytest.importorskip("skimage.data").astronaut())[None].permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        disparity = network(torch.nn.functional.interpolate(photo, (192, 192), mode="area"))[0, 0]
+    face, flag, shuttle = disparity[30:60, 75:95], disparity[20:90, :30], disparity[10:70, 140:185]
+    assert face.mean() > flag.mean() + 0.2
+    assert face.mean() > shuttle.mean() + 0.2
 
 
 def test_what_is_missing_is_said_in_one_line_with_what_there_is(cli: Callable, product: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ NO_BUFFERS = NotRun(
 )
 
 
-class ComputeUnit(TitledEnum):
+class PreferredUnit(TitledEnum):
     """What the system's Core AI may prefer; the value is the name of coreai-core's function for it."""
 
     CPU = "cpu", "CPU"
@@ -67,7 +67,7 @@ class CoreAISession:
         DofkitError: the asset is damaged, or the runtime does not take it.
     """
 
-    def __init__(self, stage: Stage, asset: Path, function: str | None, unit: ComputeUnit | None = None) -> None:
+    def __init__(self, stage: Stage, asset: Path, function: str | None, unit: PreferredUnit | None = None) -> None:
         # The reader compares the hash: the runtime itself computes damaged programs without a word.
         opened = Asset(asset)
         given = opened.features(opened.function(function).name)["inputs"]
@@ -112,7 +112,7 @@ class CoreAISession:
             return Image.fromarray(np.rint(values[0].transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8))
         return _runtime().NDArray(np.ascontiguousarray(values))
 
-    async def _load(self, asset: Path, function: str | None, unit: ComputeUnit | None) -> Any:
+    async def _load(self, asset: Path, function: str | None, unit: PreferredUnit | None) -> Any:
         authoring = require("coreai.authoring.asset", "coreai", "running a Core AI model")
         options = None if unit is None else _preferring(unit)
         opened = authoring.AIModelAsset.load(asset).executable(options)
@@ -135,11 +135,11 @@ def _runtime() -> Any:
     return require("coreai.runtime", "coreai", "running a Core AI model")
 
 
-def _preferring(unit: ComputeUnit) -> Any:
+def _preferring(unit: PreferredUnit) -> Any:
     runtime = _runtime()
     if not runtime.SpecializationOptions.is_supported():
         raise BackendUnavailableError(f"{PACKAGE} was loaded without {_OS_RUNTIME}=1; set it before dofkit starts")
-    if unit is ComputeUnit.CPU:
+    if unit is PreferredUnit.CPU:
         return runtime.SpecializationOptions.cpu_only()
     kind = getattr(runtime.ComputeUnitKind, unit.value)()
     return runtime.SpecializationOptions.from_preferred_compute_unit_kind(kind)
@@ -159,7 +159,7 @@ class CoreAIRuntime(Backend):
 class SystemCoreAI(Backend):
     """macOS' own Core AI, on one kind of compute unit."""
 
-    unit: ComputeUnit
+    unit: PreferredUnit
 
     def available(self) -> NotRun | None:
         """Nothing but macOS has it; see `Backend.available`."""
@@ -185,7 +185,7 @@ class CoreAIEvaluator(Backend):
         return ProgramSession(model.stage, open_program(self._path(bundle, model), model.function), EVALUATOR)
 
 
-def _on(unit: ComputeUnit) -> SystemCoreAI:
+def _on(unit: PreferredUnit) -> SystemCoreAI:
     device = unit.value.replace("_", " ")
     facts = BackendFacts(
         id=f"coreai-{device.replace(' ', '-')}",
@@ -237,5 +237,5 @@ COREAI = (
             is_routine=True,
         )
     ),
-    *(_on(unit) for unit in ComputeUnit),
+    *(_on(unit) for unit in PreferredUnit),
 )

@@ -99,7 +99,7 @@ def test_the_limits_take_effect(tmp_path: Path) -> None:
         ('[[tolerance]]\npsnr = true\nreason = "r"\n', "entry 1: psnr"),
         ('[[tolerance]]\npsnr = nan\nreason = "r"\n', "entry 1: psnr"),
         ('[[tolerance]]\nssim = 95\nreason = "r"\n', "entry 1: ssim: Input should be less than or equal to 1"),
-        ('[[tolerance]]\ntarget = "tf"\npsnr = 1\nreason = "r"\n', "'coreml', 'tflite' or 'onnx'"),
+        ('[[tolerance]]\ntarget = "tf"\npsnr = 1\nreason = "r"\n', "'coreml', 'tflite', 'onnx' or 'coreai'"),
         ('[[tolerance]]\nscope = "dept"\npsnr = 1\nreason = "r"\n', "'depth', 'lens_blur'"),
         ('[[tolerance]]\nbackend = "litert-fp"\npsnr = 1\nreason = "r"\n', "did you mean litert-fp16?"),
         ('[tolerance]\npsnr = 1\nreason = "r"\n', "two brackets"),

@@ -102,7 +102,7 @@ class Processes:
         running: dict[Future[Result], Item] = {}
         context = get_context("spawn")
         with safe_path(), ProcessPoolExecutor(count, context, partial(_begin, self.prepare)) as pool:
-            _check_start(pool)
+            _check_start(pool, work)
             try:
                 while waiting or running:
                     while waiting and len(running) < count:
@@ -118,18 +118,18 @@ class Processes:
         return []
 
 
-def _check_start(pool: ProcessPoolExecutor) -> None:
-    """Tell processes that cannot even begin from items that kill them.
+def _check_start(pool: ProcessPoolExecutor, work: Callable[..., Any]) -> None:
+    """Tell processes that cannot even begin, or do not know the function, from items that kill them.
 
     Raises:
         DofkitError: they cannot.
     """
     try:
-        pool.submit(int).result()
+        pool.submit(callable, work).result()
     except BrokenProcessPool:
         raise DofkitError(
-            "processes of Python cannot be started; in a script of your own, begin work below "
-            "`if __name__ == '__main__':`, or do one thing at a time (--jobs 1, --workers 1)"
+            "processes of Python cannot begin this work; in a script of your own, take functions of modules and begin "
+            "below `if __name__ == '__main__':`, or do one thing at a time (--jobs 1, --workers 1)"
         ) from None
 
 

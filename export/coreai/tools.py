@@ -1,12 +1,14 @@
 """Core AI's packages, imported in silence, and programs written so that equal inputs give equal bytes.
 
-The converter names private graphs at random, notes where each operation came from (paths of this machine), and stamps
-the date; none of it is left in what is written here.
+The converter names private graphs at random and weights by a hash that each process seeds anew, notes where each
+operation came from (paths of this machine), and stamps the date; none of it is left in what is written here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ from ...runtime_ref.quiet import silence
 
 PURPOSE = "exporting to Core AI"
 EXTRA = "coreai"
+_WEIGHTS = re.compile(r"dense_resource<(\w+)>")
+_BLOB = re.compile(r'(\w+): "(0x[0-9A-Fa-f]*)"')
 CREATED = "19800101T000000Z"  # a date must stand there; that of zip archives without one
 
 
@@ -77,8 +81,10 @@ def open_module(asset: Path) -> Any:
 
 
 def save(module: Any, goal: Path) -> None:
-    """Write a program as an asset: private graphs named in order, nothing of the build machine, a fixed date."""
+    """Write a program as an asset: private graphs named in order, weights by their content, equal ones once, nothing of
+    the build machine, a fixed date."""
     _name_private_graphs(module)
+    module = _with_weights_by_content(module)
     with quietly():
         authoring = require("coreai.authoring.asset", EXTRA, PURPOSE)
         debugging = require("coreai_torch.debugging.debug_info", EXTRA, PURPOSE)
@@ -125,3 +131,16 @@ def _name_private_graphs(module: Any) -> None:
     """The converter ends their names with random letters; here they are counted."""
     private = [symbol for symbol, graph in graphs(module).items() if "priv" in graph.attributes]
     rename_graphs(module, {s: f"{s.rpartition('_')[0]}_{number}" for number, s in enumerate(private)})
+
+
+def _with_weights_by_content(module: Any) -> Any:
+    """The module read from its own text, in which names of weights are replaced: the bindings do not let one set them.
+    The text holds weights as the hexadecimal digits of their bytes, so that no bit changes."""
+    body, mark, resources = module.operation.get_asm().partition("{-#")
+    blobs = dict(_BLOB.findall(resources))
+    names = {name: f"weights_{hashlib.sha256(data.encode()).hexdigest()[:16]}" for name, data in blobs.items()}
+    body = _WEIGHTS.sub(lambda found: f"dense_resource<{names[found[1]]}>", body)
+    named = sorted({names[name]: data for name, data in blobs.items()}.items())
+    listed = ", ".join(f'{name}: "{data}"' for name, data in named)
+    text = f"{body}{{-# dialect_resources: {{ builtin: {{ {listed} }} }} #-}}" if mark else body
+    return ir().Module.parse(text, context=module.context)

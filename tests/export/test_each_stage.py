@@ -24,11 +24,11 @@ from dofkit.runtime_ref.pipeline.plan import PipelinePlan
 from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.networks import LensBlurNet
+from dofkit.train.networks.lens_blur_blocks import LensBlurBlocks
 from dofkit.train.session import default_plan
 
 PLAN = default_plan(tile=48, depth_sizes=((128, 128),))
 KEPT = ("context.2", "correction.local")
-EXACT = LensBlurNet.exact  # no precision quantises these
 FLOATS = (Precision.FP32, Precision.FP16)
 INTEGERS = (Precision.W8, Precision.DYNAMIC, Precision.W8A8, Precision.MIXED)
 
@@ -56,11 +56,19 @@ class Exporter:
     Attributes:
         export: writes every precision of a job.
         precisions: all that the target has.
+        form: of the network, as the target computes it; its `exact` layers no precision quantises.
+        layers: how many it has.
     """
 
     target: Target
     export: Callable[[Job], list[ModelEntry]]
     precisions: tuple[Precision, ...]
+    form: type[LensBlurNet | LensBlurBlocks]
+    layers: int
+
+    @property
+    def exact(self) -> tuple[str, ...]:
+        return self.form.exact
 
     def job(self, folder: Path, calibration: NoiseCalibration, *kept: str) -> Job:
         """A lens blur with random weights, and a recipe that keeps layers in floats."""
@@ -69,7 +77,7 @@ class Exporter:
             target=self.target,
             budget="PSNR=40",
             keep={Stage.LENS_BLUR: kept},
-            layers={Stage.LENS_BLUR: 18},
+            layers={Stage.LENS_BLUR: self.layers},
             weights={},
             pictures=("noise",),
             reached=figures,
@@ -91,8 +99,8 @@ class Exporter:
 
 
 EXPORTERS = (
-    Exporter(Target.ONNX, onnx.export, (*FLOATS, *INTEGERS)),
-    Exporter(Target.TFLITE, tflite.export, (*FLOATS, *INTEGERS, Precision.W4)),
+    Exporter(Target.ONNX, onnx.export, (*FLOATS, *INTEGERS), LensBlurNet, 18),
+    Exporter(Target.TFLITE, tflite.export, (*FLOATS, *INTEGERS, Precision.W4), LensBlurBlocks, 24),
 )
 
 
@@ -131,27 +139,27 @@ def test_every_precision_has_a_file_of_its_own_and_nothing_else_is_left(written:
 
 def test_the_stored_weights_are_proven_in_every_precision(written: Written) -> None:
     for entry in written.entries.values():
-        assert len(entry.layers) == 18
+        assert len(entry.layers) == written.exporter.layers
         assert entry.weight_problems == ()
 
 
 def test_mixed_names_the_layers_that_it_keeps(written: Written) -> None:
     mixed = written.entries[Precision.MIXED]
-    assert mixed.kept_float == tuple(sorted(KEPT + EXACT))
-    assert written.floats(Precision.MIXED) == {*KEPT, *EXACT}
+    assert mixed.kept_float == tuple(sorted(KEPT + written.exporter.exact))
+    assert written.floats(Precision.MIXED) == {*KEPT, *written.exporter.exact}
 
 
 def test_mixed_keeps_the_recipes_layers_in_the_file_too(written: Written) -> None:
     if written.exporter.target is Target.TFLITE:
         stored = [each.stored for each in convolutions(written.folder / written.entries[Precision.MIXED].path)]
-        assert stored.count("fp16") == len(KEPT + EXACT)
+        assert stored.count("fp16") == len(KEPT + written.exporter.exact)
         assert written.entries[Precision.W8].storage == "w8, 11 of 18 layers"
 
 
 @pytest.mark.parametrize("precision", [Precision.W8, Precision.DYNAMIC, Precision.W8A8])
 def test_what_the_network_declares_exact_is_never_quantised(written: Written, precision: Precision) -> None:
-    assert sorted(written.entries[precision].kept_float) == sorted(EXACT)
-    assert written.floats(precision) >= set(EXACT)
+    assert sorted(written.entries[precision].kept_float) == sorted(written.exporter.exact)
+    assert written.floats(precision) >= set(written.exporter.exact)
     assert written.entries[Precision.FP16].kept_float == ()
 
 

@@ -78,7 +78,8 @@ def cluster() -> Iterator[RayCluster]:
 
 
 @pytest.fixture(params=["processes", "ray"])
-def mapper(request: pytest.FixtureRequest) -> Mapper:
+def mapper(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mapper:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where processes find the functions of this file
     return Processes(2) if request.param == "processes" else request.getfixturevalue("cluster")
 
 
@@ -93,6 +94,16 @@ def test_everything_comes_back_once(mapper: Mapper) -> None:
 def test_an_error_of_the_work_is_raised_as_it_is(mapper: Mapper) -> None:
     with pytest.raises(DofkitError, match="1 is refused; take another"):
         list(mapper.over(refusing, [1]))
+
+
+@pytest.mark.e2e
+def test_work_that_processes_cannot_begin_is_an_error_and_no_lost_item() -> None:
+    class Unknown:
+        def __reduce__(self) -> tuple:
+            return exec, ("raise SystemExit",)  # what reads it ends
+
+    with pytest.raises(DofkitError, match="cannot begin this work"):
+        list(Processes(2).over(partial(square, Unknown()), [1, 2]))
 
 
 @pytest.mark.e2e

@@ -63,7 +63,7 @@ class Exporter:
     target: Target
     export: Callable[[Job], list[ModelEntry]]
     precisions: tuple[Precision, ...]
-    form: type[LensBlurNet | LensBlurBlocks]
+    form: type[LensBlurNet]
     layers: int
 
     @property
@@ -153,7 +153,7 @@ def test_mixed_keeps_the_recipes_layers_in_the_file_too(written: Written) -> Non
     if written.exporter.target is Target.TFLITE:
         stored = [each.stored for each in convolutions(written.folder / written.entries[Precision.MIXED].path)]
         assert stored.count("fp16") == len(KEPT + written.exporter.exact)
-        assert written.entries[Precision.W8].storage == "w8, 11 of 18 layers"
+        assert written.entries[Precision.W8].storage == "w8, 15 of 24 layers"
 
 
 @pytest.mark.parametrize("precision", [Precision.W8, Precision.DYNAMIC, Precision.W8A8])

@@ -35,6 +35,10 @@ def killed_once(mark: Path, number: int) -> int:
     return number * number
 
 
+def given_too(_: object, number: int) -> int:
+    return number
+
+
 def refusing(number: int) -> int:
     raise DofkitError(f"{number} is refused; take another")
 
@@ -103,7 +107,7 @@ def test_work_that_processes_cannot_begin_is_an_error_and_no_lost_item() -> None
             return exec, ("raise SystemExit",)  # what reads it ends
 
     with pytest.raises(DofkitError, match="cannot begin this work"):
-        list(Processes(2).over(partial(square, Unknown()), [1, 2]))
+        list(Processes(2).over(partial(given_too, Unknown()), [1, 2]))
 
 
 @pytest.mark.e2e

@@ -8,13 +8,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..runtime_ref.target import Precision, Target
 from ..train.shipped import PRODUCT_NAME, named_weights
 from ._hints import did_you_mean
+
+if TYPE_CHECKING:
+    from ..runtime_ref.backends import Backend
 
 Kind = TypeVar("Kind", bound=Enum)
 _MANIFEST = "manifest.json"
@@ -114,3 +117,21 @@ def weights_option(help: str, **rules: Any) -> Callable[[Any], Any]:
 
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def device_option(help: str) -> Callable[[Any], Any]:
+    """`--device`, repeatable: names of `devices.registry`."""
+    return click.option("--device", "devices", multiple=True, metavar="NAME", help=help)
+
+
+def computing(backends: Sequence[str], devices: Sequence[str]) -> tuple[Backend, ...]:
+    """The backends of those ids and of those devices, each once, in that order.
+
+    Raises:
+        DofkitError: there is no backend or no device of such a name.
+    """
+    from ..devices.registry import device
+    from ..runtime_ref.backends.registry import backend
+
+    named = [backend(id) for id in backends]
+    return tuple(dict.fromkeys(named + [one for name in devices for one in device(name).backends]))

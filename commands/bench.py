@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, json_option, weights_option
+from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, computing, device_option, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     "--backend", "backends", multiple=True, metavar="ID",
     help="Measure with this backend (`dofkit doctor` lists them).  [default: the usual one of each target]",
 )  # fmt: skip
+@device_option("Measure on this device.  [default: host]")
 @click.option("--pytorch", is_flag=True, help="Also measure PyTorch fp32 (the shipped weights, or --weights).")
 @weights_option("Weights for --pytorch.", file_okay=False)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
@@ -42,6 +43,7 @@ def command(
     targets: tuple[Target, ...],
     precisions: tuple[Precision, ...],
     backends: tuple[str, ...],
+    devices: tuple[str, ...],
     pytorch: bool,
     weights: Path | None,
     threads: int,
@@ -57,7 +59,6 @@ def command(
     """
     from ..devices.host import bench_bundle
     from ..runtime_ref.backends.latency import TimeBudget
-    from ..runtime_ref.backends.registry import backend
     from ..runtime_ref.errors import DofkitError
     from . import _console
 
@@ -69,7 +70,7 @@ def command(
             bundle,
             targets=targets,
             precisions=precisions,
-            backends=tuple(map(backend, backends)),
+            backends=computing(backends, devices),
             fileless=_pytorch(weights) if pytorch else (),
             threads=threads,
             budget=TimeBudget(runs=runs, seconds=seconds),

@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ._groups import GroupedCommand, GroupedOption
-from ._options import BUNDLE, FILE, PRECISION, TARGET, HintedChoice, weights_option
+from ._options import BUNDLE, FILE, PRECISION, TARGET, HintedChoice, computing, device_option, weights_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -51,6 +51,7 @@ STDOUT = "-"
     "--backend", "backends", multiple=True, metavar="ID",
     help="Compute with this backend only (`dofkit doctor` lists them).  [default: the usual one of each target]",
 )  # fmt: skip
+@device_option("Compute on this device.  [default: host]")
 @click.option(
     "--all-backends",
     is_flag=True,
@@ -91,6 +92,7 @@ def command(
     weights: Path | None,
     tolerances: Path | None,
     backends: tuple[str, ...],
+    devices: tuple[str, ...],
     all_backends: bool,
     all_backends_alias: bool,
     least_grade: str | None,
@@ -131,7 +133,7 @@ def command(
     for path in files:
         check_folder(path)  # before the minutes of work
     team = read_tolerances(tolerances) if tolerances else None
-    asked = _backends(backends, all_backends or all_backends_alias)
+    asked = _backends(computing(backends, devices), all_backends or all_backends_alias)
     opened = Bundle.open(bundle)
     variants = _chosen(opened, targets, precisions, asked)
     if images is not None or against is not None:
@@ -160,16 +162,10 @@ def command(
     ctx.exit(codes[report.verdict])
 
 
-def _backends(ids: tuple[str, ...], every: bool) -> tuple[Backend, ...] | None:
-    """What computes; None: what every check asks.
-
-    Raises:
-        DofkitError: there is no backend of such an id.
-    """
+def _backends(chosen: tuple[Backend, ...], every: bool) -> tuple[Backend, ...] | None:
+    """What computes; None: what every check asks."""
     from ..runtime_ref.backends import BACKENDS
-    from ..runtime_ref.backends.registry import backend
 
-    chosen = tuple(map(backend, ids))
     if not every:
         return chosen or None
     # A runtime that every check asks where it exists is no news where it does not: one row says so.

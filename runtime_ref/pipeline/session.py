@@ -43,6 +43,15 @@ class SharedSession(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfTimedSession(Protocol):
+    """A stage on a device that takes the time itself: what it costs to get there and back does not count."""
+
+    def run_timed(self, inputs: Mapping[str, Array]) -> tuple[Array, float]:
+        """Compute the stage as `Session.run` does; its output, and the milliseconds that computing took there."""
+        ...
+
+
 class SizedSession:
     """A stage that is there at several input sizes, one session each; they are opened when they are needed.
 

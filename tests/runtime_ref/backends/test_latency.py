@@ -37,4 +37,14 @@ def test_the_first_run_does_not_count_as_steady() -> None:
 
 @pytest.mark.parametrize(("runs", "seconds", "expected"), [(100, 1e-9, MIN_RUNS), (6, 10, 6)])
 def test_runs_end_by_number_or_time_but_not_too_early(runs: int, seconds: float, expected: int) -> None:
-    assert len(steady(lambda: None, TimeBudget(runs=runs, seconds=seconds))) == expected
+    assert len(steady(lambda: 0.0, TimeBudget(runs=runs, seconds=seconds))) == expected
+
+
+class _FarAway(_SlowAtFirst):
+    def run_timed(self, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, float]:
+        return self.run(inputs), 1.5
+
+
+def test_a_device_that_takes_the_time_itself_is_believed() -> None:
+    times = time_runs(_FarAway(), {"image": np.zeros((1, 3, 2, 2), np.float32)}, TimeBudget(runs=5, seconds=10))
+    assert (times.first, times.steady) == (1.5, (1.5,) * 5)

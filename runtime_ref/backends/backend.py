@@ -64,6 +64,7 @@ class BackendFacts:
         package: the distribution that brings the library; empty where it has the library's name.
         is_reference: it evaluates a file by definition; apps use another runtime.
         is_routine: every check asks it where it is available, and not only those that ask for it.
+        on_one_core: a run keeps one core busy, whatever number of threads it is given.
     """
 
     id: str
@@ -81,6 +82,7 @@ class BackendFacts:
     package: str = ""
     is_reference: bool = False
     is_routine: bool = False
+    on_one_core: bool = False
 
 
 class Origin(BaseModel):

@@ -218,6 +218,7 @@ COREAI = (
             shows="Apple's own code computes the same from the saved model",
             needs=NEEDS,
             install=INSTALL,
+            on_one_core=True,
         )
     ),
     CoreAIEvaluator(

@@ -1,12 +1,15 @@
 """Backends in processes of their own: a runtime that crashes or hangs is an error there and not the end of the program.
 
-A process a (bundle, target, precision, backend), started when it is first needed and again after it died.
+A process a (bundle, target, precision, backend), started when it is first needed and again after it died; several for a
+backend that keeps only one core busy, where several tiles or pictures are asked for at once.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -17,6 +20,7 @@ from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, MissingExtraError
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Lens
+from ..pipeline.session import Session
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from ._process import GRACE, SessionProcess
@@ -27,7 +31,7 @@ from .latency import PhotoTimes, RunTimes, TimeBudget
 
 _ERRORS = {"unavailable": BackendUnavailableError, "missing": MissingExtraError, "bad": DofkitError}
 
-_Key = tuple[str, Target, Precision, str]
+_Key = tuple[str, Target, Precision, str, int]
 
 
 class SessionCrashError(DofkitError):
@@ -63,15 +67,17 @@ class OwnProcess:
             SessionCrashError: the runtime died or took too long.
             DofkitError: the runtime cannot read the file.
         """
-        return ProcessSession(self._variant(backend.origin, bundle, model), model)
+        others = self._threads - 1 if backend.facts.on_one_core else 0
+        variants = [partial(self._variant, backend.origin, bundle, model, number) for number in range(others + 1)]
+        return ProcessSession(variants, model)
 
     def stop(self) -> None:
         """End all processes. Sessions stay usable: their next call starts a process again."""
         for variant in self._variants.values():
             variant.stop()
 
-    def _variant(self, origin: Origin, bundle: Bundle, model: ModelEntry) -> _Variant:
-        key = (str(bundle.root), model.target, model.precision, origin.model_dump_json())
+    def _variant(self, origin: Origin, bundle: Bundle, model: ModelEntry, number: int) -> _Variant:
+        key = (str(bundle.root), model.target, model.precision, origin.model_dump_json(), number)
         if key not in self._variants:
             hello = Hello(root=bundle.root, manifest=bundle.manifest, origin=origin, threads=self._threads)
             self._variants[key] = _Variant(hello, self._timeout)
@@ -88,9 +94,9 @@ class ProcessSession:
             variant share the process. 0 where the system does not tell.
     """
 
-    def __init__(self, variant: _Variant, model: ModelEntry) -> None:
-        self._variant, self._model = variant, model
-        reply = variant.open(model)
+    def __init__(self, variants: Sequence[Callable[[], _Variant]], model: ModelEntry) -> None:
+        self._variants, self._variant, self._model = variants, variants[0](), model
+        reply = self._variant.open(model)
         self.runtime, self.load, self.peak_memory = reply.runtime, reply.load, reply.peak_memory
         self._tensors = reply.tensors
 
@@ -112,6 +118,11 @@ class ProcessSession:
         """
         _, arrays = self._ask(Request(action="run", key=self._model.location), inputs)
         return arrays["output"]
+
+    def side_by_side(self) -> tuple[Session, int]:
+        """The same model in as many processes as are worth it; see `SharedSession`."""
+        others = [ProcessSession([variant], self._model) for variant in self._variants[1:]]
+        return (_SideBySide([self, *others]) if others else self), len(self._variants)
 
     def time_runs(self, inputs: Mapping[str, Array], budget: TimeBudget) -> RunTimes:
         """Time a session that has not run yet, in the process that computes it; raises as `run` does."""
@@ -136,6 +147,23 @@ class ProcessSession:
         reply, answer = self._variant.ask(self._model, request, arrays)
         self.peak_memory = reply.peak_memory
         return reply, answer
+
+
+class _SideBySide:
+    """Sessions of one model in several processes: a call takes one that is free."""
+
+    def __init__(self, sessions: Sequence[ProcessSession]) -> None:
+        self.runtime = sessions[0].runtime
+        self._free: queue.SimpleQueue[ProcessSession] = queue.SimpleQueue()
+        for session in sessions:
+            self._free.put(session)
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        session = self._free.get()
+        try:
+            return session.run(inputs)
+        finally:
+            self._free.put(session)
 
 
 class _Variant:

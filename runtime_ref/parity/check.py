@@ -24,6 +24,7 @@ from ..pipeline.optics import defocus
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Array, Lens, PortraitPipeline, from_network
 from ..pipeline.pyramid import resize
+from ..pipeline.session import run_each
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from . import metrics
@@ -275,6 +276,7 @@ class _VariantCheck:
         ordinary = default_backend(self._target)
         # Where a target's default is an evaluation by definition, what its own runtimes differ from it by is told, too.
         beside = None if row.is_default or not ordinary.facts.is_reference else ordinary
+        run_each(session, [row.arrays(case).inputs(stage) for case in self._cases[:PROBED]])  # at once, and remembered
         for case in self._cases if row.is_default else self._cases[:PROBED]:
             arrays = row.arrays(case)
             output = from_network(session.run(arrays.inputs(stage)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.session import Session
+from ..pipeline.session import Session, SharedSession
 
 Array = NDArray[np.floating[Any]]
 
@@ -43,6 +43,13 @@ class Remembered:
     def runtime(self) -> str:
         """See `Session`."""
         return self._session.runtime
+
+    def side_by_side(self) -> tuple[Remembered, int]:
+        """See `SharedSession`; one that is none is asked for one result at a time."""
+        session, workers = (
+            self._session.side_by_side() if isinstance(self._session, SharedSession) else (self._session, 1)
+        )
+        return Remembered(self._results, self._key, session, self._keep), workers
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         """See `Session`; whoever asks must not write into the result."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -41,6 +42,15 @@ class SharedSession(Protocol):
     def side_by_side(self) -> tuple[Session, int]:
         """The same stage with one core a call, and how many calls may run at once."""
         ...
+
+
+def run_each(session: Session, inputs: Sequence[Mapping[str, Array]]) -> list[Array]:
+    """What a session computes from each of several inputs, in their order; several at once where it allows that."""
+    if len(inputs) > 1 and isinstance(session, SharedSession):
+        session, workers = session.side_by_side()
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(session.run, inputs))
+    return [session.run(each) for each in inputs]
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...backends import Session
+from ...pipeline.session import run_each
 from ...pipeline.stage import INPUTS, Stage
 
 Array = NDArray[np.floating[Any]]
@@ -31,7 +32,8 @@ def input_effect(session: Session, inputs: Mapping[str, Array], output: Array | 
         For every input by name; infinite where the change made numbers that are not finite.
     """
     plain = session.run(inputs) if output is None else output
-    return {name: _change(plain, session.run({**inputs, name: changed(value)})) for name, value in inputs.items()}
+    outputs = run_each(session, [{**inputs, name: changed(value)} for name, value in inputs.items()])
+    return {name: _change(plain, output) for name, output in zip(inputs, outputs, strict=True)}
 
 
 def ignored_inputs(

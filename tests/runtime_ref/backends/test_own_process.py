@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dofkit.runtime_ref.backends import open_session
+from dofkit.runtime_ref.backends import default_backend, open_session
 from dofkit.runtime_ref.backends._wire import Reply, read_message, write_message
 from dofkit.runtime_ref.backends.own_process import OwnProcess, SessionCrashError
 from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
+from dofkit.runtime_ref.pipeline.session import run_each
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target
 
@@ -53,6 +55,24 @@ def test_models_of_a_variant_share_a_process_and_another_backend_has_its_own(
     other = transport.open(backend("onnxruntime-unoptimised"), bundle, model_of(bundle))
     assert blur.process_id == upsampling.process_id
     assert other.process_id not in (blur.process_id, None)
+
+
+def test_a_backend_that_keeps_one_core_busy_computes_side_by_side_in_a_process_for_each_thread(bundle: Bundle) -> None:
+    usual = default_backend(Target.ONNX)
+    on_one_core = replace(usual, facts=replace(usual.facts, on_one_core=True))
+    inputs = golden_inputs(bundle)
+    several = [{**inputs, "image": inputs["image"] * part} for part in (1.0, 0.5, 0.25)]
+    with OwnProcess(threads=2) as transport:
+        session = transport.open(on_one_core, bundle, model_of(bundle))
+        beside, at_once = session.side_by_side()
+        for output, each in zip(run_each(session, several), several, strict=True):
+            assert_same(output, session.run(each))
+    assert (at_once, beside is session) == (2, False)
+
+
+def test_a_backend_that_takes_all_threads_computes_one_after_the_other(bundle: Bundle, transport: OwnProcess) -> None:
+    session = open_there(transport, bundle, model_of(bundle))
+    assert session.side_by_side() == (session, 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from .runtime_ref.imageio import (
     flatness_of,
     format_of,
     is_coarse,
+    pixels_of,
     read_photo,
     upsampled_disparity,
     write_disparity,
@@ -144,7 +146,7 @@ def render_file(
     """Render a photo with a shallow depth of field, whole or not at all.
 
     Args:
-        pipeline: opens what computes; called once the photo is known to be one.
+        pipeline: opens what computes; called in another thread, once the file is known to be a photo.
         image: the photo.
         goal: JPEG, PNG, HEIC or WebP.
         look: how it is to look.
@@ -156,11 +158,14 @@ def render_file(
         DofkitError: the photo cannot be read, or the goal not be written; see also `pipeline`.
     """
     started = time.perf_counter()
-    photo = read_photo(image, format_of(goal).keep)
-    for path in filter(None, (goal, save_disparity)):
-        check_goal(path, *photo.pixels.shape[:2])
-    stored = _stored_disparity(image, photo, file, look.predict)
-    opened = pipeline()
+    with ThreadPoolExecutor(1) as beside:
+        # While the photo is decoded; not for what is none, which a word answers at once.
+        opening = beside.submit(pipeline) if pixels_of(image) else None
+        photo = read_photo(image, format_of(goal).keep)
+        for path in filter(None, (goal, save_disparity)):
+            check_goal(path, *photo.pixels.shape[:2])
+        stored = _stored_disparity(image, photo, file, look.predict)
+    opened = pipeline() if opening is None else opening.result()
     focused, flat = _focused(opened, photo, stored.values, look, save_disparity)
     source, notes = stored.source, stored.notes
     del stored  # a map of 48 megapixels takes 200 MB

@@ -29,7 +29,7 @@ def rgb_pixels(image: Image.Image, name: str, over_white: bool = True) -> tuple[
             see `alpha_of`.
 
     Returns:
-        uint8 `[H, W, 3]`, and the RGB ICC profile, or None for sRGB.
+        uint8 `[H, W, 3]`, not to be written to, and the RGB ICC profile, or None for sRGB.
 
     Raises:
         DofkitError: a mode that does not say which value is white (float, 32-bit integers) or has no way to RGB.
@@ -47,7 +47,7 @@ def rgb_pixels(image: Image.Image, name: str, over_white: bool = True) -> tuple[
         rgb = _managed(image, profile)
     else:
         rgb = _plain(image, name)
-    return np.array(rgb), profile if space == b"RGB " else None
+    return np.asarray(rgb), profile if space == b"RGB " else None
 
 
 def sixteen_bit_grey(image: Image.Image, name: str) -> NDArray[np.uint16]:
@@ -91,6 +91,6 @@ def _managed(image: Image.Image, profile: bytes) -> Image.Image:
 
 def _plain(image: Image.Image, name: str) -> Image.Image:
     try:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
         raise DofkitError(f"{name}: has colour mode {image.mode}, which has no way to RGB; convert it first") from error

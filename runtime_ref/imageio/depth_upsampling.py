@@ -82,8 +82,10 @@ def upsampled_disparity(disparity: Map, photo: Bytes, longest: int = LONGEST) ->
     size = _goal(photo.shape, longest)
     if max(size) <= max(disparity.shape):
         return filled
-    guide = _reduced(photo, size)
-    small = _small(filled, _reduced(photo, filled.shape))
+    picture = Image.fromarray(photo)  # once: of 48 megapixels it is a copy of 200 MB
+    guide = _reduced(picture, size)
+    small = _small(filled, _reduced(picture, filled.shape))
+    del picture
     result = _bilinear(filled, size)
     near_edges = np.flatnonzero(_stretched(_spread(filled, REACH) > EDGE, size))
     flat, colours = result.reshape(-1), guide.reshape(-1, 3)
@@ -103,7 +105,7 @@ def filled_disparity(disparity: Map, photo: Bytes) -> Map:
     """
     if np.isfinite(disparity).all():
         return disparity
-    small = _small(disparity.copy(), _reduced(photo, disparity.shape))
+    small = _small(disparity.copy(), _reduced(Image.fromarray(photo), disparity.shape))
     holes = np.flatnonzero(~np.isfinite(small.values))
     while len(holes):
         rows, columns = np.divmod(holes, small.width)
@@ -163,9 +165,9 @@ def _goal(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def _reduced(photo: Bytes, size: tuple[int, ...]) -> Bytes:
+def _reduced(photo: Image.Image, size: tuple[int, ...]) -> Bytes:
     """The photo at (height, width) `size`, each pixel the mean of what it covers."""
-    return np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BOX))
+    return np.asarray(photo.resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 def _bilinear(values: Map, size: tuple[int, int]) -> Map:

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from . import jpeg
 
@@ -55,10 +55,10 @@ def _has_impossible_colours(data: bytes) -> bool:
     of colours are colours; shifted ones soon are none.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        image = JpegImageFile(io.BytesIO(data))
         image.draft("YCbCr", (max(1, image.width // 8), max(1, image.height // 8)))
         values = _halved(np.asarray(image, np.float32))
-        steps = [table[0] for table in image.quantization.values()]  # type: ignore[attr-defined]  # of JPEG only
+        steps = [table[0] for table in image.quantization.values()]
     except Exception:  # unreadable is found, and told, when the photo is decoded
         return False
     if image.mode != "YCbCr" or not steps or not values.size:

@@ -7,6 +7,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,21 +48,25 @@ def load_image(path: Path) -> Image.Image:
 
 def decode_file(data: bytes, path: Path) -> Image.Image:
     """What `load_image` does with the bytes of a file; `path` is for its errors only."""
-    damage = damage_of(data)
-    try:
-        opened = open_image(data)  # first: what claims too many pixels is told so, whatever else is wrong with it
-        if damage is None:
-            return _loaded(opened)
-    except TooLargeError as error:
-        raise DofkitError(f"{path}: {error}") from None
-    except MemoryError as error:
-        raise DofkitError(f"{path}: has too many pixels for the memory that is free; scale it down first") from error
-    except UnidentifiedImageError as error:
-        if not data.startswith(_SIGNATURES) and data[4:8] != b"ftyp":
-            raise DofkitError(f"{path}: is not a photo; name a JPEG, PNG, HEIC, WebP, TIFF or BMP file") from error
-        damage = damage or "its beginning is not understood"
-    except Exception as error:  # decoders meet damaged files with errors of many kinds; none is of use to the user
-        damage = damage or first_line(error).rstrip(".")
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(damage_of, data)  # meanwhile: decoders do not hold the interpreter
+        try:
+            opened = open_image(data)  # what claims too many pixels is told so, whatever else is wrong with it
+            decoded, damage = _loaded(opened), looking.result()
+            if damage is None:
+                return decoded
+        except TooLargeError as error:
+            raise DofkitError(f"{path}: {error}") from None
+        except MemoryError as error:
+            raise DofkitError(
+                f"{path}: has too many pixels for the memory that is free; scale it down first"
+            ) from error
+        except UnidentifiedImageError as error:
+            if not data.startswith(_SIGNATURES) and data[4:8] != b"ftyp":
+                raise DofkitError(f"{path}: is not a photo; name a JPEG, PNG, HEIC, WebP, TIFF or BMP file") from error
+            damage = looking.result() or "its beginning is not understood"
+        except Exception as error:  # decoders meet damaged files with errors of many kinds; none is of use to the user
+            damage = looking.result() or first_line(error).rstrip(".")
     raise DofkitError(f"{path}: is damaged or cut short ({damage}); copy it again from where it came")
 
 

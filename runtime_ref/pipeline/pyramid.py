@@ -5,7 +5,9 @@ Level 0 is the lowest, each level doubles, level n is the photo (edge-padded to 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -20,6 +22,7 @@ Array = NDArray[np.floating[Any]]
 LOWEST_LONG_SIDE = 320  # keeps |c| <= 8 pixels at level 0
 THIN = 0.1  # what shows less than 1 − this of its disparity in any pixel around is thin
 _STRIP_ROWS = 32  # rows of a level that are averaged at a time: bounds the float copy of an 8-bit photo
+_AT_ONCE = min(4, os.cpu_count() or 1)  # strips; with more, memory and not a core is what is waited for
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,9 @@ def halve(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
     channels = pixels.shape[2]
     quarter = np.float32(0.25 / float(white_of(pixels)) ** 2)  # of a sum of four squares, the mean in light
     result = np.empty((height, width, channels), np.float32)
-    for top in range(0, height, _STRIP_ROWS):
-        bottom = min(top + _STRIP_ROWS, height)
+
+    def fill(rows: slice) -> None:
+        top, bottom = rows.start, rows.stop
         light = _rows(pixels, 2 * top, 2 * bottom).astype(np.float32)
         light *= light
         if light.shape[1] < 2 * width:
@@ -120,6 +124,9 @@ def halve(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
             np.add(left, right, out=part[..., channel])
         part *= quarter
         np.sqrt(part, out=part)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # numpy's loops do not hold the interpreter
+        list(pool.map(fill, _strips(height)))
     return result
 
 

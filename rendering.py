@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +170,9 @@ def render_file(
     source, notes = stored.source, stored.notes
     del stored  # a map of 48 megapixels takes 200 MB
     pixels = opened.render_defocused(photo.pixels, focused.levels, photo.pixels.dtype.type, progress=progress)
+    lens = focused.lens
+    del focused  # encoders make copies, of 48 megapixels another 190 MB: maps and the photo's pixels go before
+    photo = replace(photo, pixels=photo.pixels[:0].copy())
     lost = write_photo(goal, pixels, photo)
     said = (
         *(f"{image} {note}" for note in photo.notes),
@@ -179,10 +182,10 @@ def render_file(
     )
     return Rendered(
         out=str(goal),
-        width=photo.pixels.shape[1],
-        height=photo.pixels.shape[0],
+        width=pixels.shape[1],
+        height=pixels.shape[0],
         disparity=source,
-        focus=round(focused.lens.focus, 4),
+        focus=round(lens.focus, 4),
         aperture=look.aperture,
         runtime=", ".join(opened.runtimes),
         seconds=round(time.perf_counter() - started, 2),

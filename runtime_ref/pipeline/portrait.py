@@ -20,7 +20,7 @@ from ..errors import DofkitError
 from .focus import Focus, check_disparity
 from .optics import defocus, network_defocus, widen_focus
 from .plan import PipelinePlan
-from .pyramid import Pyramid, as_float, build_levels, disparity_at_level, first_level, resample, white_of
+from .pyramid import Halved, Pyramid, as_float, build_levels, disparity_at_level, first_level, resample, white_of
 from .session import Session, SharedSession
 from .stage import Stage
 from .tiling import Tile, TilePlan
@@ -230,17 +230,18 @@ class PortraitPipeline:
     ) -> NDArray[Any]:
         """What `render` does once defocus is known; whoever has let the disparity go by then needs the less memory."""
         pyramid = defocused.pyramid
-        images = build_levels(pixels, pyramid)
+        images = build_levels(pixels, pyramid, np.float32 if dtype == np.float32 else np.uint16)
         report = _counted(progress, self._tile_count(pyramid))
         result = _canvas(pixels, pyramid, 0, dtype)
         plan = self._plan.lens_blur.over(defocused.blurred.shape)
         work = self._blurring(plan, images[0], defocused.blurred, result, report)
         self._each(Stage.LENS_BLUR, plan, defocused.blurred, work)
         for level, radius in enumerate(defocused.upsampled, start=1):
-            low, blurred = images.pop(0), result  # a level is let go as soon as the next one is done
+            images.pop(0)  # what a tile shows one level down is computed from the tile
+            blurred = result  # a level is let go as soon as the next one is done
             result = _canvas(pixels, pyramid, level, dtype)
             plan = self._plan.guided_upsampling.over(radius.shape)
-            work = self._upsampling(plan, images[0], low, blurred, radius, result, report)
+            work = self._upsampling(plan, images[0], blurred, radius, result, report)
             self._each(Stage.GUIDED_UPSAMPLING, plan, radius, work)
             del work  # it holds the level below
         return result
@@ -302,14 +303,13 @@ class PortraitPipeline:
         self,
         plan: TilePlan,
         high: NDArray[Any],
-        low: NDArray[Any],
         blurred_low: NDArray[Any],
         radius_low: Array,
         result: NDArray[Any],
         report: Callable[[], None],
     ) -> Callable[[Tile, Session | None], None]:
         """What computes a tile of the higher level, given the one of the lower, or copies it (no session)."""
-        above = plan.scaled(2)
+        above, low = plan.scaled(2), Halved(high, (plan.height, plan.width))
 
         def upsample(tile: Tile, session: Session | None) -> None:
             goal = tile.scaled(2)

@@ -22,6 +22,7 @@ Array = NDArray[np.floating[Any]]
 LOWEST_LONG_SIDE = 320  # keeps |c| <= 8 pixels at level 0
 THIN = 0.1  # what shows less than 1 − this of its disparity in any pixel around is thin
 _STRIP_ROWS = 32  # rows of a level that are averaged at a time: bounds the float copy of an 8-bit photo
+_LARGE = 16 * _STRIP_ROWS  # rows from which on strips are averaged on several cores
 _AT_ONCE = min(4, os.cpu_count() or 1)  # strips; with more, memory and not a core is what is waited for
 
 
@@ -125,9 +126,38 @@ def halve(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
         part *= quarter
         np.sqrt(part, out=part)
 
+    if height < _LARGE:
+        for rows in _strips(height):
+            fill(rows)
+        return result
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # numpy's loops do not hold the interpreter
         list(pool.map(fill, _strips(height)))
     return result
+
+
+class Halved:
+    """A picture's next level down as `halve` has it, computed where it is looked at: large ones need not be kept.
+
+    Args:
+        above: `[H, W, C]`, uint8, uint16 or float32 in [0, 1].
+        size: (height, width) of this level.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, above: NDArray[Any], size: tuple[int, int]) -> None:
+        self._above = above
+        self.shape = (*size, above.shape[2])
+
+    def __getitem__(self, part: tuple[slice, slice]) -> Array:
+        """Rows and columns, both with a start and a stop inside of the level."""
+        size = part[0].stop - part[0].start, part[1].stop - part[1].start
+        # Where the level is padded, what is above ends before it: its last row and column stand for the rest.
+        rows, columns = (
+            slice(min(2 * one.start, side - 1), 2 * one.stop)
+            for one, side in zip(part, self._above.shape, strict=False)
+        )
+        return halve(self._above[rows, columns], size)
 
 
 def _rows(pixels: NDArray[Any], top: int, bottom: int) -> NDArray[Any]:
@@ -137,16 +167,34 @@ def _rows(pixels: NDArray[Any], top: int, bottom: int) -> NDArray[Any]:
     return pixels[np.minimum(np.arange(top, bottom), pixels.shape[0] - 1)]
 
 
-def build_levels(pixels: NDArray[Any], pyramid: Pyramid) -> list[NDArray[Any]]:
+def build_levels(
+    pixels: NDArray[Any], pyramid: Pyramid, dtype: type[np.float32] | type[np.uint16] = np.float32
+) -> list[NDArray[Any]]:
     """The images of levels 0 … n; level n is `pixels` itself, neither padded nor converted.
 
     Args:
         pixels: `[H, W, 3]`, uint8 or float32 in [0, 1].
+        dtype: of the levels below; 16 bits take half the memory and move a value by 8e-6 at most.
     """
     images: list[NDArray[Any]] = [pixels]
     for level in reversed(range(pyramid.levels)):
-        images.append(halve(images[-1], pyramid.size(level)))
+        above, size = images[-1], pyramid.size(level)
+        images.append(halve(above, size) if dtype == np.float32 else _sixteen_bits(Halved(above, size)))
     return images[::-1]
+
+
+def _sixteen_bits(picture: Halved) -> NDArray[np.uint16]:
+    """The whole of it, by strips: it is never there in floats."""
+    result = np.empty(picture.shape, np.uint16)
+
+    def fill(rows: slice) -> None:
+        values = picture[rows, slice(0, result.shape[1])]
+        values *= white_of(result)
+        result[rows] = np.rint(values, out=values)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(fill, _strips(len(result))))
+    return result
 
 
 def _lerp_axis(values: Array, positions: Array, axis: int) -> Array:

@@ -9,10 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Picture(Protocol):
+    """`[H, W, ...]`, as far as tiles look at it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class TilePlan:
                 height = min(self.core_height, self.height - top)
                 yield Tile(top, left, height, min(self.core_width, self.width - left))
 
-    def extract(self, picture: NDArray[Any], tile: Tile) -> NDArray[Any]:
+    def extract(self, picture: Picture, tile: Tile) -> NDArray[Any]:
         """The tile with its halo, the picture's edge repeated beyond its border.
 
         Args:

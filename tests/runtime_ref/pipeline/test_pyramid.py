@@ -11,7 +11,9 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from dofkit.runtime_ref.pipeline.optics import defocus
 from dofkit.runtime_ref.pipeline.pyramid import (
     THIN,
+    Halved,
     Pyramid,
+    as_float,
     build_levels,
     disparity_at_level,
     first_level,
@@ -80,6 +82,28 @@ def test_halving_an_odd_picture_repeats_its_edge() -> None:
     image = np.random.default_rng(1).integers(0, 256, (601, 5, 3)).astype(np.uint8)  # more rows than one strip
     padded = np.pad(image, ((0, 1), (0, 1), (0, 0)), mode="edge")
     np.testing.assert_allclose(halve(image, (301, 3)), halve(padded, (301, 3)), atol=1e-7)
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), more=st.integers(0, 5), data=st.data())
+def test_a_part_of_a_halved_picture_is_that_part_of_the_whole(
+    height: int, width: int, more: int, data: st.DataObject
+) -> None:
+    """Bit for bit, beyond the picture's border too, where its level is padded."""
+    picture = np.random.default_rng(height).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    size = -(-height // 2) + more, -(-width // 2) + more
+    first = [data.draw(st.integers(0, side - 1)) for side in size]
+    last = [data.draw(st.integers(start + 1, side)) for start, side in zip(first, size, strict=True)]
+    rows, columns = map(slice, first, last)
+    np.testing.assert_array_equal(Halved(picture, size)[rows, columns], halve(picture, size)[rows, columns])
+
+
+def test_levels_in_16_bits_are_those_in_floats_rounded() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (1300, 9, 3)).astype(np.uint8)
+    pyramid = Pyramid.of(1300, 9)
+    floats, rounded = build_levels(pixels, pyramid), build_levels(pixels, pyramid, np.uint16)
+    assert [level.dtype for level in rounded] == [np.uint16] * pyramid.levels + [np.uint8]
+    for level, exact in zip(rounded, floats, strict=True):
+        np.testing.assert_allclose(as_float(level), as_float(exact), rtol=0, atol=pyramid.levels * 8e-6)
 
 
 def test_levels_keep_the_photo_itself_at_the_top() -> None:

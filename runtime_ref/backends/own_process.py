@@ -6,7 +6,6 @@ backend that keeps only one core busy, where several tiles or pictures are asked
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,7 +19,7 @@ from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, MissingExtraError
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Lens
-from ..pipeline.session import Session
+from ..pipeline.session import Session, SessionPool
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from ._process import GRACE, SessionProcess
@@ -122,7 +121,7 @@ class ProcessSession:
     def side_by_side(self) -> tuple[Session, int]:
         """The same model in as many processes as are worth it; see `SharedSession`."""
         others = [ProcessSession([variant], self._model) for variant in self._variants[1:]]
-        return (_SideBySide([self, *others]) if others else self), len(self._variants)
+        return (SessionPool([self, *others]) if others else self), len(self._variants)
 
     def time_runs(self, inputs: Mapping[str, Array], budget: TimeBudget) -> RunTimes:
         """Time a session that has not run yet, in the process that computes it; raises as `run` does."""
@@ -147,23 +146,6 @@ class ProcessSession:
         reply, answer = self._variant.ask(self._model, request, arrays)
         self.peak_memory = reply.peak_memory
         return reply, answer
-
-
-class _SideBySide:
-    """Sessions of one model in several processes: a call takes one that is free."""
-
-    def __init__(self, sessions: Sequence[ProcessSession]) -> None:
-        self.runtime = sessions[0].runtime
-        self._free: queue.SimpleQueue[ProcessSession] = queue.SimpleQueue()
-        for session in sessions:
-            self._free.put(session)
-
-    def run(self, inputs: Mapping[str, Array]) -> Array:
-        session = self._free.get()
-        try:
-            return session.run(inputs)
-        finally:
-            self._free.put(session)
 
 
 class _Variant:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle, ModelEntry
 from ..errors import DofkitError, first_line, require
+from ..pipeline.session import Session, SessionPool
 from ..pipeline.stage import OUTPUTS, Stage
 from ..quiet import silence
 from ..target import Target
@@ -76,6 +77,7 @@ class TFLiteSession(InterpreterSession):
         package = require("ai_edge_litert", "tflite", _PURPOSE)
         library = require("ai_edge_litert.interpreter", "tflite", _PURPOSE)
         options = {"experimental_op_resolver_type": library.OpResolverType.BUILTIN_REF} if reference else {}
+        self._stage, self._model, self._threads, self._reference = stage, model, threads, reference
         title = f"LiteRT {getattr(package, '__version__', '')}".strip()
         runtime = f"{title}, reference kernels" if reference else title
         try:
@@ -85,6 +87,13 @@ class TFLiteSession(InterpreterSession):
         except (ValueError, RuntimeError) as error:
             engine = runtime if reference else "LiteRT"
             raise DofkitError(f"{engine} cannot open {model} ({first_line(error)}); export the bundle again") from error
+
+    def side_by_side(self) -> tuple[Session, int]:
+        """The same model on an interpreter of one core for each thread: an interpreter takes one call at a time."""
+        if self._threads == 1:
+            return self, 1
+        sessions = [TFLiteSession(self._stage, self._model, 1, self._reference) for _ in range(self._threads)]
+        return SessionPool(sessions), self._threads
 
 
 class TensorFlowSession(InterpreterSession):

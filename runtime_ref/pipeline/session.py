@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
@@ -42,6 +43,28 @@ class SharedSession(Protocol):
     def side_by_side(self) -> tuple[Session, int]:
         """The same stage with one core a call, and how many calls may run at once."""
         ...
+
+
+class SessionPool:
+    """Sessions of one model, each of which computes one call at a time; a call takes one that is free.
+
+    Args:
+        sessions: at least one.
+    """
+
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        self.runtime = sessions[0].runtime
+        self._free: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        for session in sessions:
+            self._free.put(session)
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        """See `Session`; any number of threads may call it."""
+        session = self._free.get()
+        try:
+            return session.run(inputs)
+        finally:
+            self._free.put(session)
 
 
 def run_each(session: Session, inputs: Sequence[Mapping[str, Array]]) -> list[Array]:

@@ -36,6 +36,7 @@ from dofkit.runtime_ref.errors import DofkitError, MissingExtraError
 from dofkit.runtime_ref.parity.check import metrics
 from dofkit.runtime_ref.parity.declared import declared_problems
 from dofkit.runtime_ref.parity.tolerances import tolerance
+from dofkit.runtime_ref.pipeline.session import SharedSession, run_each
 from dofkit.runtime_ref.pipeline.stage import Signal, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.weights import load_weights
@@ -212,6 +213,18 @@ def test_in_this_process_a_model_is_opened_once(bundle: Bundle) -> None:
         assert transport.open(one, bundle, blur) is session
         assert transport.open(one, bundle, upsampling) is not session
         assert transport.open(backend("onnxruntime-unoptimised"), bundle, blur) is not session
+
+
+@pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
+def test_pictures_computed_side_by_side_are_those_computed_one_after_the_other(bundle: Bundle, target: Target) -> None:
+    model = next(one for one in bundle.models(target, Precision.FP32) if one.stage is Stage.GUIDED_UPSAMPLING)
+    session = default_backend(target).open(bundle, model, threads=2)
+    assert isinstance(session, SharedSession)
+    assert session.side_by_side()[1] == 2
+    inputs = read_golden(bundle.path(bundle.manifest.golden[0].path)).inputs(model.stage)
+    several = [{name: values * np.float32(part) for name, values in inputs.items()} for part in (1, 0.5, 0.25, 0)]
+    for beside, each in zip(run_each(session, several), several, strict=True):
+        np.testing.assert_allclose(beside, session.run(each), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("one", named(("onnxruntime", "litert", "litert-reference", "litert-fp16", "mil")))

@@ -6,7 +6,7 @@ A process a (bundle, target, precision, backend), started when it is first neede
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -40,10 +40,11 @@ class OwnProcess:
     Args:
         timeout: seconds that opening a model or computing a stage may take.
         threads: CPU threads of each runtime.
+        command: what runs the worker of this package, elsewhere than in this interpreter (an emulated one).
     """
 
-    def __init__(self, timeout: float = 600.0, threads: int = 2) -> None:
-        self._timeout, self._threads = timeout, threads
+    def __init__(self, timeout: float = 600.0, threads: int = 2, command: Sequence[str] | None = None) -> None:
+        self._timeout, self._threads, self._command = timeout, threads, command
         self._variants: dict[_Key, _Variant] = {}
 
     def __enter__(self) -> Self:
@@ -74,7 +75,7 @@ class OwnProcess:
         key = (str(bundle.root), model.target, model.precision, origin.model_dump_json())
         if key not in self._variants:
             hello = Hello(root=bundle.root, manifest=bundle.manifest, origin=origin, threads=self._threads)
-            self._variants[key] = _Variant(hello, self._timeout)
+            self._variants[key] = _Variant(hello, self._timeout, self._command)
         return self._variants[key]
 
 
@@ -141,8 +142,8 @@ class ProcessSession:
 class _Variant:
     """The models that share a process; one call at a time."""
 
-    def __init__(self, hello: Hello, timeout: float) -> None:
-        self._hello, self._timeout = hello, timeout
+    def __init__(self, hello: Hello, timeout: float, command: Sequence[str] | None) -> None:
+        self._hello, self._timeout, self._command = hello, timeout, command
         self._process: SessionProcess | None = None
         self._fatal: dict[str, str] = {}  # models that must not be opened again, and why
         self._busy = threading.Lock()
@@ -169,7 +170,7 @@ class _Variant:
     def _running(self) -> SessionProcess:
         if self._process is None or not self._process.alive:
             self._end()
-            self._process = SessionProcess(self._hello)
+            self._process = SessionProcess(self._hello, self._command)
         return self._process
 
     def _open(self, model: ModelEntry) -> SessionProcess:

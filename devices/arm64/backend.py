@@ -18,6 +18,7 @@ from ...runtime_ref.backends.own_process import OwnProcess, ProcessSession
 from ...runtime_ref.backends.registry import backend as backend_of
 from ...runtime_ref.bundle import Bundle, ModelEntry
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.target import Precision, Target
 from ..device import Device
 from . import emulation, guest, installation
 from .emulation import CORTEX_A76, MATRIX, Core
@@ -91,7 +92,7 @@ class Emulation:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._computing: dict[int, OwnProcess] = {}
-        self._counting: tuple[OwnProcess, TextIO] | None = None
+        self._counting: dict[tuple[str, Target, Precision], tuple[OwnProcess, TextIO]] = {}
 
     def computing(self, threads: int) -> OwnProcess:
         """The process that computes with so many threads."""
@@ -108,16 +109,25 @@ class Emulation:
         """
         if (absent := installation.missing_counter()) is not None:
             raise BackendUnavailableError(str(absent))
-        if self._counting is None:
+        variant = str(bundle.root), model.target, model.precision  # of which each gets a process
+        if variant not in self._counting:
             with tempfile.TemporaryDirectory() as scratch:
                 # The file lives on without its name until both have closed it.
                 path = Path(scratch) / "marks"
                 path.touch()
                 process = OwnProcess(timeout=_PATIENCE, threads=1, command=emulation.counted(self._core, path))
                 process.open(one, bundle, model)
-                self._counting = process, path.open()
-        process, marks = self._counting
+                self._counting[variant] = process, path.open()
+        process, marks = self._counting[variant]
         return CountedRuns(process.open(one, bundle, model), marks)
+
+    def stop(self) -> None:
+        """End them at once; the next call starts them again."""
+        for process in [*self._computing.values(), *(process for process, _ in self._counting.values())]:
+            process.stop()
+        for _, marks in self._counting.values():
+            marks.close()
+        self._counting.clear()
 
 
 @dataclass(frozen=True)

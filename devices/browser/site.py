@@ -31,7 +31,7 @@ class Site:
         self._taken: dict[str, bytes] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()  # s to see `close`
 
     def close(self) -> None:
         """Serve nothing more."""

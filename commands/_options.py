@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound=Enum)
 _MANIFEST = "manifest.json"
+_MOST_MEGAPIXELS = 400
 
 
 class HintedChoice(click.Choice):
@@ -73,6 +74,59 @@ class FiniteFloat(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
+
+
+class Percentage(click.ParamType):
+    """A share written in percent, with its sign: "5%" is 0.05."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value.removesuffix("%"))
+        except ValueError:
+            number = -1.0
+        if not value.endswith("%") or not 0 <= number < float("inf"):
+            self.fail(f"{value!r} is not a percentage; write it as 5%", param, ctx)
+        return number / 100
+
+
+class Duration(click.ParamType):
+    """A time with its unit, "90s" or "10m", in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):  # a default
+            return value
+        unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:], 0)
+        try:
+            seconds = float(value[:-1]) * unit
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no time; write it as 90s or 10m", param, ctx)
+        return seconds
+
+
+class PhotoSize(ParsedPair):
+    """Width and height of a photo: its long side at 4:3, its megapixels at 4:3, or both sides; (0, 0) is none."""
+
+    name = "size"
+
+    def parsed(self, text: str) -> tuple[int, int]:
+        """See `ParsedPair.parsed`."""
+        lower = text.lower()
+        if lower.endswith("mp") and lower[:-2].isdecimal() and 0 < int(lower[:-2]) <= _MOST_MEGAPIXELS:
+            side = round(math.sqrt(int(lower[:-2]) * 1e6 * 4 / 3))
+            return side, side * 3 // 4
+        sides = lower.replace("×", "x").split("x")
+        if all(side.isdecimal() for side in sides) and len(sides) <= 2:
+            width = int(sides[0])
+            height = int(sides[1]) if len(sides) == 2 else width and max(1, width * 3 // 4)
+            if width * height <= _MOST_MEGAPIXELS * 10**6 and (len(sides) == 1 or width * height > 0):
+                return width, height
+        raise ValueError(f"{text!r} is no photo's size; write 2048 (long side), 12mp or 1920x1080, 0 for none")
 
 
 class BundlePath(click.Path):

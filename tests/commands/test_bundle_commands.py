@@ -101,6 +101,7 @@ def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_p
         assert {figures["stage"] for figures in row["stages"]} == {stage.value for stage in Stage}
         assert all(0 < figures["p50"] <= figures["p90"] for figures in row["stages"])
         assert row["photo"]["width"] == 400
+        assert row["preview"]["width"] == 1280
         assert 0 < row["photo"]["p50"] <= row["photo"]["p90"]
         assert row["peak_mb"] > 20
 

@@ -12,6 +12,7 @@ from ._console import stdout
 if TYPE_CHECKING:
     from ..devices.compare import Comparison
     from ..devices.figures import BenchFigures, BenchReport, PhotoFigures, StageFigures
+    from ..devices.machine import MachineState
 
 _CHANGES = {"slower": "bold red", "broken": "bold red", "faster": "green", "unclear": "yellow"}
 
@@ -30,7 +31,7 @@ def print_bench(report: BenchReport) -> None:
         ("runtime", "photo"),
         ("depth p50", "render p50", "first", "p50", "p90", "MAD", "runs", "frames/s", "peak MB"),
     )
-    minutes = _table("Preview under a load that goes on", ("runtime",), ("minute", "p50 ms", "runs", "°C"))
+    minutes = _table("Preview under a load that goes on", ("runtime",), ("minute", "p50 ms", "runs", "°C", "MHz"))
     for row in rows:
         for stage in row.stages:
             stages.add_row(_runtime(row), stage.stage.value, *_stage(stage))
@@ -38,8 +39,7 @@ def print_bench(report: BenchReport) -> None:
             name = f"{photo.title}, networks only" if photo.networks_only else photo.title
             photos.add_row(row.title, name, *_photo(photo), f"{row.peak_mb or 0:.0f}")
         for one in () if row.sustained is None else row.sustained.minutes:
-            warmth = "" if one.celsius is None else f"{one.celsius:.1f}"
-            minutes.add_row(row.title, f"{one.seconds / 60:g}", f"{one.p50:.1f}", str(one.runs), warmth)
+            minutes.add_row(row.title, f"{one.seconds / 60:g}", f"{one.p50:.1f}", str(one.runs), *_state(one.state))
     for table in (stages, photos, minutes):
         if table.row_count:
             console.print(table)
@@ -48,6 +48,8 @@ def print_bench(report: BenchReport) -> None:
     for row in rows:
         if row.error:
             console.print(f"{row.title}, {row.backend}: {row.error}", markup=False)
+        if words := _throttling(row):
+            console.print(words, markup=False)
 
 
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
@@ -62,6 +64,18 @@ def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
 def _runtime(row: BenchFigures) -> str:
     where = "" if row.machine is None else f", {row.machine.processor}"
     return f"{row.title} ({row.runtime}{where})"
+
+
+def _state(state: MachineState) -> list[str]:
+    """Temperature and clock."""
+    warmth = "" if state.celsius is None else f"{state.celsius:.1f}"
+    return [warmth, "" if state.clock_mhz is None else str(state.clock_mhz)]
+
+
+def _throttling(row: BenchFigures) -> str:
+    """A line about a machine that held itself back; empty where it did not, or does not tell."""
+    worst = max(row.before.throttling or 0, row.after.throttling or 0)
+    return f"{row.title}, {row.backend}: the device was throttling (thermal status {worst})" if worst else ""
 
 
 def _stage(figures: StageFigures) -> list[str]:

@@ -14,6 +14,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ..train.shipped import PRODUCT_NAME, named_weights
+from ._groups import GroupedOption
 from ._hints import did_you_mean
 
 if TYPE_CHECKING:
@@ -173,19 +174,58 @@ def weights_option(help: str, **rules: Any) -> Callable[[Any], Any]:
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
-def device_option(help: str) -> Callable[[Any], Any]:
-    """`--device`, repeatable: names of `devices.registry`."""
-    return click.option("--device", "devices", multiple=True, metavar="NAME", help=help)
+_DEVICES = "Devices"
+_SETTINGS = ("device_binaries", "delegates", "allow_fallback")
+
+
+def device_options(help: str) -> Callable[[Any], Any]:
+    """`--device`, repeatable: names of `devices.registry`, and what devices behind a cable need beside.
+
+    The command finds the devices' settings, which `computing` takes, in its context.
+    """
+    options = (
+        click.option(
+            "--device", "devices", multiple=True, metavar="NAME", help=help, cls=GroupedOption, group=_DEVICES
+        ),
+        click.option(
+            "--device-binary", "device_binaries", multiple=True, type=FILE, expose_value=False, callback=_kept,
+            help="A tool to run on adb:SERIAL: LiteRT's benchmark_model or onnxruntime_perf_test, built for Android.",
+            cls=GroupedOption, group=_DEVICES,
+        ),
+        click.option(
+            "--delegate", "delegates", multiple=True, type=HintedChoice(["cpu", "gpu", "nnapi"]), expose_value=False,
+            callback=_kept, help="What computes on adb:SERIAL.  [default: cpu]", cls=GroupedOption, group=_DEVICES,
+        ),
+        click.option(
+            "--allow-fallback", is_flag=True, expose_value=False, callback=_kept,
+            help="A delegate may leave operations to the CPU; else it FAILs.", cls=GroupedOption, group=_DEVICES,
+        ),
+    )  # fmt: skip
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Keep a device's setting in the context, so that commands need not hand each on."""
+    ctx.meta[f"{__name__}.{param.name}"] = value
+    return value
 
 
 def computing(backends: Sequence[str], devices: Sequence[str]) -> tuple[Backend, ...]:
     """The backends of those ids and of those devices, each once, in that order.
 
     Raises:
-        DofkitError: there is no backend or no device of such a name.
+        DofkitError: there is no backend or no device of such a name, or a device lacks a setting.
     """
-    from ..devices.registry import device
+    from ..devices.registry import DeviceSettings, device
     from ..runtime_ref.backends.registry import backend
 
+    binaries, delegates, fallback = (click.get_current_context().meta[f"{__name__}.{name}"] for name in _SETTINGS)
+    settings = DeviceSettings(binaries, delegates, fallback)
     named = [backend(id) for id in backends]
-    return tuple(dict.fromkeys(named + [one for name in devices for one in device(name).backends]))
+    return tuple(dict.fromkeys(named + [one for name in devices for one in device(name, settings).backends]))

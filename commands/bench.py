@@ -19,7 +19,7 @@ from ._options import (
     Percentage,
     PhotoSize,
     computing,
-    device_option,
+    device_options,
     json_option,
     weights_option,
 )
@@ -40,7 +40,7 @@ _EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--backend", "backends", multiple=True, metavar="ID",
     help="Measure with this backend (`dofkit doctor` lists them).  [default: the usual one of each target]",
 )  # fmt: skip
-@device_option("Measure on this device.  [default: host]")
+@device_options("Measure on this device.  [default: host]")
 @click.option("--pytorch", is_flag=True, help="Also measure PyTorch fp32 (the shipped weights, or --weights).")
 @weights_option("Weights for --pytorch.", file_okay=False)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")

@@ -6,17 +6,18 @@ figures are is in `figures`; where a backend computes is its own affair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..runtime_ref.backends import Backend, default_backend
+from ..runtime_ref.backends import Backend, BackendUnavailableError, default_backend
 from ..runtime_ref.backends.latency import TimeBudget
 from ..runtime_ref.backends.own_process import OwnProcess, ProcessSession
 from ..runtime_ref.bundle import Bundle, ModelEntry
@@ -26,7 +27,7 @@ from ..runtime_ref.parity import metrics
 from ..runtime_ref.parity.declared import plan_problems
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.portrait import Lens, from_network
+from ..runtime_ref.pipeline.portrait import Lens
 from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from ..version import __version__
@@ -40,7 +41,7 @@ from .figures import (
     StageFigures,
     SustainedFigures,
 )
-from .machine import Machine, celsius, this_machine
+from .machine import MachineState, this_machine, this_state
 
 _USUAL = TimeBudget(runs=30, seconds=10)
 _PATIENCE = 3600.0  # seconds for the steady runs of a whole photo on the slowest backend
@@ -195,8 +196,9 @@ class _Row:
     def measured(self) -> dict[str, object]:
         """What `BenchFigures` says of it."""
         request = self._request
+        before = self._state()
         stages = tuple(self._stage(stage, model) for stage, model in request.models().items())
-        whole = len(self._sessions) == len(Stage)
+        whole = len(self._sessions) == len(Stage) and (self._elsewhere is None or self._elsewhere.whole_photos)
         photos = [self._photo(size) for size in request.photos if whole]
         return {
             "stages": stages,
@@ -205,9 +207,23 @@ class _Row:
             "preview": self._photo(_PREVIEW) if whole and request.preview else None,
             "sustained": self._sustained() if whole and request.sustained else None,
             "runtime": ", ".join(dict.fromkeys(session.runtime for session in self._sessions.values())),
-            "machine": self._machine(),
-            "peak_mb": max((session.peak_memory for session in self._sessions.values()), default=0) / 1e6,
+            "machine": None if self._elsewhere is None else self._elsewhere.machine(),
+            "before": before,
+            "after": self._state(),
+            "peak_mb": None if self._elsewhere is not None else self._peak_memory(),
         }
+
+    @property
+    def _elsewhere(self) -> Elsewhere | None:
+        backend = self._request.backend
+        return backend if isinstance(backend, Elsewhere) else None
+
+    def _state(self) -> MachineState:
+        return this_state() if self._elsewhere is None else self._elsewhere.state()
+
+    def _peak_memory(self) -> float:
+        """In 10^6 bytes."""
+        return max((session.peak_memory for session in self._sessions.values()), default=0) / 1e6
 
     def _stage(self, stage: Stage, model: ModelEntry) -> StageFigures:
         request = self._request
@@ -216,7 +232,7 @@ class _Row:
         arrays, inputs = self._arrays(stage), self._arrays(stage).inputs(stage)
         times = session.time_runs(inputs, request.budget)
         size = max(array.shape[2:] for array in inputs.values())
-        parity = _parity(from_network(arrays.output(stage)), from_network(session.run(inputs)))
+        parity = _parity(arrays.output(stage), session, inputs)
         return StageFigures.of(stage, session.load, times, size=size, parity=parity)
 
     def _arrays(self, stage: Stage) -> GoldenArrays:
@@ -257,21 +273,21 @@ class _Row:
                 pixels, sessions[Stage.DEPTH].time_photo(sessions, plan, pixels, self._lens, budget)
             )
             passed += seconds
-            minutes.append(MinuteFigures(seconds=passed, p50=figures.p50, runs=figures.runs, celsius=self._celsius()))
+            minutes.append(MinuteFigures(seconds=passed, p50=figures.p50, runs=figures.runs, state=self._state()))
         return SustainedFigures(minutes=tuple(minutes))
 
-    def _machine(self) -> Machine | None:
-        return self._request.backend.machine() if isinstance(self._request.backend, Elsewhere) else None
 
-    def _celsius(self) -> float | None:
-        return self._request.backend.celsius() if isinstance(self._request.backend, Elsewhere) else celsius()
-
-
-def _parity(expected: NDArray[np.float32], output: NDArray[np.float32]) -> ParityFigures | None:
-    """None where the output cannot be compared: of another shape, or not finite. `check` says what is wrong then."""
-    if expected.shape != output.shape or not np.isfinite(output).all():
+def _parity(
+    wanted: NDArray[np.floating[Any]], session: ProcessSession, inputs: Mapping[str, NDArray[np.floating[Any]]]
+) -> ParityFigures | None:
+    """None where nothing can be compared: no outputs, another shape, or not finite. `check` says what is wrong then."""
+    try:
+        output = session.run(inputs)
+    except BackendUnavailableError:  # a tool that takes times only
         return None
-    return ParityFigures(psnr=metrics.psnr(expected, output), max_abs=metrics.max_abs(expected, output))
+    if wanted.shape != output.shape or not np.isfinite(output).all():
+        return None
+    return ParityFigures(psnr=metrics.psnr(wanted, output), max_abs=metrics.max_abs(wanted, output))
 
 
 def _enlarged(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from ..runtime_ref.backends import Backend
 from ..runtime_ref.target import Target
-from .machine import Machine
+from .machine import Machine, MachineState
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,15 @@ class Device:
 class Elsewhere(Protocol):
     """What a backend can also say that computes on another machine than this one."""
 
+    @property
+    def whole_photos(self) -> bool:
+        """Whether whole photos can be rendered there in reasonable time."""
+        ...
+
     def machine(self) -> Machine:
         """What computes."""
         ...
 
-    def celsius(self) -> float | None:
-        """Its temperature in °C; None where it does not tell."""
+    def state(self) -> MachineState:
+        """How warm and how fast it is now."""
         ...

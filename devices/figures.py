@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..runtime_ref.backends.latency import PhotoTimes, RunTimes
 from ..runtime_ref.pipeline.stage import Stage
-from .machine import Machine
+from .machine import Machine, MachineState
 from .statistics import spread
 
 SCHEMA = "dofkit-bench-1"
@@ -125,13 +125,13 @@ class MinuteFigures(BaseModel):
         seconds: after which it ended, from the start of the load.
         p50: median time of a frame in it, in milliseconds.
         runs: frames.
-        celsius: the warmest sensor at its end; None where the system does not tell.
+        state: how warm and how fast the machine was at its end.
     """
 
     seconds: float
     p50: float
     runs: int
-    celsius: float | None = None
+    state: MachineState = MachineState()
 
 
 class SustainedFigures(BaseModel):
@@ -152,10 +152,11 @@ class BenchFigures(BaseModel):
         backend, device: id of what computed, and on what.
         runtime: its name and version.
         machine: where, if that is not the report's machine: a phone.
+        before, after: how warm and how fast that was before the first and after the last figure.
         photo: the first photo; further sizes are in `further_photos`.
         preview: 1280×960, as an app shows it while a user chooses.
         sustained: the preview under a load that goes on.
-        peak_mb: greatest resident memory of its process, in 10^6 bytes.
+        peak_mb: greatest resident memory of its process, in 10^6 bytes; None where that is not here.
         error: why there are no figures; empty when there are.
     """
 
@@ -164,6 +165,8 @@ class BenchFigures(BaseModel):
     device: str = ""
     runtime: str = ""
     machine: Machine | None = None
+    before: MachineState = MachineState()
+    after: MachineState = MachineState()
     stages: tuple[StageFigures, ...] = ()
     photo: PhotoFigures | None = None
     further_photos: tuple[PhotoFigures, ...] = ()

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from ..runtime_ref.memory import physical_memory
 
-_THERMAL = Path("/sys/class/thermal")
-
 
 class Machine(BaseModel):
     """What figures belong to.
@@ -47,6 +45,22 @@ class Machine(BaseModel):
         return [f"{name} {one!s} there, {two!s} here" for name, (one, two) in pairs.items() if one != two]
 
 
+class MachineState(BaseModel):
+    """How a machine is at a moment; None is what its system does not tell.
+
+    Attributes:
+        celsius: the temperature that counts: of a phone's skin, else of the warmest sensor.
+        throttling: Android's thermal status, 0 (none) to 6 (shutdown).
+        clock_mhz: of its fastest core.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    celsius: float | None = None
+    throttling: int | None = None
+    clock_mhz: int | None = None
+
+
 def this_machine() -> Machine:
     """The one that this process runs on."""
     return Machine(
@@ -74,16 +88,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def celsius(root: Path = _THERMAL) -> float | None:
-    """The warmest of the machine's thermal zones in °C; None where the system does not tell."""
-    found = [value for zone in root.glob("thermal_zone*/temp") if (value := _zone(zone)) is not None]
-    return max(found, default=None)
+def this_state(root: Path = Path("/sys")) -> MachineState:
+    """That of this machine, as far as Linux tells."""
+    zones = [_number(path) / 1000 for path in root.glob("class/thermal/thermal_zone*/temp")]
+    clocks = [_number(path) for path in root.glob("devices/system/cpu/cpu*/cpufreq/scaling_cur_freq")]
+    # a sensor that is not there says 0, or less
+    return MachineState(
+        celsius=max((value for value in zones if 0 < value < 150), default=None),
+        clock_mhz=max(clocks) // 1000 if clocks else None,
+    )
 
 
-def _zone(path: Path) -> float | None:
-    """One zone, written in thousandths of a degree; a sensor that is not there says 0 or less, or cannot be read."""
+def _number(path: Path) -> int:
+    """What a file of the kernel's holds; 0 where it cannot be read."""
     try:
-        value = int(path.read_text()) / 1000
+        return int(path.read_text())
     except (OSError, ValueError):
-        return None
-    return value if 0 < value < 150 else None
+        return 0

@@ -38,5 +38,5 @@ def write_page(path: Path, report: BenchReport) -> None:
 def _minutes(sustained: SustainedFigures) -> tuple[str, str]:
     """Plots of times, and of temperatures where they are known."""
     times = [(one.seconds / 60, one.p50) for one in sustained.minutes]
-    warmth = [(one.seconds / 60, one.celsius) for one in sustained.minutes if one.celsius is not None]
+    warmth = [(one.seconds / 60, one.state.celsius) for one in sustained.minutes if one.state.celsius is not None]
     return line(times, "min", "ms a frame"), line(warmth, "min", "°C") if warmth else ""

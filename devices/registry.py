@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from ..runtime_ref.backends import default_backend
 from ..runtime_ref.errors import DofkitError
@@ -10,19 +12,38 @@ from ..runtime_ref.target import Target
 from .device import Device
 
 
-def device(text: str) -> Device:
+@dataclass(frozen=True)
+class DeviceSettings:
+    """What devices behind a cable need beside their name.
+
+    Attributes:
+        binaries: tools that run there, by path here.
+        delegates: what computes there; empty: the CPU.
+        allow_fallback: a delegate may leave operations to the CPU.
+    """
+
+    binaries: tuple[Path, ...] = ()
+    delegates: tuple[str, ...] = ()
+    allow_fallback: bool = False
+
+
+def device(text: str, settings: DeviceSettings = DeviceSettings()) -> Device:
     """The device of that name.
 
     Args:
         text: "host", or FAMILY:NAME for a family that has several.
+        settings: for devices that take some.
 
     Raises:
         DofkitError: there is none; names the nearest.
     """
     family, _, name = text.partition(":")
+    if family == "adb":
+        return _adb(name, settings)
     if family not in _FAMILIES:
-        likely = get_close_matches(family, _FAMILIES, 1)
-        remedy = f"did you mean {likely[0]}?" if likely else f"there are {', '.join(_FAMILIES)}"
+        families = [*_FAMILIES, "adb"]
+        likely = get_close_matches(family, families, 1)
+        remedy = f"did you mean {likely[0]}?" if likely else f"there are {', '.join(families)}"
         raise DofkitError(f"no device is called {text!r}; {remedy}")
     return _FAMILIES[family](name)
 
@@ -32,6 +53,14 @@ def _host(name: str) -> Device:
         raise DofkitError(f"this machine is called host, not host:{name}")
     usual = dict.fromkeys(map(default_backend, Target))
     return Device("host", "this machine", tuple(one for one in usual if not one.facts.is_reference))
+
+
+def _adb(serial: str, settings: DeviceSettings) -> Device:
+    from .adb.backend import Delegate
+    from .adb.backend import device as phone
+
+    delegates = tuple(map(Delegate, settings.delegates))
+    return phone(serial, settings.binaries, delegates, strict=not settings.allow_fallback)
 
 
 _FAMILIES = {"host": _host}

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from dofkit.devices.figures import BenchFigures, BenchReport, MinuteFigures, StageFigures, SustainedFigures
-from dofkit.devices.machine import Machine
+from dofkit.devices.machine import Machine, MachineState
 from dofkit.devices.page import write_page
 from dofkit.devices.plots import line, strips
 from dofkit.runtime_ref.backends.latency import RunTimes
@@ -18,7 +18,9 @@ MACHINE = Machine(system="Linux 6.1", architecture="x86_64", processor="<CPU>", 
 
 def page(tmp_path: Path) -> str:
     stage = StageFigures.of(Stage.DEPTH, 1.0, RunTimes(first=9.0, steady=(2.0, 3.0, 4.0)), size=(4, 6))
-    warm = tuple(MinuteFigures(seconds=60.0 * n, p50=10.0 + n, runs=9, celsius=40.0 + n) for n in (1, 2))
+    warm = tuple(
+        MinuteFigures(seconds=60.0 * n, p50=10.0 + n, runs=9, state=MachineState(celsius=40.0 + n)) for n in (1, 2)
+    )
     rows = (
         BenchFigures(title="ONNX fp32", stages=(stage,), sustained=SustainedFigures(minutes=warm)),
         BenchFigures(title="ONNX w8", error="the process died <here>"),

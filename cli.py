@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sensitivity": ("sensitivity", "Find the layers that int8 hurts; write a recipe for mixed exports."),
     "bench": ("bench", "Measure a bundle's latency, memory and parity on a device."),
     "lint": ("lint", "Find what a device will not take, in the files themselves."),
+    "estimate": ("estimate", "Estimate latency from operations, bytes and a device's rates."),
     "devices": ("devices", "List and show what is known of devices."),
     "coreai": ("coreai", "Run, show and compare Core AI models."),
     "mil": ("mil", "Run, show and compare Core ML packages on any machine."),

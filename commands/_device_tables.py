@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -11,6 +11,7 @@ from rich.table import Table
 from ._console import stdout
 
 if TYPE_CHECKING:
+    from ..devices.estimate import Estimate
     from ..devices.lint.finding import Finding
     from ..devices.lint.run import LintReport
     from ..devices.profile import Profile, Sourced
@@ -111,3 +112,20 @@ def _line(one: Finding) -> str:
 def _short(name: str) -> str:
     """A node's name; of TFLite's paths of modules the end only."""
     return name if len(name) <= 60 else f"…{name[-59:]}"
+
+
+def print_estimates(found: Sequence[Estimate], title: str, ratio: float | None) -> None:
+    """A line a file; what the estimates are worth beside them."""
+    table = _table("file", "stage", "MFLOP", "MB moved", "estimate, ms", "memory-bound", "measured / estimate here")
+    for one in found:
+        worth = "not known" if one.ratio is None else f"{one.ratio:.1f}"
+        file = f"{one.model.target.title} {one.model.precision}"
+        sizes = (f"{one.cost.flops / 1e6:.0f}", f"{one.cost.moved / 1e6:.1f}", f"{one.milliseconds:.2f}")
+        table.add_row(file, one.model.name, *sizes, f"{one.bound:.0%}", worth)
+    console = stdout()
+    console.print(f"ESTIMATE (roofline, no measurement): {title}", markup=False, style="bold")
+    console.print(table)
+    worth = "was not measured here" if ratio is None else f"is {ratio:.1f} on this machine"
+    console.print(
+        f"What a file takes, divided by its estimate, {worth}; a device has a ratio of its own.", markup=False
+    )

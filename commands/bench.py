@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
 
 REPORTS, COMPARISON = "Reports", "Comparison"
-_EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command(cls=GroupedCommand)
@@ -69,11 +68,11 @@ _EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--schema", is_flag=True, cls=GroupedOption, group=REPORTS, help="Print the JSON Schema of the JSON, and end."
 )
 @click.option(
-    "--compare", nargs=2, type=_EXISTING, metavar="OLD NEW", cls=GroupedOption, group=COMPARISON,
+    "--compare", nargs=2, type=FILE, metavar="OLD NEW", cls=GroupedOption, group=COMPARISON,
     help="Compare the JSON of two benches instead of measuring.",
 )  # fmt: skip
 @click.option(
-    "--baseline", type=_EXISTING, cls=GroupedOption, group=COMPARISON,
+    "--baseline", type=FILE, cls=GroupedOption, group=COMPARISON,
     help="Compare with the JSON of a bench before; exit with 1 where something is slower or broken.",
 )  # fmt: skip
 @click.option(

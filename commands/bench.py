@@ -52,9 +52,9 @@ REPORTS, COMPARISON = "Reports", "Comparison"
 )  # fmt: skip
 @click.option(
     "--photo", "photos", type=PhotoSize(), multiple=True, metavar="SIZE", default=["2048"], show_default=True,
-    help="A photo for the whole pipeline: long side, megapixels (12mp) or 1920x1080; repeatable; 0 leaves it out, and "
-    "the preview of 1280×960.",
+    help="A photo for the whole pipeline: long side, megapixels (12mp) or 1920x1080; repeatable; 0 leaves it out.",
 )  # fmt: skip
+@click.option("--preview/--no-preview", default=True, help="Also a preview of 1280×960: frames a second.")
 @click.option(
     "--sustained", type=Duration(), default=0.0, metavar="TIME",
     help="Render the preview for so long (10m): a median and a temperature for each minute.",
@@ -93,6 +93,7 @@ def command(
     runs: int,
     seconds: float,
     photos: tuple[tuple[int, int], ...],
+    preview: bool,
     sustained: float,
     as_json: bool,
     out: Path | None,
@@ -156,7 +157,7 @@ def command(
             threads=threads,
             budget=TimeBudget(runs=runs, seconds=seconds),
             photos=sizes,
-            preview=bool(sizes),
+            preview=preview and bool(sizes),
             sustained=sustained,
             watch=lambda title, done, total: display.update(bar, description=title, completed=done, total=total),
         )

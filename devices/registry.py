@@ -63,4 +63,16 @@ def _adb(serial: str, settings: DeviceSettings) -> Device:
     return phone(serial, settings.binaries, delegates, strict=not settings.allow_fallback)
 
 
-_FAMILIES = {"host": _host}
+def _mac(name: str) -> Device:
+    from .apple.backend import mac
+
+    return mac(name)
+
+
+def _iphone(name: str) -> Device:
+    from .apple.backend import iphone
+
+    return iphone(name)
+
+
+_FAMILIES = {"host": _host, "mac": _mac, "iphone": _iphone}

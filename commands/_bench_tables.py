@@ -31,16 +31,19 @@ def print_bench(report: BenchReport) -> None:
         ("runtime", "photo"),
         ("depth p50", "render p50", "first", "p50", "p90", "MAD", "runs", "frames/s", "peak MB"),
     )
+    counts = _table("Instructions of a run, millions", ("runtime", "stage"), ("instructions",))
     minutes = _table("Preview under a load that goes on", ("runtime",), ("minute", "p50 ms", "runs", "°C", "MHz"))
     for row in rows:
         for stage in row.stages:
             stages.add_row(_runtime(row), stage.stage.value, *_stage(stage))
+            if stage.instructions is not None:
+                counts.add_row(row.title, stage.stage.value, f"{stage.instructions / 1e6:.1f}")
         for photo in (*row.photos, *(() if row.preview is None else (row.preview,))):
             name = f"{photo.title}, networks only" if photo.networks_only else photo.title
             photos.add_row(row.title, name, *_photo(photo), f"{row.peak_mb or 0:.0f}")
         for one in () if row.sustained is None else row.sustained.minutes:
             minutes.add_row(row.title, f"{one.seconds / 60:g}", f"{one.p50:.1f}", str(one.runs), *_state(one.state))
-    for table in (stages, photos, minutes):
+    for table in (stages, counts, photos, minutes):
         if table.row_count:
             console.print(table)
     if any(not stage.settled for row in rows for stage in row.stages):

@@ -233,7 +233,8 @@ class _Row:
         times = session.time_runs(inputs, request.budget)
         size = max(array.shape[2:] for array in inputs.values())
         parity = _parity(arrays.output(stage), session, inputs)
-        return StageFigures.of(stage, session.load, times, size=size, parity=parity)
+        counted = _instructions(session, inputs)
+        return StageFigures.of(stage, session.load, times, size=size, parity=parity, instructions=counted)
 
     def _arrays(self, stage: Stage) -> GoldenArrays:
         several = stage is Stage.DEPTH and self._plan.further_depth_sizes
@@ -275,6 +276,13 @@ class _Row:
             passed += seconds
             minutes.append(MinuteFigures(seconds=passed, p50=figures.p50, runs=figures.runs, state=self._state()))
         return SustainedFigures(minutes=tuple(minutes))
+
+
+def _instructions(session: ProcessSession, inputs: Mapping[str, Any]) -> int | None:
+    try:
+        return session.count_instructions(inputs)
+    except BackendUnavailableError:  # results are there without what counts
+        return None
 
 
 def _parity(

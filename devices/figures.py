@@ -66,12 +66,14 @@ class StageFigures(RunFigures):
         load: opening the model.
         size: (height, width) of its largest input, in pixels; None where it was not recorded.
         parity: of its output; None where it was not compared.
+        instructions: of a run after the first, on one thread; None where the device does not count them.
     """
 
     stage: Stage
     load: float
     size: tuple[int, int] | None = None
     parity: ParityFigures | None = None
+    instructions: int | None = None
 
     @classmethod
     def of(cls, stage: Stage, load: float, times: RunTimes, **more: Any) -> StageFigures:

@@ -184,6 +184,7 @@ def _emulated(inner: str, id: str, title: str, core: Core, shows: str) -> Emulat
         device=core.title,
         delegate=one.facts.delegate,
         arithmetic=one.facts.arithmetic,
+        half_sums=True,
         shows=shows,
         needs="QEMU and the ARM builds",
         install=installation.COMMAND,

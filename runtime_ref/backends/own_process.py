@@ -120,6 +120,11 @@ class ProcessSession:
         assert reply.times is not None
         return reply.times
 
+    def count_instructions(self, inputs: Mapping[str, Array]) -> int | None:
+        """What a run costs on a device that counts, see `CountedSession`; None elsewhere. Raises as `run` does, too."""
+        reply, _ = self._ask(Request(action="count", key=self._model.location), inputs)
+        return reply.instructions
+
     def time_photo(
         self, sessions: Mapping[Stage, ProcessSession], plan: PipelinePlan, pixels: NDArray[np.uint8], lens: Lens,
         budget: TimeBudget,

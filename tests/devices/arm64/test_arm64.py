@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from dofkit.runtime_ref.backends.transport import InProcess
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.parity.check import CheckOptions, Verdict, run_parity
+from dofkit.runtime_ref.parity.tolerances import tolerance
 from dofkit.runtime_ref.pipeline.session import CountedSession, SelfTimedSession
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -47,6 +49,18 @@ def test_forced_half_floats_are_held_to_their_own_limits() -> None:
         "litert-arm64": Arithmetic.STORED,
         "litert-arm64-fp16": Arithmetic.FP16,
     }
+
+
+def test_an_arm_core_s_depth_in_half_floats_has_the_limit_that_was_measured_there_and_nothing_else_has() -> None:
+    def least(scope: str, precision: Precision, **facts: Any) -> float | None:
+        return tolerance(scope, precision, Target.TFLITE, **facts).psnr
+
+    forced = {"arithmetic": Arithmetic.FP16, "half_sums": True}
+    assert least("depth", Precision.FP32, **forced) == least("depth", Precision.FP16, half_sums=True) == 46
+    assert least("depth", Precision.FP16) == least("lens_blur", Precision.FP16, half_sums=True) == 55
+    assert least("depth", Precision.W8A8, half_sums=True) == least("depth", Precision.W8A8)
+    assert all(one.facts.half_sums for name in ("arm64", "arm64:i8mm") for one in device(name).backends)
+    assert not any(one.facts.half_sums for one in BACKENDS)
 
 
 def test_a_core_that_is_not_emulated_is_refused() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dofkit.devices.registry import device
 from dofkit.runtime_ref.backends import BACKENDS
 from dofkit.runtime_ref.backends.own_process import OwnProcess
 from dofkit.runtime_ref.bundle import Bundle
@@ -118,7 +119,9 @@ def test_doctor_says_what_works(cli: Callable) -> None:
 
 def test_doctor_lists_every_backend_with_what_it_opens_and_what_it_lacks(cli: Callable) -> None:
     found = {one["id"]: one for one in json.loads(cli("doctor", "--json").stdout)["backends"]}
-    assert list(found) == [*(one.facts.id for one in BACKENDS), "pytorch"]
+    elsewhere = [one.facts.id for name in ("arm64", "browser") for one in device(name).backends]
+    assert list(found) == [*(one.facts.id for one in BACKENDS), "pytorch", *elsewhere]
+    assert found["onnx-arm64"]["remedy"].endswith("run: dofkit doctor --install arm64")  # tests' cache is empty
     assert found["onnxruntime"]["available"]
     assert found["onnxruntime"]["version"] == importlib.metadata.version("onnxruntime")
     assert found["litert-fp16"]["arithmetic"] == "fp16"

@@ -23,7 +23,7 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .api import open_pipeline
-    from .devices.host import bench_bundle
+    from .devices.bench import bench_bundle
     from .export.checking import check_bundle
     from .export.pipeline import ExportRequest, export_bundle
     from .runtime_ref.errors import DofkitError
@@ -69,7 +69,7 @@ __all__ = [
 # name -> module below dofkit that has it
 _HOMES = {
     "open_pipeline": "api",
-    "bench_bundle": "devices.host",
+    "bench_bundle": "devices.bench",
     "check_bundle": "export.checking",
     "ExportRequest": "export.pipeline",
     "export_bundle": "export.pipeline",

@@ -18,7 +18,6 @@ from rich.text import Text
 from ._terminal import ERRORS
 
 if TYPE_CHECKING:
-    from ..devices.host import BenchFigures
     from ..runtime_ref.parity.check import ParityReport
 
 _STYLES = {"PASS": "green", "FAIL": "bold red", "NOT RUN": "yellow"}
@@ -123,31 +122,3 @@ def print_parity(report: ParityReport) -> None:
     for result in report.results:
         for cause in result.causes:
             console.print(f"likely cause ({result.key.full_title}): {cause}", markup=False)
-
-
-def print_bench(rows: list[BenchFigures], threads: int) -> None:
-    """The tables of latencies: one line a stage, then one line a whole photo."""
-    console = stdout()
-    stages = Table(title=f"Latency in ms, {threads} threads", title_justify="left")
-    photos = Table(title="Whole photo (depth, blur, all upsamplings), ms", title_justify="left")
-    for table, names in (
-        (stages, ("runtime", "stage", "load", "first run", "p50", "p90", "runs")),
-        (photos, ("runtime", "photo", "depth p50", "render p50", "first", "p50", "p90", "runs", "peak MB")),
-    ):
-        for number, name in enumerate(names):
-            table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
-    for row in rows:
-        for figures in row.stages:
-            times = (f"{value:.1f}" for value in (figures.load, figures.first, figures.p50, figures.p90))
-            stages.add_row(f"{row.title} ({row.runtime})", figures.stage.value, *times, str(figures.runs))
-        if row.photo is not None:
-            photo = row.photo
-            values = (photo.depth_p50, photo.render_p50, photo.first, photo.p50, photo.p90)
-            times = (f"{value:.0f}" for value in values)
-            photos.add_row(row.title, f"{photo.width}×{photo.height}", *times, str(photo.runs), f"{row.peak_mb:.0f}")
-    for table in (stages, photos):
-        if table.row_count:
-            console.print(table)
-    for row in rows:
-        if row.error:
-            console.print(f"{row.title}: {row.error}", markup=False)

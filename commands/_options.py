@@ -14,6 +14,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ..train.shipped import PRODUCT_NAME, named_weights
+from ._groups import GroupedOption
 from ._hints import did_you_mean
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound=Enum)
 _MANIFEST = "manifest.json"
+_MOST_MEGAPIXELS = 400
 
 
 class HintedChoice(click.Choice):
@@ -75,6 +77,59 @@ class FiniteFloat(click.FloatRange):
         return number
 
 
+class Percentage(click.ParamType):
+    """A share written in percent, with its sign: "5%" is 0.05."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value.removesuffix("%"))
+        except ValueError:
+            number = -1.0
+        if not value.endswith("%") or not 0 <= number < float("inf"):
+            self.fail(f"{value!r} is not a percentage; write it as 5%", param, ctx)
+        return number / 100
+
+
+class Duration(click.ParamType):
+    """A time with its unit, "90s" or "10m", in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):  # a default
+            return value
+        unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:], 0)
+        try:
+            seconds = float(value[:-1]) * unit
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no time; write it as 90s or 10m", param, ctx)
+        return seconds
+
+
+class PhotoSize(ParsedPair):
+    """Width and height of a photo: its long side at 4:3, its megapixels at 4:3, or both sides; (0, 0) is none."""
+
+    name = "size"
+
+    def parsed(self, text: str) -> tuple[int, int]:
+        """See `ParsedPair.parsed`."""
+        lower = text.lower()
+        if lower.endswith("mp") and lower[:-2].isdecimal() and 0 < int(lower[:-2]) <= _MOST_MEGAPIXELS:
+            side = round(math.sqrt(int(lower[:-2]) * 1e6 * 4 / 3))
+            return side, side * 3 // 4
+        sides = lower.replace("×", "x").split("x")
+        if all(side.isdecimal() for side in sides) and len(sides) <= 2:
+            width = int(sides[0])
+            height = int(sides[1]) if len(sides) == 2 else width and max(1, width * 3 // 4)
+            if width * height <= _MOST_MEGAPIXELS * 10**6 and (len(sides) == 1 or width * height > 0):
+                return width, height
+        raise ValueError(f"{text!r} is no photo's size; write 2048 (long side), 12mp or 1920x1080, 0 for none")
+
+
 class BundlePath(click.Path):
     """The folder of a bundle; whoever names the manifest in it means the folder."""
 
@@ -119,19 +174,58 @@ def weights_option(help: str, **rules: Any) -> Callable[[Any], Any]:
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
-def device_option(help: str) -> Callable[[Any], Any]:
-    """`--device`, repeatable: names of `devices.registry`."""
-    return click.option("--device", "devices", multiple=True, metavar="NAME", help=help)
+_DEVICES = "Devices"
+_SETTINGS = ("device_binaries", "delegates", "allow_fallback")
+
+
+def device_options(help: str) -> Callable[[Any], Any]:
+    """`--device`, repeatable: names of `devices.registry`, and what devices behind a cable need beside.
+
+    The command finds the devices' settings, which `computing` takes, in its context.
+    """
+    options = (
+        click.option(
+            "--device", "devices", multiple=True, metavar="NAME", help=help, cls=GroupedOption, group=_DEVICES
+        ),
+        click.option(
+            "--device-binary", "device_binaries", multiple=True, type=FILE, expose_value=False, callback=_kept,
+            help="A tool to run on adb:SERIAL: LiteRT's benchmark_model or onnxruntime_perf_test, built for Android.",
+            cls=GroupedOption, group=_DEVICES,
+        ),
+        click.option(
+            "--delegate", "delegates", multiple=True, type=HintedChoice(["cpu", "gpu", "nnapi"]), expose_value=False,
+            callback=_kept, help="What computes on adb:SERIAL.  [default: cpu]", cls=GroupedOption, group=_DEVICES,
+        ),
+        click.option(
+            "--allow-fallback", is_flag=True, expose_value=False, callback=_kept,
+            help="A delegate may leave operations to the CPU; else it FAILs.", cls=GroupedOption, group=_DEVICES,
+        ),
+    )  # fmt: skip
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Keep a device's setting in the context, so that commands need not hand each on."""
+    ctx.meta[f"{__name__}.{param.name}"] = value
+    return value
 
 
 def computing(backends: Sequence[str], devices: Sequence[str]) -> tuple[Backend, ...]:
     """The backends of those ids and of those devices, each once, in that order.
 
     Raises:
-        DofkitError: there is no backend or no device of such a name.
+        DofkitError: there is no backend or no device of such a name, or a device lacks a setting.
     """
-    from ..devices.registry import device
+    from ..devices.registry import DeviceSettings, device
     from ..runtime_ref.backends.registry import backend
 
+    binaries, delegates, fallback = (click.get_current_context().meta[f"{__name__}.{name}"] for name in _SETTINGS)
+    settings = DeviceSettings(binaries, delegates, fallback)
     named = [backend(id) for id in backends]
-    return tuple(dict.fromkeys(named + [one for name in devices for one in device(name).backends]))
+    return tuple(dict.fromkeys(named + [one for name in devices for one in device(name, settings).backends]))

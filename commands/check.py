@@ -10,7 +10,7 @@ import click
 
 from ..runtime_ref.target import Precision, Target
 from ._groups import GroupedCommand, GroupedOption
-from ._options import BUNDLE, FILE, PRECISION, TARGET, HintedChoice, computing, device_option, weights_option
+from ._options import BUNDLE, FILE, PRECISION, TARGET, HintedChoice, computing, device_options, weights_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -51,7 +51,7 @@ STDOUT = "-"
     "--backend", "backends", multiple=True, metavar="ID",
     help="Compute with this backend only (`dofkit doctor` lists them).  [default: the usual one of each target]",
 )  # fmt: skip
-@device_option("Compute on this device.  [default: host]")
+@device_options("Compute on this device.  [default: host]")
 @click.option(
     "--all-backends",
     is_flag=True,

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..runtime_ref.target import Target
-from ._options import BUNDLE, FILE, FiniteFloat, json_option
+from ._options import BUNDLE, FILE, FiniteFloat, Percentage, json_option
 
 if TYPE_CHECKING:
-    from ..devices.host import BenchFigures
+    from ..devices.figures import BenchFigures
     from ..runtime_ref.bundle import Bundle
     from ..runtime_ref.parity.bundle_diff import LatencyChange, Variant
 
 ROUNDS = 3  # old and new in turn: what else the machine does meanwhile slows both
-
-
-class Percentage(click.ParamType):
-    """A share written in percent, with its sign: "5%" is 0.05."""
-
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            number = float(value.removesuffix("%"))
-        except ValueError:
-            number = -1.0
-        if not value.endswith("%") or not 0 <= number < float("inf"):
-            self.fail(f"{value!r} is not a percentage; write it as 5%", param, ctx)
-        return number / 100
 
 
 @click.command()
@@ -108,7 +93,7 @@ def _measure(old: Bundle, new: Bundle) -> list[LatencyChange]:
 
 
 def _measure_variant(old: Bundle, new: Bundle, variant: Variant) -> list[LatencyChange]:
-    from ..devices import host
+    from ..devices import bench
     from ..runtime_ref.backends import default_backend
     from ..runtime_ref.backends.latency import TimeBudget
     from ..runtime_ref.parity.bundle_diff import LatencyChange
@@ -121,8 +106,10 @@ def _measure_variant(old: Bundle, new: Bundle, variant: Variant) -> list[Latency
     for _ in range(ROUNDS):
         for bundle, figures in zip((old, new), rounds, strict=True):
             budget = TimeBudget(runs=30, seconds=2)
-            request = host.BenchRequest(bundle, default_backend(target), target, precision, budget=budget, photo_side=0)
-            figures.append(host.bench(request))
+            request = bench.BenchRequest(
+                bundle, default_backend(target), target, precision, budget=budget, photos=(), preview=False
+            )
+            figures.append(bench.bench(request))
     errors = [next((one.error for one in figures if one.error), "") for figures in rounds]
     if any(errors):
         return [LatencyChange(title, None, None, errors[1] or errors[0], broken=bool(errors[1]) and not errors[0])]

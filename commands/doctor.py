@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import json_option
+from ._options import HintedChoice, json_option
 
 if TYPE_CHECKING:
     from ..runtime_ref.backends import Backend
@@ -30,6 +30,9 @@ ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "export to Core AI": ("train,coreai,report", ("torch", "coreai-core", "coreai-torch", "Jinja2")),
     "export to ONNX": ("train,onnx,report", ("torch", "onnx", "onnxscript", "Jinja2")),
 }
+
+# As `devices.registry` has them, which imports more than `--help` should.
+DEVICES = ("arm64", "browser")
 
 # Versions that do harm without a word -> what they do, and the way out.
 BAD_VERSIONS = {
@@ -93,10 +96,12 @@ def _numpy_for_coreml() -> Finding:
 
 def _backends() -> list[dict[str, Any]]:
     """What computes files here: every backend with its facts, its version, and what it lacks."""
+    from ..devices.registry import devices_here
     from ..runtime_ref.backends import BACKENDS
     from ..train.backend import pytorch
 
-    return [_described(one) for one in (*BACKENDS, pytorch())]
+    elsewhere = [one for device in devices_here() for one in device.backends]
+    return [_described(one) for one in (*BACKENDS, pytorch(), *elsewhere)]
 
 
 def _described(one: Backend) -> dict[str, Any]:
@@ -119,12 +124,19 @@ def _described(one: Backend) -> dict[str, Any]:
 
 
 @click.command()
+@click.option(
+    "--install", "installed", type=HintedChoice(DEVICES), multiple=True,
+    help="Fetch what this device needs beside Python packages, into the cache folder ($DOFKIT_CACHE).",
+)  # fmt: skip
 @json_option
-def command(as_json: bool) -> None:
+def command(installed: tuple[str, ...], as_json: bool) -> None:
     """Show versions and what works here, with the command that mends what does not; and every backend (--backend)."""
     from .. import __version__
     from . import _console
 
+    if installed:
+        _install(installed)
+        return
     findings, backends = _diagnose(), _backends()
     if as_json:
         _console.print_json(
@@ -139,6 +151,18 @@ def command(as_json: bool) -> None:
         return
     _print_findings(f"dofkit {__version__}, Python {platform.python_version()}, {platform.platform()}", findings)
     _print_backends(backends)
+
+
+def _install(names: tuple[str, ...]) -> None:
+    from ..devices.registry import install
+    from . import _console
+
+    def say(line: str) -> None:
+        _console.stdout().print(line, markup=False, highlight=False)
+
+    for name in dict.fromkeys(names):
+        install(name, say)
+        say(f"{name}: ready, use it with --device {name}")
 
 
 def _print_findings(title: str, findings: list[Finding]) -> None:

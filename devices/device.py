@@ -7,9 +7,11 @@ they open a model and end with the process they are opened in, so that transport
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from ..runtime_ref.backends import Backend
 from ..runtime_ref.target import Target
+from .machine import Machine, MachineState
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,21 @@ class Device:
     def backends_for(self, target: Target) -> tuple[Backend, ...]:
         """Those that open a target's files."""
         return tuple(one for one in self.backends if target in one.facts.targets)
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """What a backend can also say that computes on another machine than this one."""
+
+    @property
+    def whole_photos(self) -> bool:
+        """Whether whole photos can be rendered there in reasonable time."""
+        ...
+
+    def machine(self) -> Machine:
+        """What computes."""
+        ...
+
+    def state(self) -> MachineState:
+        """How warm and how fast it is now."""
+        ...

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime_ref.errors import require
-from .flatbuffer import TFLiteFile
+from ...runtime_ref.tflite_file import TFLiteFile
 from .stored import CONVOLUTIONS
 
 Array = NDArray[Any]

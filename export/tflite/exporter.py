@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.target import Precision
+from ...runtime_ref.tflite_file import operators
 from ..each_stage import Files, export_each_stage
 from ..job import Job
 from ..ranges import Ranges
 from ..stages import StageGraph
 from .convert import convert
 from .editing import write_stamp
-from .flatbuffer import operators
 from .quantise import quantise
 from .stored import STORED
 

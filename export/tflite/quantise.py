@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ...runtime_ref.errors import DofkitError, require
 from ...runtime_ref.quiet import silence
 from ...runtime_ref.target import Precision
+from ...runtime_ref.tflite_file import TFLiteFile, TfliteOperation
 from ..ranges import Ranges
 from .biases import with_fitting_biases
-from .flatbuffer import TFLiteFile, TfliteOperation
 from .stored import CONVOLUTIONS, layer_name
 
 # Operations that only move numbers. Where nothing but int8 convolutions reads their results they move int8 as well:

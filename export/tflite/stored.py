@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime_ref.errors import DofkitError
+from ...runtime_ref.tflite_file import TFLiteFile, TfliteOperation
 from ..parameters import StoredConstant
 from ..stored import StoredConvolution, StoredWeights, half_step, within_rounding
-from .flatbuffer import TFLiteFile, TfliteOperation
 
 Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -30,14 +30,21 @@ class SessionProcess:
         opened: what it replied when it opened a model, by the model's key.
     """
 
-    def __init__(self, hello: Hello) -> None:
+    def __init__(self, hello: Hello, command: Sequence[str] | None = None) -> None:
+        """Start it.
+
+        Args:
+            hello: what it is told first.
+            command: what runs `_worker.main`; None: this interpreter does.
+        """
         self.opened: dict[str, Reply] = {}
         self._hello: Hello | None = hello
         self._expired = False
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, *module_path()], stdin=pipe, stdout=pipe, stderr=pipe, pipesize=_PIPE
-        )
+            command or [sys.executable, "-c", _START, *module_path()],
+            stdin=pipe, stdout=pipe, stderr=pipe, pipesize=_PIPE,
+        )  # fmt: skip
         self._stdin, self._stdout = cast("BinaryIO", self._process.stdin), cast("BinaryIO", self._process.stdout)
         self._heard: deque[bytes] = deque(maxlen=_LINES)
         stderr = cast("BinaryIO", self._process.stderr)

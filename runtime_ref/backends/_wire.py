@@ -60,12 +60,12 @@ class PhotoJob(_Message):
 
 
 class Request(_Message):
-    """Open a model, or ask one that is open, by its key: run it once, time it, or time a whole photo.
+    """Open a model, or ask one that is open, by its key: run it once, time it, count it, or time a whole photo.
 
     The stage's inputs travel as arrays.
     """
 
-    action: Literal["open", "run", "time", "photo"]
+    action: Literal["open", "run", "time", "count", "photo"]
     key: str = ""
     model: ModelEntry | None = None
     budget: TimeBudget | None = None
@@ -80,6 +80,7 @@ class Reply(_Message):
         tensors: what an opened file declares, where the runtime tells.
         load: how long opening took, in milliseconds.
         times, photo: what was timed.
+        instructions: of a run; None where the device does not count them.
         peak_memory: greatest resident memory of the process so far, in bytes; 0 where the system does not tell.
         error: one line; empty where all went well.
         kind: which class the error has.
@@ -91,6 +92,7 @@ class Reply(_Message):
     load: float = 0.0
     times: RunTimes | None = None
     photo: PhotoTimes | None = None
+    instructions: int | None = None
     peak_memory: int = 0
     error: str = ""
     kind: Literal["unavailable", "missing", "bad"] = "bad"

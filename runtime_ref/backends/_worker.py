@@ -18,7 +18,7 @@ from ..bundle import Bundle
 from ..errors import DofkitError, MissingExtraError
 from ..memory import peak_memory
 from ..pipeline.portrait import Lens
-from ..pipeline.session import Session
+from ..pipeline.session import CountedSession, Session
 from ._wire import READY, Array, Hello, Origin, Reply, Request, read_message, write_message
 from .backend import Backend, BackendUnavailableError
 from .file_tensors import DescribedSession
@@ -102,6 +102,9 @@ class _Desk:
             lens = Lens(job.focus, job.aperture)
             return Reply(photo=time_photo(sessions, job.plan, inputs["photo"], lens, request.budget))
         session = self._sessions[request.key]
+        if request.action == "count":
+            count = session.instructions(inputs) if isinstance(session, CountedSession) else None
+            return Reply(runtime=session.runtime, instructions=count)
         if request.budget is not None:
             return Reply(runtime=session.runtime, times=time_runs(session, inputs, request.budget))
         arrays["output"] = session.run(inputs)

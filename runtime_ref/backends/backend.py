@@ -59,6 +59,7 @@ class BackendFacts:
         install: the command that brings its library.
         remedy: how to get what it needs beside the library; empty where it needs no more.
         arithmetic: in what floats it computes what is stored as floats.
+        half_sums: sums of 16-bit floats are kept in 16 bits, too, as ARM cores do and x86 ones do not.
         delegate: the part of the library that computes; empty where there is one only.
         row: the name of a row of it, from the scope's.
         package: the distribution that brings the library; empty where it has the library's name.
@@ -77,6 +78,7 @@ class BackendFacts:
     install: str
     remedy: str = ""
     arithmetic: Arithmetic = Arithmetic.STORED
+    half_sums: bool = False
     delegate: str = ""
     row: str = "{scope}"
     package: str = ""

@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 Array = NDArray[Any]
 
 MIN_RUNS = 5  # below this a 90th percentile says nothing
+WINDOW = 5  # runs whose median is compared with that of as many before them
+# What `bench --max-slowdown` calls a change by default: a drift below it is none that a verdict would see.
+STABLE = 0.05
 
 
 class _Frozen(BaseModel):
@@ -29,10 +32,15 @@ class _Frozen(BaseModel):
 
 
 class TimeBudget(_Frozen):
-    """How long steady runs go on: at most `runs`, ended by `seconds`, but at least `MIN_RUNS`."""
+    """How long steady runs go on: at most `runs`, ended by `seconds`, but at least `MIN_RUNS`.
+
+    Attributes:
+        warm_up: part of `seconds` that runs before them may take, see `settle`; 0 leaves them out.
+    """
 
     runs: int = Field(ge=1)
     seconds: float = Field(gt=0)
+    warm_up: float = Field(default=0.25, ge=0, le=1)
 
 
 class RunTimes(_Frozen):
@@ -40,11 +48,15 @@ class RunTimes(_Frozen):
 
     Attributes:
         first: the first run (allocation, packing of weights).
-        steady: the runs after it, in order.
+        steady: the runs after the warm-up, in order.
+        warm_up: the runs between, in order.
+        settled: whether the warm-up ended because times had become stable, and not because its time was over.
     """
 
     first: float
     steady: tuple[float, ...]
+    warm_up: tuple[float, ...] = ()
+    settled: bool = False
 
 
 class PhotoTimes(_Frozen):
@@ -52,12 +64,17 @@ class PhotoTimes(_Frozen):
 
     Attributes:
         first: the first photo, depth and rendering together.
-        depth, render: of the photos after it, in order; together they are one photo's time.
+        depth, render: of the photos after the warm-up, in order; together they are one photo's time.
+        warm_up, settled: as of `RunTimes`.
+        networks_only: the device took the times itself, of the networks; what is computed between them is left out.
     """
 
     first: float
     depth: tuple[float, ...]
     render: tuple[float, ...]
+    warm_up: tuple[float, ...] = ()
+    settled: bool = False
+    networks_only: bool = False
 
 
 def timed(call: Callable[[], Result]) -> tuple[Result, float]:
@@ -65,6 +82,23 @@ def timed(call: Callable[[], Result]) -> tuple[Result, float]:
     started = time.perf_counter()
     result = call()
     return result, (time.perf_counter() - started) * 1e3
+
+
+def settle(one: Callable[[], float], budget: TimeBudget) -> tuple[list[float], bool]:
+    """Run until times are stable: the medians of the last `WINDOW` runs and of those before differ by at most `STABLE`.
+
+    Returns:
+        The times, in milliseconds, and whether they became stable before the budget's part for it was spent.
+    """
+    times: list[float] = []
+    started = time.perf_counter()
+    while time.perf_counter() - started < budget.seconds * budget.warm_up:
+        times.append(one())
+        if len(times) >= 2 * WINDOW:
+            before, last = np.median(times[-2 * WINDOW : -WINDOW]), np.median(times[-WINDOW:])
+            if abs(last - before) <= STABLE * before:
+                return times, True
+    return times, False
 
 
 def steady(one: Callable[[], float], budget: TimeBudget) -> list[float]:
@@ -84,7 +118,9 @@ def time_runs(session: Session, inputs: Mapping[str, Array], budget: TimeBudget)
             return session.run_timed(inputs)[1]
         return timed(lambda: session.run(inputs))[1]
 
-    return RunTimes(first=one(), steady=tuple(steady(one, budget)))
+    first = one()
+    warm_up, settled = settle(one, budget)
+    return RunTimes(first=first, steady=tuple(steady(one, budget)), warm_up=tuple(warm_up), settled=settled)
 
 
 def time_photo(
@@ -92,17 +128,51 @@ def time_photo(
 ) -> PhotoTimes:
     """Time the whole pipeline on a photo, uint8 `[H, W, 3]`.
 
-    Nothing is copied: the time then depends on the photo's size only, not on what it shows.
+    Nothing is copied: the time then depends on the photo's size only, not on what it shows. Of sessions that take the
+    time themselves, theirs is added up.
     """
+    clock = _Clock()
+    far = all(isinstance(session, SelfTimedSession) for session in sessions.values())
+    if far:
+        sessions = {stage: _Clocked(session, clock) for stage, session in sessions.items()}
     pipeline = PortraitPipeline(sessions, plan.model_copy(update={"copy_below": 0.0}))
     parts: list[tuple[float, float]] = []
 
+    def part(call: Callable[[], Result]) -> tuple[Result, float]:
+        clock.elapsed = 0.0
+        result, here = timed(call)
+        return result, clock.elapsed if far else here
+
     def whole() -> float:
-        disparity, depth = timed(lambda: pipeline.disparity(pixels))
-        parts.append((depth, timed(lambda: pipeline.render(pixels, disparity, lens))[1]))
+        disparity, depth = part(lambda: pipeline.disparity(pixels))
+        parts.append((depth, part(lambda: pipeline.render(pixels, disparity, lens))[1]))
         return sum(parts[-1])
 
     first = whole()
+    warm_up, settled = settle(whole, budget)
     parts.clear()
     steady(whole, budget)
-    return PhotoTimes(first=first, depth=tuple(d for d, _ in parts), render=tuple(r for _, r in parts))
+    depth, render = zip(*parts, strict=True)
+    return PhotoTimes(
+        first=first, depth=depth, render=render, warm_up=tuple(warm_up), settled=settled, networks_only=far
+    )
+
+
+class _Clock:
+    """Milliseconds that a device says it computed."""
+
+    elapsed = 0.0
+
+
+class _Clocked:
+    """A session whose device's times add up in a clock."""
+
+    def __init__(self, session: Session, clock: _Clock) -> None:
+        self._session, self._clock, self.runtime = session, clock, session.runtime
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        """See `Session`."""
+        assert isinstance(self._session, SelfTimedSession)
+        output, elapsed = self._session.run_timed(inputs)
+        self._clock.elapsed += elapsed
+        return output

@@ -43,10 +43,11 @@ class OwnProcess:
     Args:
         timeout: seconds that opening a model or computing a stage may take.
         threads: CPU threads of each runtime.
+        command: what runs the worker of this package, elsewhere than in this interpreter (an emulated one).
     """
 
-    def __init__(self, timeout: float = 600.0, threads: int = 2) -> None:
-        self._timeout, self._threads = timeout, threads
+    def __init__(self, timeout: float = 600.0, threads: int = 2, command: Sequence[str] | None = None) -> None:
+        self._timeout, self._threads, self._command = timeout, threads, command
         self._variants: dict[_Key, _Variant] = {}
 
     def __enter__(self) -> Self:
@@ -79,7 +80,7 @@ class OwnProcess:
         key = (str(bundle.root), model.target, model.precision, origin.model_dump_json(), number)
         if key not in self._variants:
             hello = Hello(root=bundle.root, manifest=bundle.manifest, origin=origin, threads=self._threads)
-            self._variants[key] = _Variant(hello, self._timeout)
+            self._variants[key] = _Variant(hello, self._timeout, self._command)
         return self._variants[key]
 
 
@@ -129,6 +130,11 @@ class ProcessSession:
         assert reply.times is not None
         return reply.times
 
+    def count_instructions(self, inputs: Mapping[str, Array]) -> int | None:
+        """What a run costs on a device that counts, see `CountedSession`; None elsewhere. Raises as `run` does, too."""
+        reply, _ = self._ask(Request(action="count", key=self._model.location), inputs)
+        return reply.instructions
+
     def time_photo(
         self, sessions: Mapping[Stage, ProcessSession], plan: PipelinePlan, pixels: NDArray[np.uint8], lens: Lens,
         budget: TimeBudget,
@@ -151,8 +157,8 @@ class ProcessSession:
 class _Variant:
     """The models that share a process; one call at a time."""
 
-    def __init__(self, hello: Hello, timeout: float) -> None:
-        self._hello, self._timeout = hello, timeout
+    def __init__(self, hello: Hello, timeout: float, command: Sequence[str] | None) -> None:
+        self._hello, self._timeout, self._command = hello, timeout, command
         self._process: SessionProcess | None = None
         self._fatal: dict[str, str] = {}  # models that must not be opened again, and why
         self._busy = threading.Lock()
@@ -179,7 +185,7 @@ class _Variant:
     def _running(self) -> SessionProcess:
         if self._process is None or not self._process.alive:
             self._end()
-            self._process = SessionProcess(self._hello)
+            self._process = SessionProcess(self._hello, self._command)
         return self._process
 
     def _open(self, model: ModelEntry) -> SessionProcess:

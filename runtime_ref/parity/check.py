@@ -159,8 +159,8 @@ class _Row:
     def limits(self, team: TeamTolerances | None) -> Tolerance:
         """What is promised of it."""
         model = self.models[0]
-        arithmetic = self.backend.facts.arithmetic
-        limits = tolerance(self.key.scope, model.precision, model.target, model.has_buffers, arithmetic)
+        facts, buffers = self.backend.facts, model.has_buffers
+        limits = tolerance(self.key.scope, model.precision, model.target, buffers, facts.arithmetic, facts.half_sums)
         return limits if team is None else team.apply(self.key, limits)
 
 

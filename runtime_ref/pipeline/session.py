@@ -85,6 +85,19 @@ class SelfTimedSession(Protocol):
         ...
 
 
+@runtime_checkable
+class CountedSession(Protocol):
+    """A stage on a device that counts what it executes: a cost that no load of the machine changes."""
+
+    def instructions(self, inputs: Mapping[str, Array]) -> int:
+        """The instructions that a run takes once everything is loaded and packed.
+
+        Raises:
+            BackendUnavailableError: they cannot be counted on this machine; says what is missing.
+        """
+        ...
+
+
 class SizedSession:
     """A stage that is there at several input sizes, one session each; they are opened when they are needed.
 

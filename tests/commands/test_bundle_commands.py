@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dofkit.devices.registry import device
 from dofkit.runtime_ref.backends import BACKENDS
 from dofkit.runtime_ref.backends.own_process import OwnProcess
 from dofkit.runtime_ref.bundle import Bundle
@@ -93,7 +94,8 @@ def test_inspect_shows_models_and_plan(cli: Callable, bundle_path: Path) -> None
 
 @pytest.mark.e2e
 def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_path: Path, weights: Path) -> None:
-    options = ["--precision", "fp32", "--pytorch", "--weights", str(weights), "--runs", "5", "--photo", "400", "--json"]
+    options = ["--precision", "fp32", "--pytorch", "--weights", str(weights)]
+    options += ["--runs", "5", "--seconds", "1", "--photo", "400", "--no-preview", "--json"]
     rows = json.loads(cli("bench", str(bundle_path), *options).stdout)["results"]
     assert [row["title"] for row in rows] == ["TFLite (LiteRT) fp32", "ONNX fp32", "PyTorch fp32"]
     for row in rows:
@@ -101,6 +103,8 @@ def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_p
         assert {figures["stage"] for figures in row["stages"]} == {stage.value for stage in Stage}
         assert all(0 < figures["p50"] <= figures["p90"] for figures in row["stages"])
         assert row["photo"]["width"] == 400
+        assert row["preview"] is None
+        assert all(figures["parity"]["psnr"] > 60 for figures in row["stages"])
         assert 0 < row["photo"]["p50"] <= row["photo"]["p90"]
         assert row["peak_mb"] > 20
 
@@ -115,7 +119,9 @@ def test_doctor_says_what_works(cli: Callable) -> None:
 
 def test_doctor_lists_every_backend_with_what_it_opens_and_what_it_lacks(cli: Callable) -> None:
     found = {one["id"]: one for one in json.loads(cli("doctor", "--json").stdout)["backends"]}
-    assert list(found) == [*(one.facts.id for one in BACKENDS), "pytorch"]
+    elsewhere = [one.facts.id for name in ("arm64", "browser") for one in device(name).backends]
+    assert list(found) == [*(one.facts.id for one in BACKENDS), "pytorch", *elsewhere]
+    assert found["onnx-arm64"]["remedy"].endswith("run: dofkit doctor --install arm64")  # tests' cache is empty
     assert found["onnxruntime"]["available"]
     assert found["onnxruntime"]["version"] == importlib.metadata.version("onnxruntime")
     assert found["litert-fp16"]["arithmetic"] == "fp16"

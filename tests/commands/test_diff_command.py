@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dofkit.commands.diff import command
-from dofkit.devices import host
-from dofkit.devices.host import BenchFigures, BenchRequest, StageFigures
+from dofkit.devices import bench as benches
+from dofkit.devices.bench import BenchRequest
+from dofkit.devices.figures import BenchFigures, StageFigures
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.stage import Stage
 
@@ -97,7 +98,7 @@ def test_latency_is_measured_in_turn_and_medians_are_compared(
         calls.append(root)
         return figures(request, times[root][calls.count(root) - 1])
 
-    monkeypatch.setattr(host, "bench", bench)
+    monkeypatch.setattr(benches, "bench", bench)
     result = run(*pair, "--latency")
     assert calls == [old, new] * 3
     assert result.exit_code == 1
@@ -115,7 +116,7 @@ def test_a_runtime_that_newly_crashes_is_a_regression(
             return BenchFigures(title=request.title, error="the runtime's process died with SIGSEGV")
         return figures(request, 10)
 
-    monkeypatch.setattr(host, "bench", bench)
+    monkeypatch.setattr(benches, "bench", bench)
     result = run(*pair, "--latency")
     assert result.exit_code == code
     assert "SIGSEGV" in result.stdout

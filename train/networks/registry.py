@@ -16,6 +16,7 @@ from ...runtime_ref.target import Target
 from .adapted import adapted, core
 from .contract import Arrangement, Meaning, NetworkContract, SizeRule
 from .depth import DepthConfig, DepthNet
+from .filled_inputs import with_filled_inputs
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
 from .guided_upsampling_blocks import GuidedUpsamplingBlocks
 from .guided_upsampling_by_colour import GuidedUpsamplingByColour
@@ -153,11 +154,12 @@ ARCHITECTURES = Architectures(
             align=LensBlurNet.align,
             exact=LensBlurNet.exact,
             arrangements={
+                Target.ONNX: Arrangement(with_filled_inputs),
                 Target.TFLITE: Arrangement(
                     LensBlurBlocks,  # pyright: ignore[reportArgumentType]
                     LensBlurBlocks.exact,
                     LensBlurBlocks.multiple,
-                )
+                ),
             },
         ),
         LensBlurNet,

@@ -49,7 +49,7 @@ def write_report(
     titles = measured_titles(parity)
     known = {case.name: case.note for case in manifest.golden}
     page = (
-        _environment()
+        templates()
         .get_template("report.html.j2")
         .render(
             manifest=manifest,
@@ -70,15 +70,20 @@ def write_report(
 
 def write_readme(path: Path, manifest: Manifest) -> None:
     """Write README.md: how an app uses the bundle, from the manifest alone."""
-    template = _environment().get_template("readme.md.j2")
+    template = templates().get_template("readme.md.j2")
     images = any(tensor.image for model in manifest.models for tensor in (*model.inputs, *model.outputs))
     path.write_text(template.render(manifest=manifest, images=images, Stage=Stage, Target=Target), encoding="utf-8")
 
 
-def _environment() -> Any:
-    jinja2 = require("jinja2", "report", "writing the bundle's report")
+def templates(folder: Path = _TEMPLATES) -> Any:
+    """The pages' templates: a folder's own, and the style that all pages share.
+
+    Raises:
+        MissingExtraError: when Jinja2 is not installed.
+    """
+    jinja2 = require("jinja2", "report", "writing a report")
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(dict.fromkeys((folder, _TEMPLATES))),
         autoescape=jinja2.select_autoescape(["html", "html.j2"]),
         trim_blocks=True,
         lstrip_blocks=True,

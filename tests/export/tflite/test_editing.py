@@ -10,9 +10,9 @@ import pytest
 
 from dofkit.export.labels import Labels, Stamp, refuse_contradiction, stamp
 from dofkit.export.tflite.editing import METADATA, read_stamp, write_stamp
-from dofkit.export.tflite.flatbuffer import TFLiteFile
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.target import Precision
+from dofkit.runtime_ref.tflite_file import TFLiteFile
 from dofkit.train.session import default_plan
 from dofkit.train.weights import RESEARCH_ONLY, Terms
 

@@ -13,11 +13,11 @@ from scipy.signal import correlate
 from dofkit.export.each_stage import names_in_file
 from dofkit.export.folded import folded_layers
 from dofkit.export.stored import compare_weights
-from dofkit.export.tflite.flatbuffer import TFLiteFile, operators
 from dofkit.export.tflite.stored import CONVOLUTIONS, convolutions
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.parity.metrics import psnr
 from dofkit.runtime_ref.target import Precision
+from dofkit.runtime_ref.tflite_file import TFLiteFile, operators
 
 from .conftest import Convert, TFLiteStage
 

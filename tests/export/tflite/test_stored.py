@@ -11,10 +11,10 @@ import torch
 
 from dofkit.export.folded import folded_layers
 from dofkit.export.stored import compare_weights
-from dofkit.export.tflite.flatbuffer import TFLiteFile, operators
 from dofkit.export.tflite.stored import convolutions
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.target import Precision
+from dofkit.runtime_ref.tflite_file import TFLiteFile, operators
 
 from .conftest import Convert, TFLiteStage
 

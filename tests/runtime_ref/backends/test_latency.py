@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref.backends.latency import MIN_RUNS, TimeBudget, steady, time_runs, timed
+from dofkit.runtime_ref.backends.latency import MIN_RUNS, TimeBudget, settle, steady, time_runs, timed
 
 
 def test_a_call_is_timed_in_milliseconds() -> None:
@@ -48,3 +48,22 @@ class _FarAway(_SlowAtFirst):
 def test_a_device_that_takes_the_time_itself_is_believed() -> None:
     times = time_runs(_FarAway(), {"image": np.zeros((1, 3, 2, 2), np.float32)}, TimeBudget(runs=5, seconds=10))
     assert (times.first, times.steady) == (1.5, (1.5,) * 5)
+
+
+def test_a_warm_up_ends_when_two_windows_agree() -> None:
+    falling = iter([100.0, 80, 60, 50, 40, 30, 25, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20])
+    times, settled = settle(lambda: next(falling), TimeBudget(runs=5, seconds=1e6))
+    assert settled
+    assert times[-5:] == [20.0] * 5
+    assert np.median(times[-10:-5]) <= 1.05 * 20
+
+
+def test_a_warm_up_that_never_settles_ends_with_its_time_and_says_so() -> None:
+    count = iter(range(1, 10**9))
+    times, settled = settle(lambda: 2.0 ** (next(count) % 500), TimeBudget(runs=5, seconds=0.04))
+    assert not settled
+    assert len(times) >= 1
+
+
+def test_a_budget_can_do_without_a_warm_up() -> None:
+    assert settle(lambda: 1.0, TimeBudget(runs=5, seconds=10, warm_up=0)) == ([], False)

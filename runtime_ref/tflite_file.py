@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime_ref.errors import DofkitError, require
+from .errors import DofkitError, require
 
 Array = NDArray[Any]
 
@@ -22,11 +23,13 @@ class TfliteOperation:
     Attributes:
         kind: "CONV_2D", "PAD" …
         inputs, outputs: indices of tensors; -1 stands for an input that is left out.
+        options: what else it is told ("strideH", "depthMultiplier"), as the schema calls it.
     """
 
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,12 @@ class TFLiteFile:
         kinds = _names(schema.BuiltinOperator)
         codes = [kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
         self.operations = tuple(
-            TfliteOperation(codes[each.opcodeIndex], tuple(map(int, each.inputs)), tuple(map(int, each.outputs)))
+            TfliteOperation(
+                codes[each.opcodeIndex],
+                tuple(map(int, each.inputs)),
+                tuple(map(int, each.outputs)),
+                vars(each.builtinOptions) if each.builtinOptions is not None else {},
+            )
             for each in model.subgraphs[0].operators
         )
 

@@ -1,0 +1,96 @@
+"""An estimate is the roofline of what a file asks for, says that it is one, and refuses rates that nobody states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dofkit.devices.estimate import (
+    Cost,
+    Estimate,
+    cost_of,
+    estimate_bundle,
+    profile_rates,
+    roofline,
+    typical_ratio,
+)
+from dofkit.devices.lint.readers import onnx_graph
+from dofkit.devices.profile import Unit, profile
+from dofkit.devices.rates import Rates, rates_here
+from dofkit.runtime_ref.errors import DofkitError
+
+from ..runtime_ref.bundle.small_bundle import model, write_bundle
+from .lint.small_files import onnx_file
+
+RATES = Rates(gflops=10, bandwidth=2)
+
+
+def file_of(path: Path, channels: int = 4) -> Path:
+    """A 3×3 convolution of 4 → 8 channels at 16×16, then its ReLU."""
+    nodes = [("Conv", ["image", "w"], "a", {"pads": [1] * 4}), ("Relu", ["a"], "b", {})]
+    return onnx_file(path, nodes, {"w": np.ones((8, channels, 3, 3), np.float32)})
+
+
+def test_a_convolution_asks_for_two_operations_a_product_and_for_its_tensors(tmp_path: Path) -> None:
+    graph = onnx_graph(file_of(tmp_path / "a.onnx"))
+    conv, relu = (cost_of(graph, node) for node in graph.nodes)
+    assert conv == Cost(flops=2 * 36 * 8 * 256, moved=4 * (4 * 256 + 8 * 256 + 8 * 36))
+    assert relu == Cost(flops=8 * 256, moved=4 * 2 * 8 * 256)
+
+
+def test_an_operation_takes_the_longer_of_computing_and_moving() -> None:
+    assert Cost(flops=2e7, moved=1e6).milliseconds(RATES) == pytest.approx(2.0)
+    assert Cost(flops=1e6, moved=1e7).milliseconds(RATES) == pytest.approx(5.0)
+
+
+def test_a_files_time_is_the_sum_of_its_operations_and_the_memorys_part_is_told(tmp_path: Path) -> None:
+    graph = onnx_graph(file_of(tmp_path / "a.onnx"))
+    cost, milliseconds, bound = roofline(graph, RATES)
+    conv, relu = (cost_of(graph, node).milliseconds(RATES) for node in graph.nodes)
+    assert milliseconds == pytest.approx(conv + relu)
+    assert bound == pytest.approx(relu / (conv + relu)), "the ReLU moves more than it computes"
+    assert cost.flops == 2 * 36 * 8 * 256 + 8 * 256
+
+
+def test_rates_that_no_document_states_are_refused() -> None:
+    assert profile_rates(profile("raspberry-pi-5")) == Rates(153.6, 17.1, Unit.CPU)
+    with pytest.raises(DofkitError, match="no public document states the rates of iPhone 15's Neural Engine"):
+        profile_rates(profile("iphone-15"), Unit.NEURAL_ENGINE)
+    with pytest.raises(DofkitError, match="has no Neural Engine; it has cpu, gpu, nnapi"):
+        profile_rates(profile("pixel-9"), Unit.NEURAL_ENGINE)
+
+
+@pytest.mark.e2e
+def test_this_machines_rates_are_positive() -> None:
+    rates = rates_here(threads=1, side=64)
+    assert rates.gflops > 0
+    assert rates.bandwidth > 0
+
+
+def test_a_bundle_is_estimated_and_every_row_says_that_it_is_one(tmp_path: Path) -> None:
+    content = file_of(tmp_path / "a.onnx").read_bytes()
+    bundle = write_bundle(tmp_path / "b.dofbundle", [model("depth", content=content)], [])
+    (found,) = estimate_bundle(bundle.root, RATES, validate=False)
+    assert found.as_json()["is_estimate"] is True
+    assert found.ratio is None
+    assert typical_ratio([found]) is None
+    with pytest.raises(DofkitError, match="holds nothing that Neural Engine computes; it holds onnx fp32"):
+        estimate_bundle(bundle.root, Rates(1, 1, Unit.NEURAL_ENGINE), validate=False)
+
+
+def test_the_ratio_is_what_was_measured_through_what_was_estimated_for_this_machine() -> None:
+    entry = model("depth")["entry"]
+    found = [Estimate(entry, Cost(1, 1), 99.0, 0.0, here, measured=12.0) for here in (2.0, 4.0, 6.0)]
+    assert [one.ratio for one in found] == [6.0, 3.0, 2.0]
+    assert typical_ratio(found) == 3.0
+
+
+@pytest.mark.e2e
+def test_an_estimate_is_validated_on_this_machine(bundle_path: Path) -> None:
+    from dofkit.runtime_ref.target import Precision, Target
+
+    found = estimate_bundle(bundle_path, RATES, targets=[Target.ONNX], precisions=[Precision.FP32])
+    assert [one.model.stage.value for one in found] == ["depth", "lens_blur", "guided_upsampling"]
+    assert all(one.ratio is not None and one.ratio > 0 for one in found)

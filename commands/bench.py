@@ -54,7 +54,7 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--photo", "photos", type=PhotoSize(), multiple=True, metavar="SIZE", default=["2048"], show_default=True,
     help="A photo for the whole pipeline: long side, megapixels (12mp) or 1920x1080; repeatable; 0 leaves it out.",
 )  # fmt: skip
-@click.option("--preview/--no-preview", default=True, help="Also a preview of 1280×960: frames a second.")
+@click.option("--no-preview", is_flag=True, help="Leave out the preview of 1280×960 (frames a second).")
 @click.option(
     "--sustained", type=Duration(), default=0.0, metavar="TIME",
     help="Render the preview for so long (10m): a median and a temperature for each minute.",
@@ -93,7 +93,7 @@ def command(
     runs: int,
     seconds: float,
     photos: tuple[tuple[int, int], ...],
-    preview: bool,
+    no_preview: bool,
     sustained: float,
     as_json: bool,
     out: Path | None,
@@ -157,7 +157,7 @@ def command(
             threads=threads,
             budget=TimeBudget(runs=runs, seconds=seconds),
             photos=sizes,
-            preview=preview and bool(sizes),
+            preview=not no_preview and bool(sizes),
             sustained=sustained,
             watch=lambda title, done, total: display.update(bar, description=title, completed=done, total=total),
         )

@@ -25,6 +25,7 @@ from ._options import (
 )
 
 if TYPE_CHECKING:
+    from ..devices.compare import Comparison
     from ..devices.figures import BenchReport
     from ..runtime_ref.backends import Backend
 
@@ -162,12 +163,15 @@ def command(
             watch=lambda title, done, total: display.update(bar, description=title, completed=done, total=total),
         )
     _write(report, out, html_to)
+    found = _against(known, report, baseline, max_slowdown) if known is not None and baseline is not None else ()
     if as_json:
-        _console.print_json(report.as_json())
+        compared = {"comparisons": [one.as_json() for one in found]} if known is not None else {}
+        _console.print_json({**report.as_json(), **compared})
     else:
         _bench_tables.print_bench(report)
-    if known is not None and baseline is not None:
-        ctx.exit(_against(known, report, baseline, max_slowdown, as_json))
+        if found:
+            _bench_tables.print_comparison(found)
+    ctx.exit(int(any(one.is_regression for one in found)))
 
 
 def _write(report: BenchReport, out: Path | None, html_to: Path | None) -> None:
@@ -180,16 +184,12 @@ def _write(report: BenchReport, out: Path | None, html_to: Path | None) -> None:
         write_page(html_to, report)
 
 
-def _against(baseline: BenchReport, now: BenchReport, path: Path, most: float, as_json: bool) -> int:
-    """Show what became of a baseline's figures; the exit code."""
+def _against(baseline: BenchReport, now: BenchReport, path: Path, most: float) -> tuple[Comparison, ...]:
+    """What became of a baseline's figures."""
     from ..devices.compare import compare, refuse_other_devices
-    from . import _bench_tables
 
     refuse_other_devices(baseline, now, path)
-    found = compare(baseline, now, most)
-    if not as_json:
-        _bench_tables.print_comparison(found)
-    return int(any(one.is_regression for one in found))
+    return compare(baseline, now, most)
 
 
 def _show_comparison(before: BenchReport, after: BenchReport, most: float, as_json: bool) -> None:

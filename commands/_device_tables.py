@@ -12,7 +12,7 @@ from ._console import stdout
 
 if TYPE_CHECKING:
     from ..devices.estimate import Estimate
-    from ..devices.lint.finding import Finding
+    from ..devices.lint.finding import LintFinding
     from ..devices.lint.run import LintReport
     from ..devices.profile import Profile, Sourced
 
@@ -84,7 +84,7 @@ def _text(figure: Sourced[Any] | None) -> str:
 def print_lint(report: LintReport, title: str) -> None:
     """The findings, those of one rule in one file together; what several units meet is said once."""
     console = stdout()
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str], list[LintFinding]] = {}
     for one in report.findings:
         groups.setdefault((one.rule, one.model.location), []).append(one)
     for found in groups.values():
@@ -103,7 +103,7 @@ def print_lint(report: LintReport, title: str) -> None:
     console.print(f"{title}: {words} in {report.files} files", markup=False)
 
 
-def _line(one: Finding) -> str:
+def _line(one: LintFinding) -> str:
     node = one.node and f"node {_short(one.node)}"
     where = ", ".join(filter(None, (node, one.module and f"module {one.module}")))
     return one.message + (f" ({where})" if where else "")

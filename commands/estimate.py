@@ -9,7 +9,7 @@ import click
 from ..runtime_ref.target import Precision, Target
 from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, json_option
 
-# As `devices.profile.Unit` has them, which imports more than `--help` should.
+# As `devices.profile.DeviceUnit` has them, which imports more than `--help` should.
 UNITS = ("cpu", "gpu", "nnapi", "neural-engine", "webgpu")
 
 
@@ -44,20 +44,20 @@ def command(
     is told beside it.
     """
     from ..devices.estimate import estimate_bundle, profile_rates, typical_ratio
-    from ..devices.profile import Unit, profile
+    from ..devices.profile import DeviceUnit, profile
     from ..devices.rates import Rates
     from ..runtime_ref.errors import DofkitError
     from . import _console, _device_tables
 
     if gflops is not None and bandwidth is not None:
-        rates, title = Rates(gflops, bandwidth, Unit(unit)), f"{gflops:g} GFLOP/s, {bandwidth:g} GB/s"
+        rates, title = Rates(gflops, bandwidth, DeviceUnit(unit)), f"{gflops:g} GFLOP/s, {bandwidth:g} GB/s"
     elif gflops is not None or bandwidth is not None:
         raise DofkitError("--gflops and --bandwidth belong together; give both, or a --profile that states them")
     elif profile_name is None:
         raise DofkitError("no device; give --profile NAME, or --gflops and --bandwidth")
     else:
         chosen = profile(profile_name)
-        rates, title = profile_rates(chosen, Unit(unit)), f"{chosen.title}, {Unit(unit).title}"
+        rates, title = profile_rates(chosen, DeviceUnit(unit)), f"{chosen.title}, {DeviceUnit(unit).title}"
     found = estimate_bundle(bundle, rates, targets=targets, precisions=precisions, validate=not no_validation)
     if as_json:
         document = {"is_estimate": True, "gflops": rates.gflops, "bandwidth": rates.bandwidth, "unit": unit}

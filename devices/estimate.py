@@ -22,7 +22,7 @@ from .bench import BenchRequest, bench
 from .lint.graph import Graph, Node
 from .lint.readers import read_graph
 from .machine import this_machine
-from .profile import Profile, Unit
+from .profile import DeviceUnit, Profile
 from .rates import Rates, rates_here
 
 _BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float64": 8, "int64": 8}
@@ -87,7 +87,7 @@ class Estimate:
         }
 
 
-def profile_rates(profile: Profile, unit: Unit = Unit.CPU) -> Rates:
+def profile_rates(profile: Profile, unit: DeviceUnit = DeviceUnit.CPU) -> Rates:
     """The rates that a profile states.
 
     Raises:

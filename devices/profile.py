@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 _FOLDER = Path(__file__).parent / "profiles"
 
 
-class Unit(TitledEnum):
+class DeviceUnit(TitledEnum):
     """What computes, as a runtime's delegate reaches it."""
 
     CPU = "cpu", "CPU"
@@ -32,11 +32,11 @@ class Unit(TitledEnum):
         """Whose files it computes, with the runtimes that dofkit exports for."""
         apple = (Target.COREML, Target.COREAI)
         return {
-            Unit.CPU: tuple(Target),
-            Unit.GPU: (Target.TFLITE, *apple),
-            Unit.NNAPI: (Target.TFLITE, Target.ONNX),
-            Unit.NEURAL_ENGINE: apple,
-            Unit.WEBGPU: (Target.TFLITE, Target.ONNX),
+            DeviceUnit.CPU: tuple(Target),
+            DeviceUnit.GPU: (Target.TFLITE, *apple),
+            DeviceUnit.NNAPI: (Target.TFLITE, Target.ONNX),
+            DeviceUnit.NEURAL_ENGINE: apple,
+            DeviceUnit.WEBGPU: (Target.TFLITE, Target.ONNX),
         }[self]
 
 
@@ -69,7 +69,7 @@ class Accelerator(_Frozen):
         gflops: greatest rate of multiplications and additions in floats, in 10^9 a second.
     """
 
-    unit: Unit
+    unit: DeviceUnit
     name: Text | None = None
     arithmetic: Text | None = None
     channels: Sourced[Annotated[int, Field(ge=1)]] | None = None

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..runtime_ref.backends._process import module_path
 from ..runtime_ref.errors import DofkitError
-from .profile import Unit
+from .profile import DeviceUnit
 
 _REPEATS = 5
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -35,7 +35,7 @@ class Rates:
 
     gflops: float
     bandwidth: float
-    unit: Unit = Unit.CPU
+    unit: DeviceUnit = DeviceUnit.CPU
 
 
 def rates_here(threads: int, side: int = 768) -> Rates:

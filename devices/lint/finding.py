@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.enums import TitledEnum
-from ..profile import Accelerator, Unit
+from ..profile import Accelerator, DeviceUnit
 from .graph import Graph, Node
 
 
@@ -56,7 +56,7 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """A problem in a file of a bundle.
 
     Attributes:
@@ -71,7 +71,7 @@ class Finding:
     rule: str
     severity: Severity
     model: ModelEntry
-    unit: Unit
+    unit: DeviceUnit
     node: str
     module: str
     message: str

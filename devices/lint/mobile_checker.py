@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...runtime_ref.errors import require
-from ..profile import Unit
+from ..profile import DeviceUnit
 from .finding import Problem
 
 ID = "onnx-mobile-checker"
@@ -33,4 +33,4 @@ def nnapi_problems(path: Path) -> Iterator[Problem]:
     yield Problem(None, f"ONNX Runtime's checker: NNAPI would compute {share} (worth trying: {verdict}){lacking}")
 
 
-UNIT = Unit.NNAPI
+UNIT = DeviceUnit.NNAPI

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...runtime_ref.target import Target
-from ..profile import Unit
+from ..profile import DeviceUnit
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ resample rnn scatter scatter_along_axis scatter_nd shape topk while_loop
 """
 
 _SUPPORTED = {
-    (Target.TFLITE, Unit.GPU): Supported(
+    (Target.TFLITE, DeviceUnit.GPU): Supported(
         frozenset(_GPU.split()), "tensorflow/lite/tools/versioning/gpu_compatibility.cc, CheckGpuDelegateCompatibility"
     ),
-    (Target.TFLITE, Unit.NNAPI): Supported(
+    (Target.TFLITE, DeviceUnit.NNAPI): Supported(
         frozenset(_NNAPI.split()), "tensorflow/lite/delegates/nnapi/nnapi_delegate.cc, NNAPIDelegateKernel::Validate"
     ),
 }
 
 
-def supported(target: Target, unit: Unit) -> Supported | None:
+def supported(target: Target, unit: DeviceUnit) -> Supported | None:
     """What is known of a unit; None where nothing is listed in public, or another engine is asked (ONNX Runtime's)."""
     return _SUPPORTED.get((target, unit))
 

@@ -10,14 +10,14 @@ from itertools import groupby
 import numpy as np
 
 from ...runtime_ref.target import Target
-from ..profile import Accelerator, Unit
+from ..profile import Accelerator, DeviceUnit
 from .finding import Problem, Rule, Severity
 from .graph import Convolution, Graph, Node
 from .operations import LEAVES_NEURAL_ENGINE, supported
 
 _FP16_MOST = 65504.0
 _FP16_STEP = 2.0**-11  # half a unit in the last place, relative
-_DISPATCHING = (Unit.GPU, Unit.NNAPI, Unit.NEURAL_ENGINE, Unit.WEBGPU)
+_DISPATCHING = (DeviceUnit.GPU, DeviceUnit.NNAPI, DeviceUnit.NEURAL_ENGINE, DeviceUnit.WEBGPU)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LeavesNeuralEngine:
 
     def find(self, graph: Graph, unit: Accelerator) -> Iterator[Problem]:
         """See `Rule`."""
-        if unit.unit is Unit.NEURAL_ENGINE:
+        if unit.unit is DeviceUnit.NEURAL_ENGINE:
             for node in graph.nodes:
                 if node.kind in LEAVES_NEURAL_ENGINE.kinds:
                     yield Problem(node, f"{node.kind} was seen to leave the unit ({LEAVES_NEURAL_ENGINE.source})")
@@ -99,7 +99,7 @@ class TooManyAxes:
 
     def find(self, graph: Graph, unit: Accelerator) -> Iterator[Problem]:
         """See `Rule`."""
-        if unit.unit not in (Unit.GPU, Unit.NEURAL_ENGINE, Unit.NNAPI):
+        if unit.unit not in (DeviceUnit.GPU, DeviceUnit.NEURAL_ENGINE, DeviceUnit.NNAPI):
             return
         for node in graph.nodes:
             tensor = graph.result(node)
@@ -161,7 +161,7 @@ class TextureLimit:
 
     def find(self, graph: Graph, unit: Accelerator) -> Iterator[Problem]:
         """See `Rule`."""
-        if unit.texture is None or unit.unit is not Unit.GPU or graph.target is not Target.TFLITE:
+        if unit.texture is None or unit.unit is not DeviceUnit.GPU or graph.target is not Target.TFLITE:
             return  # how Core ML lays out a tensor on the GPU is not published
         for node in graph.nodes:
             tensor = graph.result(node)
@@ -233,7 +233,7 @@ class WideDepthwise:
 
     def find(self, graph: Graph, unit: Accelerator) -> Iterator[Problem]:
         """See `Rule`."""
-        if graph.target is not Target.TFLITE or unit.unit is not Unit.CPU:
+        if graph.target is not Target.TFLITE or unit.unit is not DeviceUnit.CPU:
             return
         for node in graph.nodes:
             one = node.convolution
@@ -292,7 +292,7 @@ class WrongOnWebGpu:
 
     def find(self, graph: Graph, unit: Accelerator) -> Iterator[Problem]:
         """See `Rule`."""
-        if graph.target is not Target.ONNX or unit.unit is not Unit.WEBGPU:
+        if graph.target is not Target.ONNX or unit.unit is not DeviceUnit.WEBGPU:
             return
         for node in graph.nodes:
             one = node.convolution

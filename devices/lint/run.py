@@ -14,7 +14,7 @@ from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
 from ..profile import Accelerator, Profile
 from . import mobile_checker
-from .finding import Finding, Problem, Rule, Severity
+from .finding import LintFinding, Problem, Rule, Severity
 from .graph import Graph
 from .readers import read_graph
 from .rules import RULES
@@ -29,11 +29,11 @@ class LintReport:
         files: how many were looked at.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[LintFinding, ...]
     files: int
 
     @property
-    def errors(self) -> tuple[Finding, ...]:
+    def errors(self) -> tuple[LintFinding, ...]:
         """Those that a unit does not compute, or computes wrongly."""
         return tuple(one for one in self.findings if one.severity is Severity.ERROR)
 
@@ -73,7 +73,7 @@ def lint_bundle(
         there = ", ".join(f"{target} {precision}" for target, precision in opened.variants())
         runs = ", ".join(target.value for target in profile.targets)
         raise DofkitError(f"{opened.root} holds no such file for {profile.title} ({runs}); it holds {there}")
-    findings: list[Finding] = []
+    findings: list[LintFinding] = []
     for number, model in enumerate(models):
         watch(f"{model.target.title} {model.precision} {model.name}", number, len(models))
         findings += _of_model(opened, model, profile, with_ranges, rules)
@@ -82,7 +82,7 @@ def lint_bundle(
 
 def _of_model(
     bundle: Bundle, model: ModelEntry, profile: Profile, with_ranges: bool, rules: Sequence[Rule]
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     units = profile.units_for(model.target)
     graph = read_graph(bundle, model)
     if with_ranges and any(unit.computes_in_fp16 for unit in units):
@@ -94,7 +94,7 @@ def _of_model(
     yield from _by_engine(bundle, model, units, graph)
 
 
-def _by_engine(bundle: Bundle, model: ModelEntry, units: Sequence[Accelerator], graph: Graph) -> Iterator[Finding]:
+def _by_engine(bundle: Bundle, model: ModelEntry, units: Sequence[Accelerator], graph: Graph) -> Iterator[LintFinding]:
     for unit in units:
         if graph.target is Target.ONNX and unit.unit is mobile_checker.UNIT:
             for problem in mobile_checker.nnapi_problems(bundle.path(model.path)):
@@ -104,10 +104,10 @@ def _by_engine(bundle: Bundle, model: ModelEntry, units: Sequence[Accelerator], 
 
 def _finding(
     rule: str, severity: Severity, rewrite: str, model: ModelEntry, unit: Accelerator, problem: Problem
-) -> Finding:
+) -> LintFinding:
     node = problem.node
     name, module = ("", "") if node is None else (node.name, node.module)
-    return Finding(rule, severity, model, unit.unit, name, module, problem.message, rewrite)
+    return LintFinding(rule, severity, model, unit.unit, name, module, problem.message, rewrite)
 
 
 def _ranges(bundle: Bundle, model: ModelEntry) -> dict[str, tuple[float, float]]:

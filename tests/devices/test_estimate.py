@@ -17,7 +17,7 @@ from dofkit.devices.estimate import (
     typical_ratio,
 )
 from dofkit.devices.lint.readers import onnx_graph
-from dofkit.devices.profile import Unit, profile
+from dofkit.devices.profile import DeviceUnit, profile
 from dofkit.devices.rates import Rates, rates_here
 from dofkit.runtime_ref.errors import DofkitError
 
@@ -55,11 +55,11 @@ def test_a_files_time_is_the_sum_of_its_operations_and_the_memorys_part_is_told(
 
 
 def test_rates_that_no_document_states_are_refused() -> None:
-    assert profile_rates(profile("raspberry-pi-5")) == Rates(153.6, 17.1, Unit.CPU)
+    assert profile_rates(profile("raspberry-pi-5")) == Rates(153.6, 17.1, DeviceUnit.CPU)
     with pytest.raises(DofkitError, match="no public document states the rates of iPhone 15's Neural Engine"):
-        profile_rates(profile("iphone-15"), Unit.NEURAL_ENGINE)
+        profile_rates(profile("iphone-15"), DeviceUnit.NEURAL_ENGINE)
     with pytest.raises(DofkitError, match="has no Neural Engine; it has cpu, gpu, nnapi"):
-        profile_rates(profile("pixel-9"), Unit.NEURAL_ENGINE)
+        profile_rates(profile("pixel-9"), DeviceUnit.NEURAL_ENGINE)
 
 
 @pytest.mark.e2e
@@ -77,7 +77,7 @@ def test_a_bundle_is_estimated_and_every_row_says_that_it_is_one(tmp_path: Path)
     assert found.ratio is None
     assert typical_ratio([found]) is None
     with pytest.raises(DofkitError, match="holds nothing that Neural Engine computes; it holds onnx fp32"):
-        estimate_bundle(bundle.root, Rates(1, 1, Unit.NEURAL_ENGINE), validate=False)
+        estimate_bundle(bundle.root, Rates(1, 1, DeviceUnit.NEURAL_ENGINE), validate=False)
 
 
 def test_the_ratio_is_what_was_measured_through_what_was_estimated_for_this_machine() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dofkit.devices.profile import Unit, names, profile
+from dofkit.devices.profile import DeviceUnit, names, profile
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -28,7 +28,11 @@ def test_the_devices_that_teams_ask_for_are_there() -> None:
 
 def test_units_are_those_that_compute_a_target() -> None:
     iphone = profile("iphone-15")
-    assert [one.unit for one in iphone.units_for(Target.COREML)] == [Unit.CPU, Unit.GPU, Unit.NEURAL_ENGINE]
+    assert [one.unit for one in iphone.units_for(Target.COREML)] == [
+        DeviceUnit.CPU,
+        DeviceUnit.GPU,
+        DeviceUnit.NEURAL_ENGINE,
+    ]
     assert iphone.units_for(Target.TFLITE) == ()
     assert profile("pixel-9").chip is not None
     assert iphone.memory_gb is None, "Apple publishes none"

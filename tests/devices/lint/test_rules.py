@@ -14,18 +14,21 @@ from dofkit.devices.lint.finding import Problem, Rule
 from dofkit.devices.lint.graph import Graph, Node, TensorFacts
 from dofkit.devices.lint.mobile_checker import nnapi_problems
 from dofkit.devices.lint.readers import onnx_graph, tflite_graph
-from dofkit.devices.profile import Accelerator, Sourced, Unit
+from dofkit.devices.profile import Accelerator, DeviceUnit, Sourced
 from dofkit.runtime_ref.target import Target
 
 from .small_files import Tflite, onnx_file
 
 SOURCE = "a test's word"
-CPU, NNAPI, WEBGPU = (Accelerator(unit=unit) for unit in (Unit.CPU, Unit.NNAPI, Unit.WEBGPU))
+CPU, NNAPI, WEBGPU = (Accelerator(unit=unit) for unit in (DeviceUnit.CPU, DeviceUnit.NNAPI, DeviceUnit.WEBGPU))
 FP16 = Sourced[str](value="fp16", source=SOURCE)
 GPU = Accelerator(
-    unit=Unit.GPU, arithmetic=FP16, channels=Sourced(value=4, source=SOURCE), texture=Sourced(value=1024, source=SOURCE)
+    unit=DeviceUnit.GPU,
+    arithmetic=FP16,
+    channels=Sourced(value=4, source=SOURCE),
+    texture=Sourced(value=1024, source=SOURCE),
 )
-ENGINE = Accelerator(unit=Unit.NEURAL_ENGINE, arithmetic=FP16, row_bytes=Sourced(value=64, source=SOURCE))
+ENGINE = Accelerator(unit=DeviceUnit.NEURAL_ENGINE, arithmetic=FP16, row_bytes=Sourced(value=64, source=SOURCE))
 
 
 def conv(out: int, inputs: int, side: int = 3) -> np.ndarray:
@@ -130,7 +133,7 @@ def test_a_texture_beyond_the_gpus_is_told(tmp_path: Path) -> None:
     assert found(rules.TextureLimit(), tflite(tmp_path, small), GPU) == []
     (problem,) = found(rules.TextureLimit(), tflite(tmp_path, large), GPU)
     assert "needs a texture of 1536, the GPU has 1024" in problem.message
-    assert found(rules.TextureLimit(), tflite(tmp_path, large), Accelerator(unit=Unit.GPU)) == [], "none is known"
+    assert found(rules.TextureLimit(), tflite(tmp_path, large), Accelerator(unit=DeviceUnit.GPU)) == [], "none is known"
 
 
 def test_channels_that_fill_no_block_are_told_with_what_they_waste(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def print_bench(report: BenchReport) -> None:
                 counts.add_row(row.title, stage.stage.value, f"{stage.instructions / 1e6:.1f}")
         for photo in (*row.photos, *(() if row.preview is None else (row.preview,))):
             name = f"{photo.title}, networks only" if photo.networks_only else photo.title
-            photos.add_row(row.title, name, *_photo(photo), f"{row.peak_mb or 0:.0f}")
+            photos.add_row(row.title, name, *_photo(photo), "" if row.peak_mb is None else f"{row.peak_mb:.0f}")
         for one in () if row.sustained is None else row.sustained.minutes:
             minutes.add_row(row.title, f"{one.seconds / 60:g}", f"{one.p50:.1f}", str(one.runs), *_state(one.state))
     for table in (stages, counts, photos, minutes):

@@ -25,6 +25,7 @@ from ._options import (
 )
 
 if TYPE_CHECKING:
+    from ..devices.compare import Comparison
     from ..devices.figures import BenchReport
     from ..runtime_ref.backends import Backend
 
@@ -54,7 +55,7 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--photo", "photos", type=PhotoSize(), multiple=True, metavar="SIZE", default=["2048"], show_default=True,
     help="A photo for the whole pipeline: long side, megapixels (12mp) or 1920x1080; repeatable; 0 leaves it out.",
 )  # fmt: skip
-@click.option("--preview/--no-preview", default=True, help="Also a preview of 1280×960: frames a second.")
+@click.option("--no-preview", is_flag=True, help="Leave out the preview of 1280×960 (frames a second).")
 @click.option(
     "--sustained", type=Duration(), default=0.0, metavar="TIME",
     help="Render the preview for so long (10m): a median and a temperature for each minute.",
@@ -93,7 +94,7 @@ def command(
     runs: int,
     seconds: float,
     photos: tuple[tuple[int, int], ...],
-    preview: bool,
+    no_preview: bool,
     sustained: float,
     as_json: bool,
     out: Path | None,
@@ -157,17 +158,20 @@ def command(
             threads=threads,
             budget=TimeBudget(runs=runs, seconds=seconds),
             photos=sizes,
-            preview=preview and bool(sizes),
+            preview=not no_preview and bool(sizes),
             sustained=sustained,
             watch=lambda title, done, total: display.update(bar, description=title, completed=done, total=total),
         )
     _write(report, out, html_to)
+    found = _against(known, report, baseline, max_slowdown) if known is not None and baseline is not None else ()
     if as_json:
-        _console.print_json(report.as_json())
+        compared = {"comparisons": [one.as_json() for one in found]} if known is not None else {}
+        _console.print_json({**report.as_json(), **compared})
     else:
         _bench_tables.print_bench(report)
-    if known is not None and baseline is not None:
-        ctx.exit(_against(known, report, baseline, max_slowdown, as_json))
+        if found:
+            _bench_tables.print_comparison(found)
+    ctx.exit(int(any(one.is_regression for one in found)))
 
 
 def _write(report: BenchReport, out: Path | None, html_to: Path | None) -> None:
@@ -180,16 +184,12 @@ def _write(report: BenchReport, out: Path | None, html_to: Path | None) -> None:
         write_page(html_to, report)
 
 
-def _against(baseline: BenchReport, now: BenchReport, path: Path, most: float, as_json: bool) -> int:
-    """Show what became of a baseline's figures; the exit code."""
+def _against(baseline: BenchReport, now: BenchReport, path: Path, most: float) -> tuple[Comparison, ...]:
+    """What became of a baseline's figures."""
     from ..devices.compare import compare, refuse_other_devices
-    from . import _bench_tables
 
     refuse_other_devices(baseline, now, path)
-    found = compare(baseline, now, most)
-    if not as_json:
-        _bench_tables.print_comparison(found)
-    return int(any(one.is_regression for one in found))
+    return compare(baseline, now, most)
 
 
 def _show_comparison(before: BenchReport, after: BenchReport, most: float, as_json: bool) -> None:

@@ -144,7 +144,7 @@ def _compared(before: BenchFigures, after: BenchFigures, counts: float) -> Itera
         yield Comparison(before.title, "all", None, None, None, change, after.error or f"before: {before.error}")
         return
     for what in old:
-        if what in new:
+        if what in new and old[what].samples and new[what].samples:
             interval = ratio_of_medians(old[what].samples, new[what].samples)
             yield Comparison(before.title, what, old[what].p50, new[what].p50, interval, verdict(interval, counts))
 

@@ -60,6 +60,8 @@ def test_a_regression_against_the_baseline_exits_with_1(
     monkeypatch.setattr(bench, "bench_bundle", lambda *_, **__: report(median))
     out = tmp_path / "out.json"
     assert run(tmp_path, "--baseline", baseline, "--out", out).exit_code == code
+    (compared,) = json.loads(run(tmp_path, "--baseline", baseline, "--json").stdout)["comparisons"]
+    assert (compared["verdict"] == "slower") == bool(code)
     assert json.loads(out.read_text())["schema"] == "dofkit-bench-1"
 
 

@@ -95,14 +95,16 @@ def test_inspect_shows_models_and_plan(cli: Callable, bundle_path: Path) -> None
 @pytest.mark.e2e
 def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_path: Path, weights: Path) -> None:
     options = ["--precision", "fp32", "--pytorch", "--weights", str(weights)]
-    options += ["--runs", "5", "--seconds", "1", "--photo", "400", "--no-preview", "--json"]
-    rows = json.loads(cli("bench", str(bundle_path), *options).stdout)["results"]
+    options += ["--threads", "1", "--runs", "5", "--seconds", "1", "--photo", "160", "--no-preview", "--json"]
+    result = cli("bench", str(bundle_path), *options)
+    assert result.exit_code == 0, result.stderr
+    rows = json.loads(result.stdout)["results"]
     assert [row["title"] for row in rows] == ["TFLite (LiteRT) fp32", "ONNX fp32", "PyTorch fp32"]
     for row in rows:
         assert row["error"] == ""
         assert {figures["stage"] for figures in row["stages"]} == {stage.value for stage in Stage}
         assert all(0 < figures["p50"] <= figures["p90"] for figures in row["stages"])
-        assert row["photo"]["width"] == 400
+        assert row["photo"]["width"] == 160
         assert row["preview"] is None
         assert all(figures["parity"]["psnr"] > 60 for figures in row["stages"])
         assert 0 < row["photo"]["p50"] <= row["photo"]["p90"]

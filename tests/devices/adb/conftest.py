@@ -20,11 +20,12 @@ def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("ANDROID_ADB_SERVER_PORT", port)
-        patch.setenv("ADB_MDNS_AUTO_CONNECT", "0")
         patch.delenv("ANDROID_SERIAL", raising=False)
-        subprocess.run([adbutils.adb_path(), "start-server"], check=True, capture_output=True, env={**os.environ})
+        own = {"HOME": str(tmp_path_factory.mktemp("home")), "ADB_MDNS_AUTO_CONNECT": "0"}
+        subprocess.run(
+            [adbutils.adb_path(), "start-server"], check=True, capture_output=True, env={**os.environ, **own}
+        )
         try:
             yield
         finally:

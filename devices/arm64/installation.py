@@ -152,7 +152,7 @@ def _make_packages(into: Path) -> None:
     abis = [word for name in ("cp311", "abi3", "none") for word in ("--abi", name)]
     run_tool(
         [
-            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--no-compile",
+            sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--no-compile",
             "--python-version", "3.11", "--implementation", "cp", *abis, *platforms,
             "--target", into, "-r", REQUIREMENTS,
         ],

@@ -54,6 +54,13 @@ def test_one_module_of_the_package_starts_processes_and_never_by_a_modules_name(
     # Work over many items is done by a pool of Python's own, see `runtime_ref.processes`.
     assert starting.pop("runtime_ref/mapping.py") == ["get_context"]
     assert "with safe_path(), ProcessPoolExecutor" in (root / "runtime_ref/mapping.py").read_text()
+    # Installations run the system's tools, in folders of their own; pip without the current folder.
+    assert starting.pop("devices/installing.py") == ["run"]
+    assert starting.pop("devices/arm64/debian.py") == ["Popen"]
+    assert 'sys.executable, "-I", "-m", "pip"' in (root / "devices/arm64/installation.py").read_text()
+    # This machine's rates are measured with one thread, which only a new process can have; it gets `module_path`.
+    assert starting.pop("devices/rates.py") == ["run"]
+    assert "*module_path()" in (root / "devices/rates.py").read_text()
     assert starting == {"runtime_ref/backends/_process.py": ["Popen"]}
     assert '"-m"' not in (root / "runtime_ref/backends/_process.py").read_text()
 

@@ -113,7 +113,7 @@ def test_a_run_in_the_emulated_system_is_marked_on_both_sides(monkeypatch: pytes
             seen.append("run")
             return super().run(inputs)
 
-    monkeypatch.setattr(guest.os, "getppid", lambda: seen.append("mark") or 1)
+    monkeypatch.setattr("os.getppid", lambda: seen.append("mark") or 1)
     picture = np.ones((1, 3, 2, 2), np.float32)
     assert guest.MarkedSession(Inner()).run({"image": picture}) is picture
     assert seen == ["mark", "run", "mark"]
@@ -135,15 +135,15 @@ def test_the_guest_finds_its_own_packages_and_dofkit_and_nothing_of_this_python(
 
 @pytest.mark.parametrize(("system", "machine"), [("darwin", "arm64"), ("linux", "aarch64"), ("win32", "AMD64")])
 def test_other_machines_are_refused_in_a_line(system: str, machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation.sys, "platform", system)
-    monkeypatch.setattr(installation.platform, "machine", lambda: machine)
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
     with pytest.raises(DofkitError, match="on Linux x86-64 only"):
         installation.install_arm64(lambda line: None)
 
 
 def test_a_linux_without_debian_s_tools_is_told_where_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation.sys, "platform", "linux")
-    monkeypatch.setattr(installation.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(installation.shutil, "which", lambda tool: None)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("shutil.which", lambda tool: None)
     with pytest.raises(DofkitError, match="needs apt-get and dpkg-deb; run this on Debian"):
         installation.install_arm64(lambda line: None)

@@ -3,7 +3,8 @@
 The parts of DAIF-Net (Si et al. 2023) are here, a shared encoder and pooling over the stack, so that any number of
 slices in any order is the same question. Ours: the optics are told, not learned. The network is given the radius of the
 circle of confusion of each slice at each of K depths, `focus_matching` says how well each depth explains the stack, and
-what is learned is to weigh and smooth that: a small U-Net over the K costs. Another camera is another table of radii.
+what is learned is to weigh and smooth that: a small U-Net corrects the K costs. Another camera is another table of
+radii, and before any training the optics' own answer comes out.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from .filters import convolution, twice
-from .focus_matching import NOISE, focus_measures, luminance, matching_costs, sharpest
+from .focus_matching import NOISE, focus_agreement, luminance, matching_costs, sharpest, window_mean
 
 SLICES = (2, 10)
 """Fewest and most slices of a stack."""
-DECIBELS = 0.25
-"""Of the costs' natural logarithm, for the U-Net's inputs to be of the order of 1."""
-AROUND = 7
-"""Side in pixels at stride 2 over which costs are averaged, for a first guess that the U-Net corrects."""
+AROUND = 9
+"""Side in pixels at stride 2 over which the matching costs are averaged."""
+WINDOW = 7
+"""The same for detail, at strides 2 and 4."""
+AGREE = (6.0, 4.0)
+"""Weight of the agreement of detail at full and half resolution beside the matching costs' logarithm."""
+PEAK = 2
+"""Depths to either side of the likeliest one that make up the answer: a mean over two hills would be neither."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class FocalDepth(NamedTuple):
         picture: [N, 3, H, W] in [0, 1], all in focus, sRGB-encoded.
         coarse: [N, 3, H, W], the slices' own pixels that `place` says are sharpest, softly chosen.
         likely: [N, K, H / 2, W / 2], how likely each depth is; sums to 1.
-        costs: [N, K, H / 2, W / 2], how badly each depth explains the stack: ln of the mean squared difference.
+        costs: [N, K, H / 2, W / 2], how badly each depth explains the stack by the optics alone.
     """
 
     place: torch.Tensor
@@ -88,27 +93,32 @@ class FocalDepthNet(nn.Module):
             radius: [N, S, K], the circle of confusion's signed radius in pixels, > 0 where the depth is nearer than the
                 slice's focus.
         """
-        costs, detail = self.optics(stack, radius)
-        level = costs.mean(1, keepdim=True)
-        inputs = torch.cat([(costs - level) * DECIBELS, level * DECIBELS + 1, detail * DECIBELS + 1], 1)
-        around = F.avg_pool2d(costs - level, AROUND, 1, AROUND // 2)
-        logits = self.regulariser(inputs, self.encoder(stack)) - self.trust * around
-        likely = torch.softmax(logits, 1)
-        index = torch.arange(self.config.depths, dtype=likely.dtype, device=likely.device)
-        place = twice((likely * index[:, None, None]).sum(1, keepdim=True))
-        place, picture, coarse = self.refinement(stack, place, radius)
+        costs, inputs = self.optics(stack, radius)
+        likely = torch.softmax(self.regulariser(inputs, self.encoder(stack)) - self.trust * costs, 1)
+        place, picture, coarse = self.refinement(stack, twice(peak(likely)), radius)
         return FocalDepth(place, picture, coarse, likely, costs)
 
     @staticmethod
     def optics(stack: torch.Tensor, radius: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """ln of the matching costs and of the detail in the sharpest slice, [N, K, H / 2, W / 2] each.
-
-        Nothing in it is learned: no gradients are kept.
-        """
+        """What is computed and not learned: costs [N, K, H / 2, W / 2], and all that they are made of, of the order of
+        1: [N, 3K + 3, H / 2, W / 2]. No gradients are kept."""
         with torch.no_grad():
             grey = luminance(stack)
-            costs, detail = matching_costs(grey, radius), focus_measures(grey, radius)
-            return tuple(torch.log(F.avg_pool2d(maps, 2) + NOISE) for maps in (costs, detail))  # pyright: ignore
+            matching = torch.log(F.avg_pool2d(matching_costs(grey, radius), 2) + NOISE)
+            fine, most = (F.avg_pool2d(maps, 2) for maps in focus_agreement(grey, radius, 2 * WINDOW - 1))
+            coarse, coarse_most = focus_agreement(F.avg_pool2d(grey, 2), radius, WINDOW)
+            costs = window_mean(matching, AROUND) - AGREE[0] * fine - AGREE[1] * coarse
+            level = matching.mean(1, keepdim=True)
+            parts = [(matching - level) / 4, fine, coarse, level / 4 + 1, most / 4, coarse_most / 4]
+            return window_mean(costs, 3), torch.cat(parts, 1)
+
+
+def peak(likely: torch.Tensor) -> torch.Tensor:
+    """The mean place around the likeliest depth: [N, K, H, W] → [N, 1, H, W] in [0, K − 1]."""
+    index = torch.arange(likely.shape[1], dtype=likely.dtype, device=likely.device)[:, None, None]
+    best = likely.argmax(1, keepdim=True).to(likely.dtype)
+    near = likely * ((index - best).abs() <= PEAK)
+    return (near * index).sum(1, keepdim=True) / near.sum(1, keepdim=True)
 
 
 def radius_at(place: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
@@ -165,7 +175,7 @@ class _Regulariser(nn.Module):
     def __init__(self, config: FocalDepthConfig) -> None:
         super().__init__()
         first, *rest = config.widths
-        self.enter = _Double(2 * config.depths + 1 + config.encoder[0], first)
+        self.enter = _Double(3 * config.depths + 3 + config.encoder[0], first)
         extra = (*config.encoder[1:], 0)
         self.down = nn.ModuleList(
             _Double(above + more, width) for above, more, width in zip(config.widths, extra, rest, strict=False)
@@ -178,7 +188,7 @@ class _Regulariser(nn.Module):
         nn.init.normal_(self.out.weight, std=0.01)
 
     def forward(self, inputs: torch.Tensor, features: list[torch.Tensor]) -> torch.Tensor:
-        """[N, 2K + 1, h, w] and three maps at h, h / 2, h / 4 → [N, K, h, w]."""
+        """[N, 3K + 3, h, w] and three maps at h, h / 2, h / 4 → [N, K, h, w]."""
         maps = self.enter(torch.cat([inputs, features[0]], 1))
         kept = [maps]
         for down, more in zip(self.down, [*features[1:], None], strict=True):

@@ -53,7 +53,7 @@ class FocalRecipe:
     rough: float = 0.15
     step: float = 0.03
     place: float = 1.0
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 1e-3
 
 

@@ -53,8 +53,8 @@ def seen_through(picture: torch.Tensor, radius: torch.Tensor, linear: torch.Tens
 
 
 def expected_cost(likely: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
-    """How much worse than the best depth the likely depths explain the stack: mean of Σ_k p_k·(C_k − min C), C the
-    logarithm of the squared difference, which is flat where nothing tells depths apart."""
+    """How much worse than the best depth the likely depths explain the stack: mean of Σ_k p_k·(C_k − min C). The
+    optics' costs C are flat where nothing tells depths apart."""
     return (likely * (costs - costs.amin(1, keepdim=True))).sum(1).mean()
 
 

@@ -25,7 +25,6 @@ from ..rendering.baselines.focus import FocalMethod, FocalResult
 from ..rendering.baselines.layered import LayeredBlur
 from ..rendering.focus_sweep import FocusSweep
 from ..rendering.layered import SceneLens
-from ..rendering.lens import Array
 
 Bytes = NDArray[np.uint8]
 Progress = Callable[[int, int, str], None]

@@ -75,11 +75,11 @@ def focus_agreement(stack: torch.Tensor, radius: torch.Tensor, side: int) -> tup
     detail there is at all, and how deep blur takes it before noise is left, does not matter.
 
     Args:
-        stack, radius: as of `matching_costs`, but radii in units of the stack's own pixels as they come.
+        stack, radius: as of `matching_costs`; a reduced stack may come with the radii of the whole one.
         side: of the windows, in pixels of the stack.
 
     Returns:
-        the correlation [N, K, H, W] in (−1, 1), small where detail hardly changes; and by how much it does [N, 1, H, W].
+        the correlation [N, K, H, W] in (−1, 1), small where detail hardly changes; and how much it does [N, 1, H, W].
     """
     padded = F.pad(stack, [1, 1, 1, 1], mode="replicate")
     around = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:] + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]

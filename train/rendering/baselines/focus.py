@@ -86,7 +86,7 @@ def _peak(values: Array, best: NDArray[np.integer], places: NDArray[np.float64])
 
 @dataclass(frozen=True)
 class ConfusionArgmin:
-    """The depth whose circles of confusion explain the stack best: `matching_costs`, averaged over a window, their least.
+    """The depth whose circles of confusion explain the stack best: the least of `matching_costs`, means over a window.
 
     Attributes:
         window: side in pixels.

@@ -19,7 +19,7 @@ from .runtime_ref.files import write_file
 from .runtime_ref.imageio import upsampled_disparity, write_disparity, write_photo
 from .train.data.real_stacks import read_stack, without_breathing
 from .train.networks.focal_depth import SLICES, FocalDepthNet
-from .train.networks.focus_matching import NOISE, luminance, matching_costs, sharpest
+from .train.networks.focus_matching import NOISE, luminance, matching_costs, sharpest_seen
 from .train.rendering.defocus import Camera
 from .train.rendering.focus_sweep import FocusSweep
 
@@ -221,9 +221,9 @@ def all_in_focus(stack: Bytes, inverse: Array, sweep: FocusSweep, factor: float)
     camera = replace(sweep.camera, pixel=sweep.camera.pixel / factor)
     depth = 1 / torch.from_numpy(inverse)
     radius = torch.stack([camera.radius(depth, focus) for focus in sweep.focus])[None]
-    own = sharpest(radius)[0].numpy()
-    merged = sum(one * weight[..., None] for one, weight in zip(stack.astype(np.float32), own, strict=True))
-    return np.rint(np.asarray(merged)).clip(0, 255).astype(np.uint8)
+    pixels = torch.from_numpy(stack).movedim(-1, 1)[None].float() / 255
+    merged = (pixels * sharpest_seen(pixels, radius)[:, :, None]).sum(1)[0].movedim(0, -1)
+    return np.rint(merged.numpy() * 255).clip(0, 255).astype(np.uint8)
 
 
 def _write_millimetres(path: Path, depth: Array) -> None:

@@ -93,7 +93,8 @@ class StackSample(NamedTuple):
     """A stack; batched, each tensor gains a leading N.
 
     Attributes:
-        stack: [S, 3, H, W] in [0, 1], sRGB-encoded.
+        stack: [S, 3, H, W] in [0, 1], sRGB-encoded, with what noise and compression do to it.
+        clean: [S, 3, H, W], the same without.
         radius: [S, K], signed radii in pixels of each slice at K depths.
         linear: [] 1 where light was blurred linearly, 0 where encoded values were.
         picture: [3, H, W], all in focus; to measure with.
@@ -101,6 +102,7 @@ class StackSample(NamedTuple):
     """
 
     stack: torch.Tensor
+    clean: torch.Tensor
     radius: torch.Tensor
     linear: torch.Tensor
     picture: torch.Tensor
@@ -182,11 +184,12 @@ class TrainingStacks(Dataset[StackSample]):
         order = list(range(len(rendered.sweep.focus)))
         order = order if slices is None else sorted(rng.choice(order, slices, replace=False).tolist())
         sweep = rendered.sweep.ordered(order)
-        stack = disturbed(rendered.stack[order][(slice(None), *window)], rng)
+        clean = rendered.stack[order][(slice(None), *window)]
         metres = np.where(source.known, source.depth, np.nan)[window]
-        sample = stack_sample(stack, source.photo[window], metres, sweep, self.settings.depths, rendered.linear)
+        sample = stack_sample(clean, source.photo[window], metres, sweep, self.settings.depths, rendered.linear)
+        sample = sample._replace(stack=_tensor(disturbed(clean, rng)))
         if rng.random() < 0.5:
-            flip = {name: getattr(sample, name).flip(-1) for name in ("stack", "picture", "place")}
+            flip = {name: getattr(sample, name).flip(-1) for name in ("stack", "clean", "picture", "place")}
             sample = sample._replace(**flip)
         return sample
 
@@ -202,7 +205,9 @@ def stack_sample(
     """A sample of a stack uint8 [S, H, W, 3], its picture uint8 [H, W, 3] and metres [H, W], NaN where unknown."""
     known = torch.from_numpy(np.ascontiguousarray(metres, np.float32))
     place = sweep.place_of(known.nan_to_num(sweep.far), depths).where(known.isfinite(), torch.nan)
-    return StackSample(_tensor(stack), sweep.radius(depths), torch.tensor(float(linear)), _tensor(photo), place[None])
+    return StackSample(
+        _tensor(stack), _tensor(stack), sweep.radius(depths), torch.tensor(float(linear)), _tensor(photo), place[None]
+    )
 
 
 def _tensor(pixels: Bytes) -> torch.Tensor:

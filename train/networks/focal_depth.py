@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .filters import convolution, twice
-from .focus_matching import NOISE, focus_agreement, luminance, matching_costs, sharpest, window_mean
+from .focus_matching import NOISE, focus_agreement, luminance, matching_costs, sharpest_seen, window_mean
 
 SLICES = (2, 10)
 """Fewest and most slices of a stack."""
@@ -228,5 +228,5 @@ class _Refinement(nn.Module):
 def _merged(stack: torch.Tensor, place: torch.Tensor, radius: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The sharpest slices' pixels [N, 3, H, W], and by how much they are blurred [N, 1, H, W], in pixels of radius."""
     here = radius_at(place, radius)
-    own = sharpest(here)
+    own = sharpest_seen(stack, here)
     return (stack * own[:, :, None]).sum(1), (own * here.abs()).sum(1, keepdim=True)

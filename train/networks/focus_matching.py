@@ -18,22 +18,37 @@ SHARP = 0.5
 """Pixels of radius: how decidedly the sharpest slice is taken rather than a mean of the sharper ones."""
 NOISE = 2e-5
 """Squared difference that says nothing: about that of a slice's own rounding, compression and noise."""
+SEEN = 3.0
+"""Of the detail's logarithm, as many units for one of |radius| / SHARP; of 1, 2 and 4 in windows of 5, 9 and 15 pixels
+4 in 5 made the best pictures of clean slices and 2 of noisy ones."""
 FADES = 0.6
 """Pixels of radius from which on blur takes fine detail away; of 0.5 to 1.5 the best on a few rooms."""
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def sharpest(radius: torch.Tensor, softness: float = SHARP) -> torch.Tensor:
-    """How much of each slice an all-in-focus picture takes, a soft argmin of |radius| over the slices.
+def sharpest(radius: torch.Tensor) -> torch.Tensor:
+    """How much of each slice a sharp picture takes, a soft argmin of |radius| over the slices.
 
     Args:
         radius: [N, S, …], in pixels.
-        softness: in pixels.
 
     Returns:
         [N, S, …], summing to 1 over S.
     """
-    return torch.softmax(-radius.abs() / softness, 1)
+    return torch.softmax(-radius.abs() / SHARP, 1)
+
+
+def sharpest_seen(stack: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """The same where the slices are at hand: of those that should be sharp the ones that are, as the detail around a
+    pixel says. At the border of things the depth alone is not to be trusted.
+
+    Args:
+        stack: [N, S, 3, H, W] in [0, 1], sRGB-encoded.
+        radius: [N, S, H, W], in pixels.
+    """
+    with torch.no_grad():
+        seen = SEEN * log_detail(luminance(stack), 5)
+    return torch.softmax(seen - radius.abs() / SHARP, 1)
 
 
 def luminance(stack: torch.Tensor) -> torch.Tensor:
@@ -81,9 +96,7 @@ def focus_agreement(stack: torch.Tensor, radius: torch.Tensor, side: int) -> tup
     Returns:
         the correlation [N, K, H, W] in (−1, 1), small where detail hardly changes; and how much it does [N, 1, H, W].
     """
-    padded = F.pad(stack, [1, 1, 1, 1], mode="replicate")
-    around = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:] + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
-    detail = torch.log(window_mean((around - 4 * stack).square(), side) + NOISE)
+    detail = log_detail(stack, side)
     detail = detail - detail.mean(1, keepdim=True)
     told = -2 * torch.log(1 + (radius / FADES) ** 2)
     told = told - told.mean(1, keepdim=True)
@@ -92,6 +105,13 @@ def focus_agreement(stack: torch.Tensor, radius: torch.Tensor, side: int) -> tup
     count, slices, height, width = stack.shape
     agreement = torch.matmul(told.transpose(1, 2), detail.reshape(count, slices, -1)).reshape(count, -1, height, width)
     return agreement / (size + 0.5), size
+
+
+def log_detail(stack: torch.Tensor, side: int) -> torch.Tensor:
+    """ln of the squared Laplacian's mean over windows of `side` pixels: [N, S, H, W] both."""
+    padded = F.pad(stack, [1, 1, 1, 1], mode="replicate")
+    around = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:] + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    return torch.log(window_mean((around - 4 * stack).square(), side) + NOISE)
 
 
 def window_mean(maps: torch.Tensor, side: int) -> torch.Tensor:

@@ -32,6 +32,8 @@ MARGIN = 0.15
 """By what share of its own length such a sweep may be exceeded."""
 STRENGTHS = (3.0, 4.5, 6.5, 9.5, 14.0, 20.0, 30.0)
 """Pixels of radius by which the last slice may blur what the first has in focus: the likeliest is taken."""
+BAND, AROUND = 256, 3
+"""Rows of a full picture that are merged at a time, and how many around them are looked at."""
 TRIED = 256
 """Longer side in pixels at which that is tried."""
 
@@ -206,7 +208,8 @@ def _looked_at(network: FocalDepthNet, small: Bytes, sweep: FocusSweep) -> tuple
 
 def _to_size(disparity: Array, guide: Bytes) -> Array:
     """A map at the guide's size, its edges where the guide has them."""
-    return disparity if disparity.shape == guide.shape[:2] else upsampled_disparity(disparity, guide)
+    size = guide.shape[:2]
+    return disparity if disparity.shape == size else upsampled_disparity(disparity, guide, max(size))
 
 
 def all_in_focus(stack: Bytes, inverse: Array, sweep: FocusSweep, factor: float) -> Bytes:
@@ -219,11 +222,16 @@ def all_in_focus(stack: Bytes, inverse: Array, sweep: FocusSweep, factor: float)
         factor: by which the stack is larger than what `sweep` speaks of.
     """
     camera = replace(sweep.camera, pixel=sweep.camera.pixel / factor)
-    depth = 1 / torch.from_numpy(inverse)
-    radius = torch.stack([camera.radius(depth, focus) for focus in sweep.focus])[None]
-    pixels = torch.from_numpy(stack).movedim(-1, 1)[None].float() / 255
-    merged = (pixels * sharpest_seen(pixels, radius)[:, :, None]).sum(1)[0].movedim(0, -1)
-    return np.rint(merged.numpy() * 255).clip(0, 255).astype(np.uint8)
+    rows, merged = stack.shape[1], np.empty_like(stack[0])
+    for top in range(0, rows, BAND):  # ten slices of twelve megapixels in floats would take gigabytes
+        above, below = max(0, top - AROUND), min(rows, top + BAND + AROUND)
+        pixels = torch.from_numpy(stack[:, above:below]).movedim(-1, 1)[None].float() / 255
+        depth = 1 / torch.from_numpy(inverse[above:below])
+        radius = torch.stack([camera.radius(depth, focus) for focus in sweep.focus])[None]
+        band = (pixels * sharpest_seen(pixels, radius)[:, :, None]).sum(1)[0].movedim(0, -1)
+        band = np.rint(band.numpy() * 255).clip(0, 255).astype(np.uint8)
+        merged[top : top + BAND] = band[top - above :][:BAND]
+    return merged
 
 
 def _write_millimetres(path: Path, depth: Array) -> None:

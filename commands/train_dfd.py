@@ -40,7 +40,7 @@ CAMERAS = ("nyu", "nyu-wide", "nyu-100", "defocusnet", "mobile")
 @count_option("--size", 128, "Side of a sample in pixels.")
 @count_option("--side", 320, "Longer side of the pictures that samples are cut from.")
 @click.option(
-    "--lr", "rate", type=FiniteFloat(0, min_open=True), default=1e-3, show_default=True, help="Peak learning rate."
+    "--lr", "rate", type=FiniteFloat(0, min_open=True), default=6e-4, show_default=True, help="Peak learning rate."
 )
 @run_options
 def command(

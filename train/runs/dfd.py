@@ -41,7 +41,7 @@ class DfdRequest:
     weights: Path | None = None
     batch: int = 4
     size: tuple[int, int] = (128, 320)
-    rate: float = 1e-3
+    rate: float = 6e-4
     held_out: int = 20
     workers: int = 1
 

@@ -52,10 +52,18 @@ def seen_through(picture: torch.Tensor, radius: torch.Tensor, linear: torch.Tens
     return choice * encode(blurred) + (1 - choice) * blurred
 
 
-def expected_cost(likely: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
-    """How much worse than the best depth the likely depths explain the stack: mean of Σ_k p_k·(C_k − min C). The
-    optics' costs C are flat where nothing tells depths apart."""
-    return (likely * (costs - costs.amin(1, keepdim=True))).sum(1).mean()
+def disbelief(likely: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
+    """How little is believed of what the optics say of the undisturbed stack: cross entropy −Σ_k q_k·ln p_k with
+    q = softmax(−costs), less the entropy of q.
+
+    The mean cost Σ_k p_k·C_k would do less well: it pushes seldom depths down everywhere, and what is 7 to 10 m away
+    came out a third nearer after 200 steps.
+
+    Args:
+        likely, costs: [N, K, H, W], of the network and of the optics.
+    """
+    told = torch.log_softmax(-costs, 1)
+    return (told.exp() * (told - torch.log(likely + 1e-6))).sum(1).mean()
 
 
 def roughness(place: torch.Tensor, picture: torch.Tensor, scales: tuple[int, ...] = (1, 2, 4)) -> torch.Tensor:

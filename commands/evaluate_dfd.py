@@ -9,7 +9,7 @@ import click
 
 from ._options import choice_option, json_option
 from ._training import FOLDER, threads_option
-from .evaluate_depth import named_paths
+from .evaluate_depth import make_folder, named_paths
 from .train_dfd import CAMERAS
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def command(
     if threads:
         torch.set_num_threads(threads)
     methods, sweep = _methods(weights, others), SWEEPS[camera]
+    make_folder(out)
     rows: list[FocalRow] = []
     with _console.progress() as display:
         bar = display.add_task("evaluate", total=None)

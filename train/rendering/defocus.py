@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from ...runtime_ref.enums import TextEnum
 from ...runtime_ref.errors import DofkitError
@@ -98,7 +97,7 @@ class Psf(TextEnum):
 
 def spread(image: torch.Tensor, radius: torch.Tensor, psf: Psf = Psf.GAUSSIAN) -> torch.Tensor:
     """The picture with every pixel spread by its own point spread function, exactly: the window is as large as the
-    largest radius needs. `spread_by_bank` is the fast way.
+    largest radius needs, and so is what the gradients keep. `spread_by_bank` is the fast way.
 
     What lies beyond the border is unknown and left out of the mean.
 
@@ -116,9 +115,7 @@ def spread(image: torch.Tensor, radius: torch.Tensor, psf: Psf = Psf.GAUSSIAN) -
     light = torch.cat([image, torch.ones_like(radius)], 1) / total
     gathered = torch.zeros_like(light)
     for row in range(-reach, reach + 1):
-        # A row at a time is kept for the gradients: windows of 40 × 40 weights a pixel would not fit.
-        part = checkpoint(_gathered_row, light, radius, psf, reach, row, use_reentrant=False)
-        gathered = gathered + torch.as_tensor(part)
+        gathered = gathered + _gathered_row(light, radius, psf, reach, row)
     return gathered[:, :-1] / gathered[:, -1:]
 
 

@@ -127,7 +127,7 @@ def depth_of_stack(network: FocalDepthNet, request: StackRequest, out: Path) -> 
     write_disparity(out / "disparity.png", disparity)
     files = ["all_in_focus.png", "disparity.png"]
     if request.focus is not None:
-        _write_millimetres(out / "depth.png", 1 / inverse)
+        _write_millimetres(out / "depth.png", np.asarray(1 / inverse, np.float32))
         files.append("depth.png")
     height, width = disparity.shape
     seconds = round(time.perf_counter() - started, 2)
@@ -154,8 +154,8 @@ def _reduced(slices: Sequence[Image.Image], side: int, multiple: int) -> Bytes:
     """uint8 [S, h, w, 3], sides multiples of what the network takes."""
     width, height = slices[0].size
     scale = min(1.0, side / max(width, height))
-    size = tuple(max(multiple, round(scale * one / multiple) * multiple) for one in (width, height))
-    return np.stack([np.asarray(one.resize(size, Image.Resampling.LANCZOS)) for one in slices])
+    across, down = (max(multiple, round(scale * one / multiple) * multiple) for one in (width, height))
+    return np.stack([np.asarray(one.resize((across, down), Image.Resampling.LANCZOS)) for one in slices])
 
 
 def _sweep(request: StackRequest, numbers: list[int], factor: float, small: Bytes) -> tuple[FocusSweep, float | None]:

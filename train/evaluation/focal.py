@@ -91,7 +91,7 @@ class NetworkMethod:
 def layered_stack(source: DeepPicture, sweep: FocusSweep) -> Bytes:
     """uint8 [S, H, W, 3]: the picture through the lens, by discs in linear light, the near hiding the far."""
     near = float(source.depth.min())
-    photo = source.photo.astype(np.float32) / np.float32(255)
+    photo = np.asarray(source.photo / np.float32(255), np.float32)
     disparity = np.asarray(near / source.depth, np.float32)
     slices = [LayeredBlur().render(photo, disparity, _lens(sweep, focus, near)) for focus in sweep.focus]
     return np.rint(np.stack(slices) * 255).astype(np.uint8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import choice_option, json_option
+from ._options import HintedChoice, choice_option, json_option
 from ._training import FOLDER, threads_option
 from .evaluate_depth import make_folder, named_paths
 from .train_dfd import CAMERAS
@@ -29,7 +29,7 @@ _CONDITIONS = ("clean", "noise", "jpeg")
 )  # fmt: skip
 @choice_option("--camera", CAMERAS, "Lens and focus distances; nyu is 50 mm at f/8, focused at 1, 1.5, 2.5, 4 and 6 m.")
 @click.option(
-    "--condition", "conditions", multiple=True, type=click.Choice(_CONDITIONS),
+    "--condition", "conditions", multiple=True, type=HintedChoice(_CONDITIONS),
     help="Score under this alone; noise: a deviation of 5 of 255, jpeg: quality 75. May be given again.",
 )  # fmt: skip
 @click.option("--count", type=click.IntRange(1), help="Pictures of each set, evenly chosen.  [default: all]")

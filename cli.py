@@ -16,6 +16,7 @@ from .version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Export networks to Core ML, TFLite and ONNX as one verified bundle."),
     "render": ("render", "Render a photo with a shallow depth of field."),
+    "dfd": ("dfd", "Make depth and an all-in-focus picture of a focal stack."),
     "check": ("check", "Check that a bundle computes what PyTorch computes (for CI)."),
     "inspect": ("inspect", "Show what is inside a bundle."),
     "diff": ("diff", "Compare two bundles: sizes, operations, parity, latency."),

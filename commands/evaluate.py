@@ -9,6 +9,7 @@ from ._lazy import LazyGroup
 SYSTEMS = {
     "render": ("evaluate_render", "Score lens blur and guided upsampling beside classical renderers."),
     "depth": ("evaluate_depth", "Score depth networks on photos whose depth or subject is known."),
+    "dfd": ("evaluate_dfd", "Score depth and all-in-focus pictures of focal stacks."),
     "argan": ("evaluate_argan", "Score what generators learned of depth from unlabelled photos."),
 }
 

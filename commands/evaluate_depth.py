@@ -76,7 +76,7 @@ def command(
         torch.set_num_threads(threads)
     methods = chosen_methods(depth_methods(weights, named_paths(others)), only)
     sets = _sets(data, count, held_out)
-    _make_folder(out)
+    make_folder(out)
     with _bar() as report:
         evaluation = evaluate_depth(sets, methods, Partials(out / "partial"), progress=report)
     facts = {**_versions(), "data": ", ".join(data) or "drawn", "held out": held_out, "threads": threads}
@@ -128,7 +128,8 @@ def _sets(data: Sequence[str], count: int | None, held_out: bool) -> list[DepthS
     return list(sets.values())
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """The folder of results, with all above it."""
     from ..runtime_ref.errors import DofkitError
 
     try:

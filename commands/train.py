@@ -9,6 +9,7 @@ from ._lazy import LazyGroup
 SYSTEMS = {
     "render": ("train_render", "Train lens blur and guided upsampling on synthetic scenes."),
     "depth": ("train_depth", "Train the depth network on image + depth and image + mask folders."),
+    "dfd": ("train_dfd", "Learn depth from the blur of focal stacks, without any depth to learn from."),
     "pix2pix": ("train_pix2pix", "Train Pix2Pix from photo to disparity, the comparison of the depth network."),
     "argan": ("train_argan", "Learn depth and depth of field from unlabelled photos (AR-GAN)."),
     "cyclegan": ("train_cyclegan", "Train a CycleGAN from deep to shallow photos, the comparison of AR-GAN."),

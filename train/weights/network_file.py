@@ -15,7 +15,9 @@ import torch
 
 from ...runtime_ref.errors import DofkitError, first_line
 from .files import read_weights, write_weights
+from .terms import Terms
 
+_NOTHING = Terms()
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 
@@ -39,9 +41,9 @@ class NetworkFile(Generic[Network]):
     describe: Callable[[Network], str]
     build: Callable[[Any], Network]
 
-    def save(self, network: Network, folder: Path) -> Path:
-        """Write a network to `folder`; the file appears whole or not at all."""
-        metadata = {"kind": self.kind, "config": self.describe(network)}
+    def save(self, network: Network, folder: Path, terms: Terms = _NOTHING) -> Path:
+        """Write a network to `folder`, with what is known of its terms; the file appears whole or not at all."""
+        metadata = {"kind": self.kind, "config": self.describe(network), **terms.as_metadata()}
         return write_weights(folder / self.name, network, metadata, torch.float16)
 
     def at(self, path: Path) -> Path:

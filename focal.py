@@ -20,7 +20,7 @@ from .runtime_ref.imageio import upsampled_disparity, write_disparity, write_pho
 from .train.data.real_stacks import read_stack, without_breathing
 from .train.networks.focal_depth import SLICES, FocalDepthNet
 from .train.networks.focus_matching import NOISE, luminance, matching_costs, sharpest_seen
-from .train.rendering.defocus import Camera
+from .train.rendering.defocus import ThinLensCamera
 from .train.rendering.focus_sweep import FocusSweep
 
 Bytes = NDArray[np.uint8]
@@ -54,7 +54,7 @@ class StackRequest:
 
     paths: tuple[Path, ...]
     focus: tuple[float, ...] | None = None
-    camera: Camera | None = None
+    camera: ThinLensCamera | None = None
     far_first: bool = False
     align: bool = True
     side: int = 640
@@ -185,7 +185,7 @@ def relative_sweep(count: int, strength: float, far_first: bool = False) -> Focu
     first, last = DIOPTRES
     length = first - last
     focal_length, f_number = 10e-3, 2.0
-    camera = Camera(focal_length, f_number, focal_length**2 / f_number / 2 / (strength / length))
+    camera = ThinLensCamera(focal_length, f_number, focal_length**2 / f_number / 2 / (strength / length))
     focus = tuple((1 / np.linspace(first, last, count)).tolist())
     near, far = 1 / (first + MARGIN * length), 1 / (last - MARGIN * length)
     return FocusSweep(camera, focus[::-1] if far_first else focus, near, far)

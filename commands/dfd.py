@@ -12,7 +12,7 @@ from ._training import FOLDER, threads_option
 
 if TYPE_CHECKING:
     from ..focal import StackResult
-    from ..train.rendering.defocus import Camera
+    from ..train.rendering.defocus import ThinLensCamera
 
 
 class Distances(click.ParamType):
@@ -115,10 +115,10 @@ def command(
 
 def _camera(
     focus: tuple[float, ...] | None, focal_length: float | None, f_number: float | None, pixel: float | None
-) -> Camera | None:
+) -> ThinLensCamera | None:
     """Of the three options, which belong to the distances."""
     from ..runtime_ref.errors import DofkitError
-    from ..train.rendering.defocus import Camera
+    from ..train.rendering.defocus import ThinLensCamera
 
     given = {"--focal-length": focal_length, "--f-number": f_number, "--pixel": pixel}
     missing = [flag for flag, value in given.items() if value is None]
@@ -128,7 +128,7 @@ def _camera(
         return None
     if focal_length is None or f_number is None or pixel is None:
         raise DofkitError(f"--focus-distances needs {', '.join(missing)}: how much a distance blurs depends on them")
-    return Camera(focal_length / 1000, f_number, pixel / 1e6)
+    return ThinLensCamera(focal_length / 1000, f_number, pixel / 1e6)
 
 
 def _sentence(made: StackResult) -> str:

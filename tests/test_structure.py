@@ -16,7 +16,7 @@ FLOORS = {
     "train": {"runtime_ref"},
     "devices": {"runtime_ref"},
     "export": {"runtime_ref", "train"},
-    "commands": {"runtime_ref", "train", "export", "devices", "api", "rendering", "batch"},
+    "commands": {"runtime_ref", "train", "export", "devices", "api", "rendering", "batch", "focal"},
 }
 
 

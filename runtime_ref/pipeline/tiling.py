@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Picture(Protocol):
+class PictureLike(Protocol):
     """`[H, W, ...]`, as far as tiles look at it."""
 
     @property
@@ -93,7 +93,7 @@ class TilePlan:
                 height = min(self.core_height, self.height - top)
                 yield Tile(top, left, height, min(self.core_width, self.width - left))
 
-    def extract(self, picture: Picture, tile: Tile) -> NDArray[Any]:
+    def extract(self, picture: PictureLike, tile: Tile) -> NDArray[Any]:
         """The tile with its halo, the picture's edge repeated beyond its border.
 
         Args:

@@ -26,8 +26,8 @@ NATIVE = {
     },
     Target.ONNX: {
         "Abs", "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "GlobalAveragePool", "Max", "MaxPool",
-        "Min", "Mul", "Neg", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Reshape",
-        "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "Transpose",
+        "Min", "Mul", "Neg", "Pad", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu",
+        "Reshape", "Resize", "Sigmoid", "Slice", "Sqrt", "Sub", "Transpose",
     },
 }  # fmt: skip
 

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from ...runtime_ref.colour import to_linear, to_srgb
 from ...runtime_ref.errors import DofkitError
-from ..rendering.defocus import Camera, spread_by_bank, spread_by_discs, through_lens
+from ..rendering.defocus import ThinLensCamera, spread_by_bank, spread_by_discs, through_lens
 from ..rendering.focus_sweep import SWEEPS, FocusSweep
 from .rgbd import RgbdPair, survey
 from .rgbd_scenes import split
@@ -220,7 +220,7 @@ def random_sweep(rng: np.random.Generator) -> tuple[FocusSweep, float]:
     near, far = 0.5 * scale * rng.uniform(0.8, 1.2), 10.0 * scale * rng.uniform(0.8, 1.1)
     strength = float(np.exp(rng.uniform(np.log(6.0), np.log(18.0)))) * scale  # pixels of radius a dioptre
     focal_length, f_number = 20e-3, 2.0
-    camera = Camera(focal_length, f_number, focal_length**2 / f_number / 2 / strength)
+    camera = ThinLensCamera(focal_length, f_number, focal_length**2 / f_number / 2 / strength)
     first, last = 1 / (near * rng.uniform(1.2, 2.5)), 1 / (far * rng.uniform(0.4, 1.0))
     steps = np.linspace(first, last, 8) * np.exp(rng.normal(0, 0.04, 8))
     bent = steps if rng.random() < 0.5 else 1 / np.geomspace(1 / first, 1 / last, 8)

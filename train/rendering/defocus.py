@@ -28,7 +28,7 @@ eight bits resolve in photos (45 dB, see the tests)."""
 
 
 @dataclass(frozen=True)
-class Camera:
+class ThinLensCamera:
     """A thin lens before a sensor.
 
     Attributes:
@@ -71,9 +71,9 @@ class Camera:
         """The circle of confusion's signed radius in pixels; see `confusion`."""
         return self.confusion(depth, focus) / (2 * self.pixel)
 
-    def reduced(self, factor: float) -> Camera:
+    def reduced(self, factor: float) -> ThinLensCamera:
         """The camera of a picture reduced to 1 / `factor` of its size."""
-        return Camera(self.focal_length, self.f_number, self.pixel * factor)
+        return ThinLensCamera(self.focal_length, self.f_number, self.pixel * factor)
 
 
 class Psf(TextEnum):
@@ -226,7 +226,7 @@ def spread_by_discs(image: torch.Tensor, radius: torch.Tensor, spacing: float = 
 
 
 def through_lens(
-    image: torch.Tensor, depth: torch.Tensor, focus: torch.Tensor, camera: Camera, blur: Blur = spread_by_bank
+    image: torch.Tensor, depth: torch.Tensor, focus: torch.Tensor, camera: ThinLensCamera, blur: Blur = spread_by_bank
 ) -> torch.Tensor:
     """A focal stack of a picture whose depth is known.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ...runtime_ref.errors import DofkitError
-from .defocus import Camera
+from .defocus import ThinLensCamera
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FocusSweep:
         near, far: of what depths are asked for, in metres.
     """
 
-    camera: Camera
+    camera: ThinLensCamera
     focus: tuple[float, ...]
     near: float
     far: float
@@ -64,11 +64,11 @@ class FocusSweep:
 
 SWEEPS = {
     # 50 mm at f/8: what NYUv2's stacks are rendered with
-    "nyu": FocusSweep(Camera(50e-3, 8.0, 12e-6), (1.0, 1.5, 2.5, 4.0, 6.0), 0.5, 10.0),
-    "nyu-wide": FocusSweep(Camera(2.9e-3, 0.5, 5.6e-6), (1.0, 3.0, 5.0, 7.0, 9.0), 0.5, 10.0),
-    "nyu-100": FocusSweep(Camera(17e-3, 1.2, 12e-6), (1.0, 3.0, 5.0, 7.0, 9.0), 0.5, 10.0),
-    "defocusnet": FocusSweep(Camera(7.2e-3, 1.2, 5.6e-6), (0.3, 0.45, 0.75, 1.2, 1.8), 0.1, 3.0),
-    "mobile": FocusSweep(Camera(50e-3, 24.0, 5.6e-6), (0.3, 0.45, 0.75, 1.2, 1.8), 0.1, 3.0),
+    "nyu": FocusSweep(ThinLensCamera(50e-3, 8.0, 12e-6), (1.0, 1.5, 2.5, 4.0, 6.0), 0.5, 10.0),
+    "nyu-wide": FocusSweep(ThinLensCamera(2.9e-3, 0.5, 5.6e-6), (1.0, 3.0, 5.0, 7.0, 9.0), 0.5, 10.0),
+    "nyu-100": FocusSweep(ThinLensCamera(17e-3, 1.2, 12e-6), (1.0, 3.0, 5.0, 7.0, 9.0), 0.5, 10.0),
+    "defocusnet": FocusSweep(ThinLensCamera(7.2e-3, 1.2, 5.6e-6), (0.3, 0.45, 0.75, 1.2, 1.8), 0.1, 3.0),
+    "mobile": FocusSweep(ThinLensCamera(50e-3, 24.0, 5.6e-6), (0.3, 0.45, 0.75, 1.2, 1.8), 0.1, 3.0),
 }
 """The cameras of Si et al. 2023 with the focus distances of their data, at the size at which each set's stacks are
 made; "nyu" is the one that results are compared with."""

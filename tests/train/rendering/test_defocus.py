@@ -12,8 +12,8 @@ import torch
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.rendering.baselines.layered import LayeredBlur
 from dofkit.train.rendering.defocus import (
-    Camera,
     Psf,
+    ThinLensCamera,
     gaussian_blur,
     shares_of_bank,
     spread,
@@ -24,7 +24,7 @@ from dofkit.train.rendering.focus_sweep import SWEEPS, FocusSweep
 from dofkit.train.rendering.layered import SceneLens
 from dofkit.train.rendering.lens import to_linear, to_srgb
 
-CAMERA = Camera(50e-3, 8.0, 12e-6)
+CAMERA = ThinLensCamera(50e-3, 8.0, 12e-6)
 
 
 def picture(side: int = 40, channels: int = 3) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_a_focus_within_the_focal_length_and_a_camera_of_nothing_are_refused() -
     with pytest.raises(DofkitError, match=r"a lens of 50 mm cannot focus at 0\.04 m"):
         CAMERA.radius(torch.tensor(1.0), 0.04)
     with pytest.raises(DofkitError, match="f number is 0; give a number above 0"):
-        Camera(50e-3, 0.0, 12e-6)
+        ThinLensCamera(50e-3, 0.0, 12e-6)
 
 
 def brute_force(image: np.ndarray, radius: np.ndarray, psf: Psf) -> np.ndarray:

@@ -130,7 +130,7 @@ def test_times_meet_their_nearest_partners_once(first: list[float], second: list
     pairs = associated(first, second, 0.2)
     assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
     distances = {(i, j): abs(a - b) for i, a in enumerate(first) for j, b in enumerate(second)}
-    assert all(distances[pair] < 0.2 for pair in pairs)
+    assert all(distances[pair] <= 0.2 for pair in pairs)  # 0.2 itself only where a difference is rounded to it
     # The nearest of all are partners, and whoever is left alone has no free partner in reach.
     if distances and min(distances.values()) < 0.19:
         assert min(distances[pair] for pair in pairs) == min(distances.values())

@@ -53,6 +53,7 @@ def gate(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.e2e
 def test_a_good_bundle_passes_the_gate_and_every_report_is_written(workspace: Path) -> None:
     done = gate(workspace, "new.dofbundle", "new.dofbundle")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,6 +66,7 @@ def test_a_good_bundle_passes_the_gate_and_every_report_is_written(workspace: Pa
     assert "no regression" in summary
 
 
+@pytest.mark.e2e
 def test_a_teams_limits_that_are_broken_close_the_gate(workspace: Path) -> None:
     (workspace / "ci").mkdir()
     strict = '[[tolerance]]\nscope = "depth"\nmax_abs = 0.0\npsnr = 200.0\nreason = "bit for bit"\n'

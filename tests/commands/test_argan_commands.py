@@ -104,6 +104,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
     assert not out.exists()
 
 
+@pytest.mark.e2e
 def test_evaluation_scores_generators_beside_what_needs_none(
     run: Callable[..., str], tmp_path: Path, photos: Path
 ) -> None:

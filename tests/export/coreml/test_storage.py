@@ -84,7 +84,7 @@ def test_compressed_weights_are_exactly_what_the_formula_gives(
 @pytest.mark.parametrize(
     "precision",
     [
-        Precision.W8,
+        pytest.param(Precision.W8, marks=pytest.mark.e2e),
         pytest.param(Precision.FP16, marks=pytest.mark.slow),
         pytest.param(Precision.PALETTE6, marks=pytest.mark.slow),
     ],

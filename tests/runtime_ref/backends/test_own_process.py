@@ -219,6 +219,7 @@ def test_what_the_runtime_refuses_is_an_error_of_one_line_and_costs_no_process(
     assert session.process_id == process
 
 
+@pytest.mark.e2e
 def test_pytorch_computes_in_a_process_of_its_own_from_its_own_weights(
     bundle: Bundle, weights: Path, transport: OwnProcess
 ) -> None:

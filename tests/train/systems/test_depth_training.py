@@ -47,6 +47,7 @@ def test_a_run_starts_from_given_weights(tmp_path):
     torch.testing.assert_close(coarse["disparity.weight"], fine["disparity.weight"])
 
 
+@pytest.mark.e2e
 def test_a_mask_folder_alone_is_enough(tmp_path):
     for name in ("images", "masks"):
         (tmp_path / "people" / name).mkdir(parents=True)

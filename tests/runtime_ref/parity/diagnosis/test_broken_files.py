@@ -116,7 +116,7 @@ def test_a_mistake_is_named_through_quantisation(target: Target, kind: str, expo
     assert KINDS[kind] in _causes(UPSAMPLING, target, path, Precision.W8A8)[0]
 
 
-@pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
+@pytest.mark.parametrize("target", [Target.ONNX, pytest.param(Target.TFLITE, marks=pytest.mark.e2e)])
 def test_a_healthy_file_has_no_cause_and_no_divergence(target: Target, exported: Exported) -> None:
     path = exported(UPSAMPLING, target)
     assert _causes(UPSAMPLING, target, path, Precision.FP32) == ()

@@ -31,7 +31,14 @@ SESSIONS = {
 }
 
 
-@pytest.mark.parametrize("target", [*BUNDLED, pytest.param(Target.COREAI, marks=pytest.mark.e2e)])
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target.COREML,
+        Target.ONNX,
+        *(pytest.param(each, marks=pytest.mark.e2e) for each in (Target.TFLITE, Target.COREAI)),
+    ],
+)
 def test_the_last_tensor_is_the_output(target: Target, exported: Exported) -> None:
     if target is Target.COREAI:
         pytest.importorskip("coreai_torch")
@@ -40,7 +47,7 @@ def test_the_last_tensor_is_the_output(target: Target, exported: Exported) -> No
     np.testing.assert_allclose(last, SESSIONS[target](STAGE, path).run(scene(STAGE)), atol=1e-6)
 
 
-@pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
+@pytest.mark.parametrize("target", [Target.ONNX, pytest.param(Target.TFLITE, marks=pytest.mark.e2e)])
 def test_integers_of_a_quantised_file_come_as_what_they_stand_for(target: Target, exported: Exported) -> None:
     *_, (_, last) = open_tracer(STAGE, target, exported(STAGE, target, Precision.W8A8)).trace(scene(STAGE))
     expected = SESSIONS[target](STAGE, exported(STAGE, target)).run(scene(STAGE))

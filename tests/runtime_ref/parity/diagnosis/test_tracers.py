@@ -19,7 +19,6 @@ from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
-from ....bundled import BUNDLED
 from .conftest import SIDES, Exported, random_network, scene
 
 STAGE = Stage.GUIDED_UPSAMPLING

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import partial
 
 import lightning
 import torch
@@ -16,6 +14,7 @@ from ..rendering.lens import Array
 from . import depth_losses as losses
 from . import depth_metrics as metrics
 from . import depth_subject_losses as subject_losses
+from .one_cycle import log_means, one_cycle
 
 FIGURES = {
     "abs_rel": "depth error after alignment, |z' - z| / z",
@@ -135,11 +134,7 @@ class DepthSystem(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of what the held-out pictures could tell."""
-        for name, mean in self.figures.items():
-            assert isinstance(mean, MeanMetric)
-            if mean.update_called:
-                self.log(name, mean.compute(), sync_dist=False)  # MeanMetric itself sums over devices
-                mean.reset()
+        log_means(self, self.figures)
 
     def configure_optimizers(self):
         """AdamW under a one-cycle cosine schedule; the encoder is slower, BatchNorm and biases do not decay."""
@@ -154,8 +149,7 @@ class DepthSystem(lightning.LightningModule):
             for decays in (False, True)
         ]
         optimizer = torch.optim.AdamW(groups)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_one_cycle, steps=recipe.steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return one_cycle(optimizer, recipe.steps)
 
     def _add(self, **values: float | None) -> None:
         """Add what a picture could tell."""
@@ -167,12 +161,3 @@ class DepthSystem(lightning.LightningModule):
 
 def _array(values: torch.Tensor) -> Array:
     return values.float().cpu().numpy()
-
-
-def _one_cycle(step: int, steps: int) -> float:
-    """Share of the peak learning rate: a linear start over a twentieth of the run, then half a cosine to 1/1000."""
-    start = max(1, steps // 20)
-    if step < start:
-        return (step + 1) / start
-    done = min(1.0, (step - start) / max(1, steps - start))
-    return 0.001 + 0.999 * (1 + math.cos(math.pi * done)) / 2

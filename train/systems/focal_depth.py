@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import lightning
@@ -15,6 +13,7 @@ from ..data.focal_stacks import StackSample
 from ..networks.focal_depth import FocalDepth, FocalDepthNet, radius_at
 from ..rendering.focus_sweep import FocusSweep
 from . import focal_losses as losses
+from .one_cycle import log_means, one_cycle
 
 Supervision = Literal["none", "depth"]
 FIGURES = {
@@ -136,11 +135,7 @@ class FocalDepthSystem(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means."""
-        for name, mean in self.figures.items():
-            assert isinstance(mean, MeanMetric)
-            if mean.update_called:
-                self.log(name, mean.compute(), sync_dist=False)  # MeanMetric itself sums over devices
-                mean.reset()
+        log_means(self, self.figures)
 
     def configure_optimizers(self):
         """AdamW under a one-cycle cosine schedule; BatchNorm and biases do not decay."""
@@ -153,14 +148,4 @@ class FocalDepthSystem(lightning.LightningModule):
             for decays in (False, True)
         ]
         optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_one_cycle, steps=recipe.steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _one_cycle(step: int, steps: int) -> float:
-    """Share of the peak learning rate: a linear start over a twentieth of the run, then half a cosine to 1/1000."""
-    start = max(1, steps // 20)
-    if step < start:
-        return (step + 1) / start
-    done = min(1.0, (step - start) / max(1, steps - start))
-    return 0.001 + 0.999 * (1 + math.cos(math.pi * done)) / 2
+        return one_cycle(optimizer, recipe.steps)

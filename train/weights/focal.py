@@ -16,7 +16,7 @@ FOCAL = NetworkFile[FocalDepthNet](
     name="dfd.safetensors",
     command="dofkit train dfd",
     describe=lambda network: json.dumps(dataclasses.asdict(network.config), sort_keys=True),
-    build=lambda config: FocalDepthNet(FocalDepthConfig(**config)),
+    build=lambda config: FocalDepthNet(FocalDepthConfig(**{"restoration": 0, **config})),  # files before it had none
 )
 
 SHIPPED = Path(__file__).parent / FOCAL.name

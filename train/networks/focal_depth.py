@@ -20,6 +20,7 @@ from .filters import convolution, twice
 from .focal_restoration import PictureRestoration
 from .focus_matching import NOISE, focus_agreement, luminance, matching_costs, sharpest_seen, window_mean
 
+ARCHITECTURE = "focal_depth"
 SLICES = (2, 10)
 """Fewest and most slices of a stack."""
 AROUND = 9

@@ -9,13 +9,17 @@ elementwise operations that every converter knows; logarithms are taken of scale
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...runtime_ref.pipeline.stage import Stage
+from .contract import NetworkContract, SizeRule
 from .filters import FixedConvolution, twice
-from .focal_depth import AGREE, AROUND, PEAK, WINDOW, FocalDepthNet
+from .focal_depth import AGREE, ARCHITECTURE, AROUND, PEAK, SLICES, WINDOW, FocalDepthNet, radius_at
 from .focal_restoration import MIDDLE, SPREAD, WIDE
 from .focus_matching import DEVIATIONS, FADES, LUMINANCE, NOISE, SEEN, SHARP
 
@@ -24,6 +28,18 @@ REACH = math.ceil(5.5 * DEVIATIONS[-1])
 MATCHING, DETAIL = 32.0, 4.0
 """What differences and Laplacians are multiplied by before they are squared: the squared noise becomes 0.02 and 3e-4,
 normal numbers in 16 bits, and the largest sum of 13 × 13 of the squares stays below 65504."""
+
+
+class FocalStage(FocalDepthNet):
+    """The network with the inputs and the output that its exported graphs have: what these are compared with."""
+
+    def forward(self, stack: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """stack [S, 3, H, W] and radius [S, K, 1, 1] → picture and disparity [1, 4, H, W]; see `FocalDepthGraph`."""
+        table = radius[None, :, :, 0, 0]
+        found = super().forward(stack[None], table)
+        nearer = radius_at(found.place, table) - table[:, :, -1:, None]
+        disparity = nearer.sum(1, keepdim=True) / (table[:, :, :1] - table[:, :, -1:]).sum()
+        return torch.cat([found.picture, disparity], 1)
 
 
 class FocalDepthGraph(nn.Module):
@@ -68,16 +84,25 @@ class FocalDepthGraph(nn.Module):
         """See the class."""
         table = radius.reshape(self.slices, self.depths)
         grey = (stack * self.weights).sum(1, keepdim=True)
-        logits = self._learned(stack, *self._optics(grey, table))
+        edges = self._edges(grey)
+        logits = self._learned(stack, *self._optics(grey, edges, table))
         place = twice(self._peak(torch.softmax(logits, 1)))
-        return self._pictures(stack, self._detail(grey, self.small), place, table)
+        return self._pictures(stack, _detail(edges, self.small), place, table)
 
-    def _optics(self, grey: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _edges(self, grey: torch.Tensor) -> torch.Tensor:
+        """The squared Laplacian, times DETAIL²: [S, 1, h, w]."""
+        edges = self.laplacian(F.pad(grey, [1, 1, 1, 1], mode="replicate"))
+        return edges * edges
+
+    def _optics(
+        self, grey: torch.Tensor, edges: torch.Tensor, table: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Costs [1, K, h, w], and what they are made of, at half the size."""
         matching = torch.log(F.avg_pool2d(self._matching(grey, table), 2) + MATCHING**2 * NOISE)
         matching = matching - 2 * math.log(MATCHING)
-        fine, most = (F.avg_pool2d(maps, 2) for maps in self._agreement(self._detail(grey, self.fine), table))
-        coarse, coarse_most = self._agreement(self._detail(F.avg_pool2d(grey, 2), self.coarse), table)
+        fine, most = (F.avg_pool2d(maps, 2) for maps in self._agreement(_detail(edges, self.fine), table))
+        halved = self._edges(F.avg_pool2d(grey, 2))
+        coarse, coarse_most = self._agreement(_detail(halved, self.coarse), table)
         level = matching.mean(1, keepdim=True)
         matching = matching - level  # what all depths share changes no softmax, and would take bits of 16
         costs = self.near(self.around(matching) - AGREE[0] * fine - AGREE[1] * coarse)
@@ -102,11 +127,6 @@ class FocalDepthGraph(nn.Module):
         """[K, 1] → [K, L], see `shares_of_bank`."""
         reached = ((variance - self.lower) / self.steps).clamp(0, 1)
         return torch.cat([1 - reached[:, :1], reached[:, :-1] - reached[:, 1:], reached[:, -1:]], 1)
-
-    def _detail(self, grey: torch.Tensor, mean: WindowMean) -> torch.Tensor:
-        """[S, 1, h, w], see `log_detail`."""
-        edges = self.laplacian(F.pad(grey, [1, 1, 1, 1], mode="replicate"))
-        return torch.log(mean(edges * edges) + DETAIL**2 * NOISE) - 2 * math.log(DETAIL)
 
     def _agreement(self, detail: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[1, K, h, w] and [1, 1, h, w], see `focus_agreement`."""
@@ -175,6 +195,12 @@ class FocalDepthGraph(nn.Module):
         return (stack * own).sum(0, keepdim=True), (own * size).sum(0, keepdim=True), size
 
 
+def graph_of(network: nn.Module, shapes: Sequence[tuple[int, ...]]) -> FocalDepthGraph:
+    """The graph for the shapes of stack and radius."""
+    slices, _, height, width = shapes[0]
+    return FocalDepthGraph(cast(FocalDepthNet, network), slices, (height, width))
+
+
 class WindowMean(nn.Module):
     """Mean over the part of a window around each pixel that lies inside, of maps of one size.
 
@@ -200,6 +226,11 @@ class WindowMean(nn.Module):
         return F.avg_pool2d(maps, self.side, 1, self.side // 2) * self.down * self.across
 
 
+def _detail(edges: torch.Tensor, mean: WindowMean) -> torch.Tensor:
+    """Of the squared Laplacian times DETAIL², see `log_detail`: [S, 1, h, w]."""
+    return torch.log(mean(edges) + DETAIL**2 * NOISE) - 2 * math.log(DETAIL)
+
+
 def _softmax(values: torch.Tensor) -> torch.Tensor:
     """Over the slices, [S, 1, H, W]."""
     grown = torch.exp(values - values.amax(0, keepdim=True))
@@ -215,3 +246,13 @@ def _gaussians() -> tuple[torch.Tensor, torch.Tensor]:
         lines.append(line / line.sum())
     taps = torch.stack(lines).float()
     return taps[:, None, :, None], taps[:, None, None, :]
+
+
+CONTRACT = NetworkContract(
+    architecture=ARCHITECTURE,
+    stage=Stage.FOCAL_DEPTH,
+    size=SizeRule(multiple=FocalDepthNet.multiple, least=64),
+    slices=SLICES,
+    exact=FocalDepthGraph.exact,
+    fixed=graph_of,
+)

@@ -97,7 +97,7 @@ class ExportRequest:
     stages: tuple[Stage, ...] = PIPELINE_STAGES
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
-    stack: StackSize = StackSize()
+    stack: StackSize = field(default_factory=StackSize)
     weights: Path = SHIPPED
     photos: tuple[Path, ...] = ()
     calibration: Path | None = None

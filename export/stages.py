@@ -118,9 +118,7 @@ def stage_graphs(
     return graphs
 
 
-def graph_size(
-    contract: NetworkContract, plan: PipelinePlan, target: Target, stack: StackSize | None = None
-) -> Size:
+def graph_size(contract: NetworkContract, plan: PipelinePlan, target: Target, stack: StackSize | None = None) -> Size:
     """The size that a plan fixes for a stage's graph, of depth the first; that of focal stacks is `stack`'s.
 
     Raises:

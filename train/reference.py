@@ -29,7 +29,8 @@ class PyTorchReference:
     def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
         """The output of every layer of a model's stage as its target computes it, the stage's own the last."""
         network = self._networks[model.stage]
-        network = self._architectures.contract_of(network).arrange(network, model.target, [inputs[signal.name].shape for signal in INPUTS[model.stage]])
+        shapes = [inputs[signal.name].shape for signal in INPUTS[model.stage]]
+        network = self._architectures.contract_of(network).arrange(network, model.target, shapes)
         layers, output = trace_layers(network, model.stage, inputs)
         return [*layers, Layer(OUTPUTS[model.stage].name, "output", output)]
 

@@ -31,8 +31,8 @@ def plan_problems(plan: PipelinePlan, models: Iterable[ModelEntry]) -> list[str]
 
 
 def _planned(plan: PipelinePlan, model: ModelEntry) -> tuple[int, int] | None:
-    """Height and width of a model's input by the plan; None for one that the plan does not speak of, or a whole picture of
-    any size."""
+    """Height and width of a model's input by the plan; None for a stack, of which that does not speak, and for a whole
+    picture of any size."""
     stage = model.stage
     if stage is Stage.FOCAL_DEPTH:
         return None

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dofkit.runtime_ref.pipeline.stage import DEPTHS, INPUTS, OUTPUTS, Stage
+from dofkit.runtime_ref.target import Target
 from dofkit.train.networks.focal_depth import FocalDepthConfig
 from dofkit.train.networks.focal_graph import FocalDepthGraph, FocalStage, WindowMean
 from dofkit.train.networks.focus_matching import window_mean
@@ -52,6 +53,16 @@ def test_the_graph_computes_what_the_network_does(height: int, width: int, slice
     # but for pixels between two hills of likelihood
     assert float(error.quantile(0.999)) < 1e-5
     assert float(wanted.std()) > 0.05
+
+
+def test_layers_to_keep_exact_are_convolutions_of_the_graph() -> None:
+    made = network()
+    contract = ARCHITECTURES.contract_of(made)
+    stack, radius = inputs()
+    for target in Target:
+        graph = contract.arrange(made, target, (stack.shape, radius.shape))
+        assert contract.exact_layers(target) == {"bank_down", "bank_across", "laplacian"}
+        assert all(isinstance(graph.get_submodule(name), torch.nn.Conv2d) for name in contract.exact_layers(target))
 
 
 def test_disparity_of_the_stage_is_the_sweeps_own() -> None:

@@ -5,15 +5,25 @@ They are the rules of this version of dofkit, not settings: a bundle with other 
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from . import optics, pyramid, subject
 
 
+def _fixed(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema, too, that each has one value."""
+    for field in schema["properties"].values():
+        field["const"] = field["default"]
+
+
 class HostRules(BaseModel):
     """Constants of the steps; the numbers of the steps are those of a bundle's README and of docs/pipeline.md."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_serialization_defaults_required=True, json_schema_extra=_fixed
+    )
 
     lowest_long_side: int = Field(
         default=pyramid.LOWEST_LONG_SIDE, description="step 2: the longest side of level 0, in pixels"

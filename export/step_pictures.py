@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,31 +64,30 @@ def step_pictures(plan: PipelinePlan) -> Iterator[StepPicture]:
     )
 
 
-def write_step_cases(folder: Path, plan: PipelinePlan) -> tuple[StepCase, ...]:
-    """Compute every step case and write its tensors to `golden/steps` in a bundle's folder; their entries."""
+def write_step_cases(folder: Path, pictures: Iterable[StepPicture], plan: PipelinePlan) -> tuple[StepCase, ...]:
+    """Compute step cases and write their tensors to `golden/steps` in a bundle's folder; their entries."""
     (folder / "golden/steps").mkdir(parents=True)
-    entries = []
-    for picture in step_pictures(plan):
-        inputs, results = picture.inputs, computed_steps(picture.inputs, plan)
-        tensors, arrays = stored_steps(results.tensors)
-        path = f"golden/steps/{picture.name}.safetensors"
-        write_steps(folder / path, arrays)
-        entries.append(
-            StepCase(
-                name=picture.name,
-                path=path,
-                note=picture.note,
-                tap=inputs.tap,
-                aperture=inputs.aperture,
-                focus_range=inputs.focus_range,
-                depth_size=results.depth_size,
-                focus=results.focus,
-                levels=results.levels,
-                weak=results.weak,
-                tensors=tensors,
-            )
-        )
-    return tuple(entries)
+    return tuple(_write(folder, picture, plan) for picture in pictures)
+
+
+def _write(folder: Path, picture: StepPicture, plan: PipelinePlan) -> StepCase:
+    inputs, results = picture.inputs, computed_steps(picture.inputs, plan)
+    tensors, arrays = stored_steps(results.tensors)
+    path = f"golden/steps/{picture.name}.safetensors"
+    write_steps(folder / path, arrays)
+    return StepCase(
+        name=picture.name,
+        path=path,
+        note=picture.note,
+        tap=inputs.tap,
+        aperture=inputs.aperture,
+        focus_range=inputs.focus_range,
+        depth_size=results.depth_size,
+        focus=results.focus,
+        levels=results.levels,
+        weak=results.weak,
+        tensors=tensors,
+    )
 
 
 def _photo(height: int, width: int, seed: int) -> NDArray[np.uint8]:

@@ -37,17 +37,17 @@ def computed() -> dict[str, StepResults]:
 def by_the_readme(inputs: StepInputs) -> tuple[Tensors, float, page.Levels]:
     """All tensors of a case, the focus, and the levels after step 8."""
     photo, plan = inputs.photo, PLAN.model_dump()
+    height, width = photo.shape[:2]
     disparity = inputs.map / np.iinfo(inputs.map.dtype).max
     if inputs.tap is None:
         focus = page.focus_by_itself(disparity, RULES)
     else:
         focus = page.focus_of_tap(disparity, *inputs.tap, inputs.focus_range, RULES)
     disparity = page.held(disparity, focus, inputs.focus_range)
-    levels = page.Levels.of(*photo.shape[:2], RULES)
-    levels = page.started(levels, disparity, focus, inputs.aperture, RULES)
+    levels = page.started(page.Levels.of(height, width, RULES), disparity, focus, inputs.aperture, RULES)
     images = page.image_levels(photo, levels)
     tensors: Tensors = {f"level_{k}": images[k] for k in range(levels.n)}
-    tensors["depth_input"] = page.depth_input(photo, page.depth_size(*photo.shape[:2], plan))
+    tensors["depth_input"] = page.depth_input(photo, page.depth_size(height, width, plan))
     if inputs.focus_range:
         tensors["held"] = disparity
     maps = {"blur": (0, True), **{str(k): (k, False) for k in range(levels.n)}}

@@ -36,13 +36,7 @@ def step_pictures(plan: PipelinePlan) -> Iterator[StepPicture]:
     yield StepPicture(
         "upright",
         "an upright photo with a predicted map: tapped, a range held in focus, the full blur over an odd size",
-        StepInputs(
-            made_up_photo(599, 401, 2),
-            made_up_map(*plan.depth_shape_for(599, 401), 16),
-            (0.02, 0.5),
-            1.0,
-            plan.focus_range,
-        ),
+        StepInputs(made_up_photo(599, 401, 2), predicted, (0.02, 0.5), 1.0, plan.focus_range),
     )
     yield StepPicture(
         "strip",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import tempfile
 import time
@@ -16,9 +15,9 @@ from pathlib import Path
 import torch
 from typing_extensions import assert_never
 
-from .. import __version__
 from ..runtime_ref.bundle import (
     MANIFEST,
+    SCHEMA,
     SUFFIX,
     Bundle,
     GoldenCase,
@@ -27,6 +26,7 @@ from ..runtime_ref.bundle import (
     NetworkEntry,
     describe_files,
     file_sha256,
+    manifest_schema,
     new_bundle,
     refuse_foreign,
 )
@@ -52,20 +52,8 @@ from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
 from .stages import graph_size, stage_graphs
-
-# Packages whose versions decide the bytes of a bundle.
-TOOLS = (
-    "torch",
-    "coremltools",
-    "litert-torch",
-    "ai-edge-quantizer",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "ai-edge-litert",
-    "coreai-core",
-    "coreai-torch",
-)
+from .step_pictures import step_pictures, write_step_cases
+from .tools import tool_versions
 
 Watch = Callable[[str, int, int], None]
 
@@ -149,7 +137,7 @@ class _Prepared:
         comparisons = len(request.targets) * len(request.precisions) * scopes
         if whole:
             comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
-        return conversions + comparisons + max(1, len(request.photos)) + 1
+        return conversions + comparisons + max(1, len(request.photos)) + 2
 
 
 def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> ExportResult:
@@ -175,6 +163,8 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
+        report("step cases")
+        steps = write_step_cases(folder, step_pictures(prepared.plan), prepared.plan)
         calibration = _calibration(prepared, networks, report)
         # 4. Convert: every stage for every target, in every precision.
         models = [
@@ -192,12 +182,14 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
             networks={stage: _describe(stage, networks[stage], prepared) for stage in request.stages},
             models=tuple(models),
             golden=tuple(_golden_entry(case, folder) for case in cases),
-            tools=_tool_versions(),
+            steps=steps,
+            tools=tool_versions(),
             files={},
         )
         # 5. Parity of the files as they lie on disk.
         parity = _prove(Bundle(folder, manifest), networks, request, cases, report)
         write_readme(folder / "README.md", manifest)
+        (folder / SCHEMA).write_bytes(manifest_schema())
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
         (folder / MANIFEST).write_bytes(manifest.encoded())
@@ -393,13 +385,3 @@ def _describe(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> Ne
         author=prepared.request.labels.author or terms.author,
         provenance=terms.provenance,
     )
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {"dofkit": __version__}
-    for name in TOOLS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # a target that was not asked for
-    return versions

@@ -13,8 +13,8 @@ STRIDE = 32
 """Of the coarsest map of a depth network: both sides of its input are multiples of it."""
 
 
-def size_of_aspect(aspect: str, side: int = USUAL_SIDE) -> Size:
-    """The size of about side² pixels for an aspect width:height, "3:4" being upright; multiples of `STRIDE`.
+def size_of_aspect(aspect: str, side: float = USUAL_SIDE, stride: int = STRIDE) -> Size:
+    """The size of about side² pixels for an aspect width:height, "3:4" being upright; multiples of `stride`.
 
     Raises:
         ValueError: the aspect is none.
@@ -23,7 +23,7 @@ def size_of_aspect(aspect: str, side: int = USUAL_SIDE) -> Size:
     if not (0 < width < math.inf and 0 < height < math.inf):
         raise ValueError(f"{aspect} is no aspect")
     stretch = math.sqrt(height / width)
-    tall, wide = (max(1, round(length / STRIDE)) * STRIDE for length in (side * stretch, side / stretch))
+    tall, wide = (max(1, round(length / stride)) * stride for length in (side * stretch, side / stretch))
     return tall, wide
 
 

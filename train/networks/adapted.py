@@ -9,10 +9,11 @@ from torch import nn
 
 from .contract import Meaning, NetworkContract, Preprocessing
 
-# fp16 holds 1e-3 to three digits, and it bounds how far a flat prediction's rounding noise is blown up.
 LEAST_SPAN = 1e-3
-LEAST_DEPTH = 1e-3
-"""Depths below this, of a network that predicts depth, count as this: no inverse is infinite, in fp16 neither."""
+"""Least width of a prediction's range, as a share of its greatest value: the rounding noise of a flat one is not blown
+up. It is relative because scales differ by ten orders of magnitude: MiDaS gives thousands, others 1e-4."""
+LEAST_VALUE = 1e-6
+"""Divisors are not smaller: a prediction of zeros gives zeros. 16-bit floats hold it, as a subnormal number."""
 
 
 class AdaptedDepth(nn.Module):
@@ -41,12 +42,33 @@ class AdaptedDepth(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """[N, 3, H, W] in [0, 1], sRGB-encoded → disparity [N, 1, H, W] in [0, 1], 1 is nearest."""
         found = self.network((image - self.mean) / self.deviation)
-        if self._meaning is Meaning.DISPARITY:
-            return found
-        if self._meaning is Meaning.DEPTH:
-            found = 1.0 / found.clamp(min=LEAST_DEPTH)
-        nearest, farthest = torch.amax(found, dim=(2, 3), keepdim=True), torch.amin(found, dim=(2, 3), keepdim=True)
-        return (found - farthest) / (nearest - farthest + LEAST_SPAN)
+        match self._meaning:
+            case Meaning.INVERSE_DEPTH:
+                return _spread(found)
+            case Meaning.DEPTH:
+                return _inverted(found)
+            case _:
+                return found
+
+
+def _spread(inverse: torch.Tensor) -> torch.Tensor:
+    """Inverse depth of any scale and offset, [N, 1, H, W] → the same with its range spread over [0, 1]."""
+    nearest, farthest = torch.amax(inverse, dim=(2, 3), keepdim=True), torch.amin(inverse, dim=(2, 3), keepdim=True)
+    least = LEAST_SPAN * torch.maximum(nearest.abs(), farthest.abs())
+    return (inverse - farthest) / torch.maximum(nearest - farthest, least).clamp(min=LEAST_VALUE)
+
+
+def _inverted(depth: torch.Tensor) -> torch.Tensor:
+    """Depth of any scale, [N, 1, H, W] → disparity, 1 at the least depth and 0 at the greatest.
+
+    near/d · (far − d)/(far − near) is (1/d − 1/far)/(1/near − 1/far) without a reciprocal, which 16-bit floats would
+    not hold for small depths.
+    """
+    far = torch.amax(depth, dim=(2, 3), keepdim=True).clamp(min=LEAST_VALUE)
+    least = (LEAST_SPAN * far).clamp(min=LEAST_VALUE)
+    depth = torch.maximum(depth, least)
+    near = torch.amin(depth, dim=(2, 3), keepdim=True)
+    return near / depth * ((far - depth) / torch.maximum(far - near, least))
 
 
 def adapted(network: nn.Module, contract: NetworkContract) -> nn.Module:

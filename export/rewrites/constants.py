@@ -58,9 +58,9 @@ def _depends_on_constants_only(node: fx.Node, constant: dict[fx.Node, torch.Tens
         node.op == "call_function"
         and isinstance(node.meta.get("val"), torch.Tensor)
         and all(source in constant for source in node.all_input_nodes)
-        and not getattr(node.target, "_schema", None) is None
-        and not node.target._schema.is_mutable  # pyright: ignore[reportFunctionMemberAccess, reportAttributeAccessIssue]
-        and torch.Tag.nondeterministic_seeded not in node.target.tags  # pyright: ignore
+        and isinstance(node.target, torch._ops.OpOverload)
+        and not node.target._schema.is_mutable
+        and torch.Tag.nondeterministic_seeded not in node.target.tags
     )
 
 
@@ -87,9 +87,7 @@ def _chain(node: fx.Node) -> Iterator[fx.Node]:
         left += new
 
 
-def _value(
-    module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, torch.Tensor | None]
-) -> torch.Tensor:
+def _value(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, torch.Tensor | None]) -> torch.Tensor:
     found = constant[node]
     if found is not None:
         return found

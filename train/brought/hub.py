@@ -127,9 +127,7 @@ def _configuration(folder: Path) -> Any:
     transformers: Any = require("transformers", "hub", _PURPOSE)
     try:
         with silence():
-            return transformers.AutoConfig.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=False
-            )
+            return transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # ValueError, OSError, and strict configurations' own
         raise DofkitError(
             f"{folder}: its configuration is of no network that transformers {transformers.__version__} knows "

@@ -119,7 +119,9 @@ def one_map(output: Any) -> torch.Tensor:
         output = output.unsqueeze(1)
     if not isinstance(output, torch.Tensor) or output.ndim != 4 or output.shape[1] != 1:
         shape = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise DofkitError(f"the depth network gives {shape}, not one map [1, 1, height, width]; wrap it so that it does")
+        raise DofkitError(
+            f"the depth network gives {shape}, not one map [1, 1, height, width]; wrap it so that it does"
+        )
     return output
 
 

@@ -36,8 +36,8 @@ def open_depth_model(
     """Open a depth network.
 
     Args:
-        text: "owner/model" on the hub, a folder that transformers wrote, a `.pt2` of torch.export, or a safetensors file
-            of dofkit's.
+        text: "owner/model" on the hub, a folder that transformers wrote, a `.pt2` of torch.export, or a safetensors
+            file of dofkit's.
         asked: what whoever brings it says of it.
         say: called with a line before anything is downloaded.
         architectures: those that safetensors files may be of.

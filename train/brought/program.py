@@ -65,7 +65,8 @@ def _image_size(program: torch.export.ExportedProgram, path: Path) -> Size:
     shapes = [tuple(value.shape) if isinstance(value, torch.Tensor) else value for value in inputs]
     if len(shapes) != 1 or not isinstance(shapes[0], tuple) or len(shapes[0]) != 4 or shapes[0][:2] != (1, 3):
         raise DofkitError(
-            f"{path} takes {', '.join(map(str, shapes))}, not one image (1, 3, height, width); export a wrapper that does"
+            f"{path} takes {', '.join(map(str, shapes))}, not one image (1, 3, height, width); export a wrapper that "
+            "does"
         )
     return int(shapes[0][2]), int(shapes[0][3])
 
@@ -106,9 +107,7 @@ def _refuse_unsafe_json(path: Path, name: str, document: Any) -> None:
         if key == "target" and not (isinstance(value, str) and _HARMLESS.fullmatch(value)):
             raise DofkitError(f"{path} calls {value!r}, which is no operator of PyTorch's own; {_REMEDY} without it")
         if key == "expr_str":
-            raise DofkitError(
-                f"{path} has sizes that change ({value}); export it at one size, without dynamic_shapes"
-            )
+            raise DofkitError(f"{path} has sizes that change ({value}); export it at one size, without dynamic_shapes")
 
 
 def _fields(document: Any) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...runtime_ref.pipeline.aspects import USUAL_SIZES, Size, nearest_shape
 from .contract import Meaning, NetworkContract, Preprocessing
 
 LEAST_SPAN = 1e-3
@@ -26,8 +27,19 @@ class AdaptedDepth(nn.Module):
     mean: torch.Tensor
     deviation: torch.Tensor
 
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing, meaning: Meaning) -> None:
+    def __init__(
+        self, network: nn.Module, preprocessing: Preprocessing, meaning: Meaning, sizes: tuple[Size, ...] = ()
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: normalised image → a map.
+            preprocessing: what is done to images before.
+            meaning: of its map.
+            sizes: of the inputs that suit it; none: dofkit's usual square.
+        """
         super().__init__()
+        self._sizes = sizes or USUAL_SIZES[:1]
         self.network = network
         self._meaning = meaning
         for name in ("mean", "deviation"):
@@ -38,6 +50,10 @@ class AdaptedDepth(nn.Module):
     def config(self) -> Any:
         """The network's."""
         return self.network.config
+
+    def input_size(self, height: int, width: int) -> Size:
+        """(height, width) of the input that suits a photo of `height` × `width`: that of nearest aspect."""
+        return nearest_shape((height, width), self._sizes)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """[N, 3, H, W] in [0, 1], sRGB-encoded → disparity [N, 1, H, W] in [0, 1], 1 is nearest."""
@@ -74,7 +90,7 @@ def _inverted(depth: torch.Tensor) -> torch.Tensor:
 def adapted(network: nn.Module, contract: NetworkContract) -> nn.Module:
     """The network as the pipeline calls it; one that takes images and gives what the stage gives stays itself."""
     fits = contract.meaning in (Meaning.DISPARITY, Meaning.PICTURE) and contract.preprocessing == Preprocessing()
-    return network if fits else AdaptedDepth(network, contract.preprocessing, contract.meaning)
+    return network if fits else AdaptedDepth(network, contract.preprocessing, contract.meaning, contract.size.usual)
 
 
 def core(network: nn.Module) -> nn.Module:

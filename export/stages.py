@@ -16,6 +16,7 @@ from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
 from ..train.networks.contract import NetworkContract
 from ..train.networks.registry import ARCHITECTURES, Architectures
+from .rewrites import rewritten
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class StageGraph:
         architecture: its name in the registry.
         exact: layers that stay in floats when the others are quantised.
         slices: of a focal stack, where the stage takes one.
+        rewritten: see `NetworkContract.rewritten`.
     """
 
     stage: Stage
@@ -50,6 +52,16 @@ class StageGraph:
     architecture: str = ""
     exact: frozenset[str] = frozenset()
     slices: int = 1
+    rewritten: bool = False
+
+    @property
+    def computed(self) -> torch.nn.Module:
+        """What converters are given: the network, or its exported program after the rewrites, of this size only.
+
+        Raises:
+            DofkitError: the network cannot be exported.
+        """
+        return rewritten(self.network, self.example(), self.stage.value) if self.rewritten else self.network
 
     def shape(self, signal: Signal) -> tuple[int, int, int, int]:
         """A tensor's shape, `(N, C, H, W)`; N is 1 but for what every slice of a focal stack has."""
@@ -114,6 +126,7 @@ def stage_graphs(
             contract.architecture,
             contract.exact_layers(target),
             slices,
+            contract.rewritten,
         )
     return graphs
 

@@ -62,7 +62,11 @@ class FocalDepthGraph(nn.Module):
         self.encoder, self.regulariser = network.encoder.levels, network.regulariser
         self.refinement, self.restoration = network.refinement, network.restoration
         down, across = _gaussians()
-        self.bank_down, self.bank_across = FixedConvolution(down), FixedConvolution(across, groups=len(DEVIATIONS))
+        # the factor is in the weights: converters would put it there, and other weights than these were in the file
+        self.bank_down, self.bank_across = (
+            FixedConvolution(MATCHING * down),
+            FixedConvolution(across, groups=len(DEVIATIONS)),
+        )
         self.bank_down.padding, self.bank_across.padding = (REACH, 0), (0, REACH)
         laplacian = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]) * DETAIL
         self.laplacian = FixedConvolution(laplacian[None, None])
@@ -110,7 +114,7 @@ class FocalDepthGraph(nn.Module):
 
     def _matching(self, grey: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         """Mean over the slices of the squared difference, times MATCHING²: [1, K, H, W]. See `matching_costs`."""
-        blurred = self.bank_across(self.bank_down(grey * MATCHING)).reshape(-1, self.size[0] * self.size[1])
+        blurred = self.bank_across(self.bank_down(grey)).reshape(-1, self.size[0] * self.size[1])
         own = torch.softmax(-table.abs() / SHARP, 0)
         variance = table * table / 4
         missing = F.relu(variance - (own * variance).sum(0, keepdim=True))

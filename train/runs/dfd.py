@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,7 +30,6 @@ class DfdRequest:
         camera: of `SWEEPS`, the usual one.
         usual: share of batches of that camera; the others have one of their own.
         weights: file or folder to start from, not afresh.
-        picture_only: leave its depths as they are and teach it to take noise and compression out of the picture.
         batch: samples a step and device.
         size: side of a sample, and longest side of the pictures that it is cut from.
         rate: peak learning rate.
@@ -44,7 +43,6 @@ class DfdRequest:
     camera: str = "nyu"
     usual: float = 0.65
     weights: Path | None = None
-    picture_only: bool = False
     batch: int = 4
     size: tuple[int, int] = (128, 320)
     rate: float = 6e-4
@@ -82,8 +80,6 @@ def train_dfd(request: DfdRequest, settings: RunSettings) -> DfdRun | None:
             f"--size {crop}: samples are squares with a multiple of {FocalDepthNet.multiple} pixels a side, "
             f"cut from pictures of --side {side}; take 128"
         )
-    if request.picture_only and request.weights is None:
-        raise DofkitError("--picture-only teaches a network whose depths are good already; give it with --weights")
     if not (request.rgbd or request.stacks):
         raise DofkitError("nothing to learn from; give --rgbd, photos with depth in metres, or --stacks, focal stacks")
     if request.stacks and request.supervision != "none":
@@ -92,14 +88,14 @@ def train_dfd(request: DfdRequest, settings: RunSettings) -> DfdRun | None:
     training, held = read_deep_pictures(request.rgbd, side) if request.rgbd else ([], [])
     recorded, judges = _read_stacks(request.stacks, side)
     torch.manual_seed(settings.seed)  # the network is made here, before `fit` seeds the rest
-    network = _network(request)
+    network = FOCAL.load(request.weights).train() if request.weights else FocalDepthNet(FocalDepthConfig())
     depths, sweep = network.config.depths, SWEEPS[request.camera]
     judged = (held or training)[:: max(1, len(held or training) // request.held_out)][: request.held_out]
     validation = HeldOutStacks(judged, sweep, depths)
     if not judged and judges:
         sweep, judged = judges[0].sweep, judges[: request.held_out]
         validation = RecordedStacks(judged, depths)
-    recipe = FocalRecipe(settings.steps, request.supervision, request.picture_only, learning_rate=request.rate)
+    recipe = FocalRecipe(settings.steps, request.supervision, learning_rate=request.rate)
     system = FocalDepthSystem(network, recipe, sweep)
     stacks = StackSettings(crop, request.batch * settings.devices, depths, request.usual, sweep)
     samples = TrainingStacks(training, stacks, settings.seed, recorded)
@@ -119,15 +115,3 @@ def _read_stacks(folders: Sequence[Path], side: int) -> tuple[list[RecordedStack
         for part, stacks in zip((training, held), split_stacks(found), strict=True):
             part += [stack.read(side) for stack in stacks]
     return training, held
-
-
-def _network(request: DfdRequest) -> FocalDepthNet:
-    """The one to start from; one that restores no pictures yet gets the layers for it."""
-    if request.weights is None:
-        return FocalDepthNet(FocalDepthConfig())
-    network = FOCAL.load(request.weights).train()
-    if network.restoration is not None or not request.picture_only:
-        return network
-    grown = FocalDepthNet(replace(network.config, restoration=FocalDepthConfig.restoration))
-    grown.load_state_dict(network.state_dict(), strict=False)
-    return grown.train()

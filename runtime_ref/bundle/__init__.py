@@ -12,7 +12,7 @@ from .manifest import (
     TensorEntry,
 )
 from .reading import Bundle, describe_files, file_sha256
-from .writing import new_bundle, refuse_foreign
+from .writing import new_bundle, new_folder, refuse_foreign
 
 __all__ = [
     "MANIFEST",
@@ -28,5 +28,6 @@ __all__ = [
     "describe_files",
     "file_sha256",
     "new_bundle",
+    "new_folder",
     "refuse_foreign",
 ]

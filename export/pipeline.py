@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import tempfile
 import time
@@ -16,9 +15,9 @@ from pathlib import Path
 import torch
 from typing_extensions import assert_never
 
-from .. import __version__
 from ..runtime_ref.bundle import (
     MANIFEST,
+    SCHEMA,
     SUFFIX,
     Bundle,
     GoldenCase,
@@ -27,6 +26,7 @@ from ..runtime_ref.bundle import (
     NetworkEntry,
     describe_files,
     file_sha256,
+    manifest_schema,
     new_bundle,
     refuse_foreign,
 )
@@ -36,7 +36,7 @@ from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
@@ -52,20 +52,8 @@ from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
 from .stages import graph_size, stage_graphs
-
-# Packages whose versions decide the bytes of a bundle.
-TOOLS = (
-    "torch",
-    "coremltools",
-    "litert-torch",
-    "ai-edge-quantizer",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "ai-edge-litert",
-    "coreai-core",
-    "coreai-torch",
-)
+from .step_pictures import write_step_cases
+from .tools import tool_versions
 
 Watch = Callable[[str, int, int], None]
 
@@ -92,7 +80,7 @@ class ExportRequest:
     out: Path
     targets: tuple[Target, ...]
     precisions: tuple[Precision, ...] = (Precision.FP32,)
-    stages: tuple[Stage, ...] = tuple(Stage)
+    stages: tuple[Stage, ...] = PIPELINE_STAGES
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
     weights: Path = SHIPPED
@@ -139,7 +127,7 @@ class _Prepared:
     def steps(self) -> int:
         """How many steps the watcher is told of."""
         request = self.request
-        whole = len(request.stages) == len(Stage)
+        whole = len(request.stages) == len(PIPELINE_STAGES)
         graphs = len(request.stages)
         graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
         scopes = graphs + whole
@@ -149,7 +137,7 @@ class _Prepared:
         comparisons = len(request.targets) * len(request.precisions) * scopes
         if whole:
             comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
-        return conversions + comparisons + max(1, len(request.photos)) + 1
+        return conversions + comparisons + max(1, len(request.photos)) + 2
 
 
 def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> ExportResult:
@@ -175,6 +163,8 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
+        report("step cases")
+        steps = write_step_cases(folder, prepared.plan)
         calibration = _calibration(prepared, networks, report)
         # 4. Convert: every stage for every target, in every precision.
         models = [
@@ -192,12 +182,14 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
             networks={stage: _describe(stage, networks[stage], prepared) for stage in request.stages},
             models=tuple(models),
             golden=tuple(_golden_entry(case, folder) for case in cases),
-            tools=_tool_versions(),
+            steps=steps,
+            tools=tool_versions(),
             files={},
         )
         # 5. Parity of the files as they lie on disk.
         parity = _prove(Bundle(folder, manifest), networks, request, cases, report)
         write_readme(folder / "README.md", manifest)
+        (folder / SCHEMA).write_bytes(manifest_schema())
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
         (folder / MANIFEST).write_bytes(manifest.encoded())
@@ -214,7 +206,9 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_useless(request.targets, request.precisions, request.force)
     refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
-    contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
+    contracts = {
+        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in PIPELINE_STAGES
+    }
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
         graph_size(contracts[stage], plan, target)
@@ -391,13 +385,3 @@ def _describe(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> Ne
         author=prepared.request.labels.author or terms.author,
         provenance=terms.provenance,
     )
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {"dofkit": __version__}
-    for name in TOOLS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # a target that was not asked for
-    return versions

@@ -70,7 +70,7 @@ def write_kit(request: KitRequest) -> WrittenKit:
     with new_folder(request.out) as folder:
         _copy_sources(platform.sources, folder)
         place_models(bundle, models, folder / platform.models_folder)
-        for case in bundle.manifest.golden:
+        for case in (*bundle.manifest.golden, *bundle.manifest.steps):
             _copy(bundle.path(case.path), folder / platform.golden_folder / case.path)
         files = sorted(path.relative_to(folder) for path in _files(folder))
         sizes = {path: (folder / path).stat().st_size for path in files}
@@ -105,9 +105,9 @@ def chosen_models(bundle: Bundle, request: KitRequest) -> list[ModelEntry]:
 
 
 def place_models(bundle: Bundle, models: Sequence[ModelEntry], folder: Path) -> None:
-    """Copy models, and the manifest with no others in it: a bundle again, where the golden cases lie beside it."""
+    """Copy models, and the manifest with no others in it: a bundle again, where the cases lie beside it."""
     paths = {model.path for model in models}
-    kept = [*paths, *(case.path for case in bundle.manifest.golden)]
+    kept = [*paths, *(case.path for case in (*bundle.manifest.golden, *bundle.manifest.steps))]
     files = {
         name: entry
         for name, entry in bundle.manifest.files.items()

@@ -1,4 +1,4 @@
-"""The web kit computes what the package computes: each step of the host, and in Node whole golden cases."""
+"""The web kit's own test passes in Node on a bundle, and fails where a step is wrong; it reads every rule."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,55 +15,57 @@ from dofkit.devices.browser import installation
 from dofkit.kits.platform import Platform
 from dofkit.kits.writing import KitRequest, write_kit
 from dofkit.runtime_ref.cache import cache_folder
-from dofkit.runtime_ref.pipeline import optics, pyramid, subject
+from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
+from dofkit.runtime_ref.pipeline.rules import HostRules
 from dofkit.runtime_ref.target import Precision, Target
-
-from .host_steps import CASES, HostCase, write_steps
 
 NODE = shutil.which("node")
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
-NOT_COMPARED = {"photo", "map"}  # given, not computed
 
 needs_node = pytest.mark.skipif(NODE is None, reason="NOT RUN: Node is not installed; run: apt-get install nodejs")
 
 
-def _node(*arguments: str | Path, cwd: Path | None = None) -> str:
+@pytest.fixture(scope="module")
+def kit(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kits") / "web"
+    write_kit(KitRequest(bundle_path, Platform.WEB, folder, Target.ONNX, Precision.FP32))
+    return folder
+
+
+def tested(kit: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The kit's own test."""
     assert NODE is not None
-    done = subprocess.run([NODE, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return subprocess.run([NODE, "--test", *arguments], cwd=kit, capture_output=True, text=True, check=False)
+
+
+def changed(kit: Path, tmp_path: Path, name: str, change: Callable[[str], str]) -> Path:
+    """A copy of the kit with one source changed."""
+    copy = tmp_path / "changed"
+    shutil.copytree(kit, copy)
+    path = copy / "portrait" / name
+    text = path.read_text()
+    path.write_text(change(text))
+    assert path.read_text() != text
+    return copy
 
 
 @needs_node
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_step_of_the_host_is_that_of_the_package(case: HostCase, tmp_path: Path) -> None:
-    numbers = write_steps(case, tmp_path / "steps.safetensors")
-    said = _node(
-        Path(__file__).with_name("steps.js"), Platform.WEB.sources, tmp_path / "steps.safetensors", json.dumps(numbers)
-    )
-    far: dict[str, float] = json.loads(said)
-    levels = pyramid.Pyramid.of(*case.photo).levels
-    assert {"depth_input", "auto_focus", "tap_focus", "held", "blurred"} <= set(far)
-    assert sum(name.startswith("image") for name in far) == levels
-    assert sum(name.startswith("upsampled") for name in far) >= levels - 1  # a weak blur has one less
-    assert max(far.values()) < 1e-5, far
+def test_the_kits_steps_are_the_bundles_and_a_wrong_one_is_named(kit: Path, tmp_path: Path) -> None:
+    strip = ("--test-name-pattern=^strip", "test/steps.test.js")
+    done = tested(kit, *strip)
+    assert done.returncode == 0, done.stdout
+    assert "# pass 1" in done.stdout
+    wrong = changed(kit, tmp_path, "rules.js", lambda text: text.replace("rules.thin_share", "2 * rules.thin_share"))
+    done = tested(wrong, *strip)
+    assert done.returncode == 1
+    assert "step 9, disparity_blur" in done.stdout
 
 
-def test_the_rules_constants_are_the_package_s() -> None:
-    rules, focus = ((Platform.WEB.sources / "portrait" / name).read_text() for name in ("rules.js", "focus.js"))
-    written = dict(re.findall(r"^  (\w+): ([\d.]+),", rules + focus, re.MULTILINE))
-    assert {name: float(value) for name, value in written.items()} == {
-        "lowestLongSide": pyramid.LOWEST_LONG_SIDE,
-        "longSidePerRadius": optics.LONG_SIDE_PER_RADIUS,
-        "networkRadius": optics.NETWORK_RADIUS,
-        "thin": pyramid.THIN,
-        "window": subject.FOCUS_WINDOW,
-        "alike": subject.ALIKE,
-        "bins": subject.BINS,
-        "reach": (subject.WINDOW - 1) / 2,
-        "centre": subject.CENTRE,
-        "finest": subject.FINEST,
-    }
+def test_every_rule_of_the_manifest_is_read_by_the_kit() -> None:
+    source = "\n".join(path.read_text() for path in (Platform.WEB.sources / "portrait").glob("*.js"))
+    read = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b|\btile\b|\bhalo\b", source))
+    plan = {*PipelinePlan.model_fields, *TileSpec.model_fields} - {"align"}  # which needs no heed
+    assert {*HostRules.model_fields, *plan} <= read
 
 
 def test_the_kit_asks_for_the_runtimes_that_the_browser_device_is_tested_with() -> None:
@@ -72,21 +75,13 @@ def test_the_kit_asks_for_the_runtimes_that_the_browser_device_is_tested_with() 
 
 @needs_node
 @pytest.mark.e2e
-def test_the_kits_own_test_passes_on_a_bundle(
-    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kits_whole_test_passes_with_a_runtime(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOFKIT_CACHE", str(USERS))
     if not installation.packages().is_dir():
         pytest.skip(f"NOT RUN: the npm packages are not installed; run: {installation.COMMAND}")
-    kit = tmp_path / "kit"
-    write_kit(KitRequest(bundle_path, Platform.WEB, kit, Target.ONNX, Precision.FP32))
-    (kit / "node_modules").symlink_to(installation.packages())
-    said = _node("--test", "test/", cwd=kit)
-    assert "# fail 0" in said
-    assert "# pass 6" in said  # three tests for each of two golden cases
-    # It can fail: a kit whose levels are the means of encoded values does.
-    rules = kit / "portrait" / "rules.js"
-    rules.write_text(rules.read_text().replace("Math.sqrt((a * a + b * b + c * c + d * d) * quarter)", "(a + b) / 510"))
-    assert NODE is not None
-    done = subprocess.run([NODE, "--test", "test/"], cwd=kit, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    whole = tmp_path / "kit"
+    shutil.copytree(kit, whole)
+    (whole / "node_modules").symlink_to(installation.packages())
+    done = tested(whole, "test/")
+    assert done.returncode == 0, done.stdout
+    assert "# pass 13" in done.stdout  # seven step cases, three tests for each of two golden cases

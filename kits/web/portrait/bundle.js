@@ -37,7 +37,7 @@ export async function openPortrait(manifest, read, backend, { precision, acceler
   for (const stage of ["lens_blur", "guided_upsampling"]) {
     stages[stage] = await open(entries.find((entry) => entry.stage === stage));
   }
-  return new Portrait(manifest.plan, stages);
+  return new Portrait(manifest, stages);
 }
 
 /** The models of one precision, the manifest's first where none is named. */

@@ -1,33 +1,25 @@
-// The disparity in focus: of what a tap hits, or of the subject that nobody points at (step 6).
+// The disparity in focus: of what a tap hits, or of the subject that nobody points at (step 6 of the bundle's README).
+// Numbers that were chosen come from `rules` of its manifest.
 
 import { Picture, clamp } from "./picture.js";
 import { extremes } from "./rules.js";
-
-/** The constants of these rules. */
-export const FOCUS = Object.freeze({
-  window: 0.01, // half of the window at a tap, as a part of the map's long side
-  alike: 0.1, // a tap's thing differs by no more
-  bins: 64,
-  reach: 10, // bins on either side of where most of the subject's weight lies
-  centre: 0.25, // spread of what counts as central, as a part of each side
-  finest: 512, // longer sides are looked at in every k-th row and column
-});
 
 /**
  * Disparity of the thing at a point.
  * @param {Picture} map
  * @param {{x: number, y: number}} point fractions of width and height
+ * @param {Object} rules
  * @param {number} range what will be held sharp around the focus (step 7); 0: the median at the point itself
  */
-export function focusAt(map, { x, y }, range = 0) {
+export function focusAt(map, { x, y }, rules, range = 0) {
   const { height, width, data } = map;
-  const radius = Math.max(1, roundEven(FOCUS.window * Math.max(height, width)));
+  const radius = Math.max(1, roundEven(rules.tap_window * Math.max(height, width)));
   const row = Math.min(Math.floor(y * height), height - 1);
   const column = Math.min(Math.floor(x * width), width - 1);
   const middle = median(Array.from(inWindow(map, row, column, radius), (k) => data[k]));
-  const reach = Math.min(FOCUS.alike, range);
+  const reach = Math.min(rules.tap_alike, range);
   if (reach <= 0) return middle;
-  const step = stepOf(map);
+  const step = stepOf(map, rules);
   const thin = thinned(map, step);
   const near = Math.max(1, Math.floor(radius / step));
   const [i, j] = [Math.min(Math.floor(row / step), thin.height - 1), Math.min(Math.floor(column / step), thin.width - 1)];
@@ -36,24 +28,23 @@ export function focusAt(map, { x, y }, range = 0) {
 }
 
 /** Disparity around which most of what is near and central lies. */
-export function autoFocus(map) {
-  const thin = thinned(map, stepOf(map));
+export function autoFocus(map, rules) {
+  const thin = thinned(map, stepOf(map, rules));
   const [least, most] = extremes(thin);
   if (most <= least) return least;
-  const weights = subjectWeights(thin, least, most);
-  const sums = new Float64Array(FOCUS.bins);
-  const bins = Uint8Array.from(thin.data, (value) => clamp(Math.floor(value * FOCUS.bins), 0, FOCUS.bins - 1));
+  const weights = subjectWeights(thin, least, most, rules.subject_spread);
+  const { subject_bins: count, subject_window: length } = rules;
+  const sums = new Float64Array(count);
+  const bins = Uint16Array.from(thin.data, (value) => clamp(Math.floor(value * count), 0, count - 1));
   bins.forEach((bin, k) => (sums[bin] += weights[k]));
-  const last = heaviestWindow(sums);
+  const last = heaviestWindow(sums, length);
   const chosen = [];
-  bins.forEach((bin, k) => bin > last - windowLength() && bin <= last && chosen.push(k));
+  bins.forEach((bin, k) => bin > last - length && bin <= last && chosen.push(k));
   return weightedMedian(chosen, thin.data, weights);
 }
 
-const windowLength = () => 2 * FOCUS.reach + 1;
-
-function subjectWeights({ height, width, data }, least, most) {
-  const fall = (k, side) => Math.exp(-((((k + 0.5) / side - 0.5) / FOCUS.centre) ** 2) / 2);
+function subjectWeights({ height, width, data }, least, most, spread) {
+  const fall = (k, side) => Math.exp(-((((k + 0.5) / side - 0.5) / spread) ** 2) / 2);
   const down = Float64Array.from({ length: height }, (_, i) => fall(i, height));
   const across = Float64Array.from({ length: width }, (_, j) => fall(j, width));
   const near = (value) => ((value - least) / (most - least)) ** 2;
@@ -61,11 +52,11 @@ function subjectWeights({ height, width, data }, least, most) {
 }
 
 /** Last bin of the first window of the greatest sum; windows may stick out at both ends. */
-function heaviestWindow(sums) {
+function heaviestWindow(sums, length) {
   let [best, greatest] = [0, -1];
-  for (let last = 0; last < sums.length + windowLength() - 1; last++) {
+  for (let last = 0; last < sums.length + length - 1; last++) {
     let total = 0;
-    for (let bin = Math.max(0, last - windowLength() + 1); bin <= Math.min(last, sums.length - 1); bin++) {
+    for (let bin = Math.max(0, last - length + 1); bin <= Math.min(last, sums.length - 1); bin++) {
       total += sums[bin];
     }
     if (total > greatest) [best, greatest] = [last, total];
@@ -115,7 +106,7 @@ function median(values) {
   return sorted.length % 2 ? sorted[half] : Math.fround((sorted[half - 1] + sorted[half]) / 2);
 }
 
-const stepOf = ({ height, width }) => Math.ceil(Math.max(height, width) / FOCUS.finest);
+const stepOf = ({ height, width }, rules) => Math.ceil(Math.max(height, width) / rules.focus_long_side);
 
 function thinned({ height, width, data }, step) {
   const [rows, columns] = [Math.ceil(height / step), Math.ceil(width / step)];

@@ -23,10 +23,13 @@ import {
 
 /** A photo with its levels, which every rendering of it needs. */
 export class Scene {
-  /** @param {Picture} photo RGB, upright, sRGB-encoded */
-  constructor(photo) {
+  /**
+   * @param {Picture} photo RGB, upright, as the file encodes it
+   * @param {Object} rules of the manifest
+   */
+  constructor(photo, rules) {
     this.photo = photo;
-    this.levels = Levels.of(photo.height, photo.width);
+    this.levels = Levels.of(photo.height, photo.width, rules);
     this.images = imageLevels(photo, this.levels);
   }
 
@@ -40,14 +43,19 @@ export class Scene {
   }
 }
 
-/** Renders photos with a set of stages and the plan of the manifest that belongs to them. */
+/** Renders photos with a set of stages and the manifest that belongs to them. */
 export class Portrait {
   /**
-   * @param {Object} plan of the manifest
+   * @param {{plan: Object, rules: Object}} manifest
    * @param {{depth: (size: number[]) => Promise<Stage>, lens_blur: Stage, guided_upsampling: Stage}} stages
    */
-  constructor(plan, stages) {
-    Object.assign(this, { plan, stages });
+  constructor({ plan, rules }, stages) {
+    Object.assign(this, { plan, rules, stages });
+  }
+
+  /** A photo, ready to be rendered. @param {Picture} photo RGB, upright, as the file encodes it */
+  scene(photo) {
+    return new Scene(photo, this.rules);
   }
 
   /** Disparity of a scene by the depth network, over the whole photo: a map of the network's own resolution. */
@@ -55,7 +63,7 @@ export class Portrait {
     const { height, width } = scene.photo;
     const size = depthSizeFor(this.plan, height, width);
     const stage = await this.stages.depth(size);
-    const image = depthInput(scene.images, scene.levels, size);
+    const image = depthInput(scene.photo, size);
     const values = await stage.run({ image: tensor(image, 0, 0, ...size, stage.layout) });
     return new Picture(...size, 1, values);
   }
@@ -67,7 +75,7 @@ export class Portrait {
 
   /** Disparity in focus at a point (fractions of width and height), or of the subject where there is none. */
   focus(map, point = null, predicted = true) {
-    return point ? focusAt(map, point, this.rangeFor(predicted)) : autoFocus(map);
+    return point ? focusAt(map, point, this.rules, this.rangeFor(predicted)) : autoFocus(map, this.rules);
   }
 
   /**
@@ -80,27 +88,33 @@ export class Portrait {
    * @param {number} options.longSide stop at the first level that is as large: a preview; absent: the photo's size
    * @param {boolean} options.bytes false: floats from 0 to 1 instead of bytes
    * @param {(done: number, of: number) => void} options.progress
+   * @param {(picture: Picture) => void} options.finished called with the result of every level, from 0 on
    * @param {AbortSignal} options.signal
    * @returns {Promise<Picture>} by default bytes with alpha, as an `ImageData` holds them
    */
   async render(scene, map, lens, options = {}) {
-    const { predicted = true, longSide = Infinity, bytes = true, progress = () => {}, signal } = options;
+    const { predicted = true, longSide = Infinity, bytes = true, finished = () => {} } = options;
     const [least, most] = extremes(map);
     if (!Number.isFinite(least + most)) throw new RangeError("the disparity holds NaN or infinite values");
     const disparity = held(map, lens.focus, this.rangeFor(predicted));
     // A preview always starts at the lowest level: the weak blur's start a level higher is four times the work.
-    const levels = longSide < Infinity ? scene.levels : scene.levels.startedFor(disparity, lens);
+    const levels = longSide < Infinity ? scene.levels : scene.levels.startedFor(disparity, lens, this.rules);
     const images = scene.imagesOf(levels);
     const last = lastLevel(levels, longSide);
-    const at = (level, filled) => defocused(disparityAt(disparity, levels, level, filled), lens, levels.longSide(level));
+    const at = (level, filled) => {
+      const values = disparityAt(disparity, levels, level, this.rules, filled);
+      return defocused(values, lens, levels.longSide(level), this.rules);
+    };
 
-    const jobs = new Jobs(tilesInAll(this.plan, levels, last), progress, signal);
+    const jobs = new Jobs(tilesInAll(this.plan, levels, last), options);
     let result = canvas(levels, 0, last, bytes);
     await this.#blur(images[0], at(0, true), result, jobs);
+    finished(result);
     for (let level = 1; level <= last; level++) {
       const below = result;
       result = canvas(levels, level, last, bytes);
       await this.#upsample(images[level], images[level - 1], below, at(level - 1, false), result, jobs);
+      finished(result);
     }
     return result;
   }
@@ -112,9 +126,9 @@ export class Portrait {
       const defocus = radii.cut(...corner, stage.layout);
       const inputs = () => ({
         image: tensor(image, ...corner, stage.layout),
-        defocus: { shape: shapeOf(1, tile, stage.layout), data: forNetwork(defocus) },
+        defocus: { shape: shapeOf(1, tile, stage.layout), data: forNetwork(defocus, this.rules) },
       });
-      const output = this.#isSharp(defocus) ? image.cut(...corner, stage.layout) : await stage.run(inputs());
+      const output = isSharp(defocus, this.plan) ? image.cut(...corner, stage.layout) : await stage.run(inputs());
       result.place(output, stage.layout, halo, top, left, height, width, tile);
       await jobs.done();
     }
@@ -130,18 +144,18 @@ export class Portrait {
         image_high: tensor(high, ...above, stage.layout),
         image_low: tensor(low, ...corner, stage.layout),
         blurred_low: tensor(blurred, ...corner, stage.layout),
-        defocus_low: { shape: shapeOf(1, tile, stage.layout), data: forNetwork(defocus) },
+        defocus_low: { shape: shapeOf(1, tile, stage.layout), data: forNetwork(defocus, this.rules) },
       });
-      const output = this.#isSharp(defocus) ? high.cut(...above, stage.layout) : await stage.run(inputs());
+      const output = isSharp(defocus, this.plan) ? high.cut(...above, stage.layout) : await stage.run(inputs());
       result.place(output, stage.layout, 2 * halo, ...core.map((n) => 2 * n), 2 * tile);
       await jobs.done();
     }
   }
+}
 
-  /** Whether a tile is so sharp that it is copied (step 11). */
-  #isSharp(radii) {
-    return radii.every((radius) => Math.abs(radius) < this.plan.copy_below);
-  }
+/** Whether a tile of defocus is so small that the sharp picture is copied (step 11). */
+export function isSharp(radii, plan) {
+  return radii.every((radius) => Math.abs(radius) < plan.copy_below);
 }
 
 /** `[top, left, height, width]` of the cores that cover a picture (step 11). */
@@ -191,7 +205,7 @@ function shapeOf(channels, height, layout, width = height) {
 
 /** Counts tiles, and lets messages in between two: one may say that nobody waits any more. */
 class Jobs {
-  constructor(total, progress, signal) {
+  constructor(total, { progress = () => {}, signal }) {
     Object.assign(this, { total, progress, signal, count: 0 });
   }
 

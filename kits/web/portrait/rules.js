@@ -1,15 +1,8 @@
-// What a photo and a disparity map become before the networks see them: levels, defocus, depth input. Numbers of steps
-// are those of the documentation's page "The pipeline, step by step".
+// What a photo and a disparity map become before the networks see them: levels, defocus, depth input. The steps are
+// those of the bundle's README, and every number that was chosen comes from `rules` of its manifest.
 
 import { Picture, clamp } from "./picture.js";
-
-/** The constants of these rules. */
-export const RULES = Object.freeze({
-  lowestLongSide: 320, // step 2: of level 0, at most
-  longSidePerRadius: 40, // step 10: the largest radius of the circle of confusion is long side / 40
-  networkRadius: 8, // step 10: networks get defocus in units of it
-  thin: 0.1, // step 9: what shows less than 1 − this of its disparity in any pixel around is thin
-});
+import { largest, resampled } from "./resampling.js";
 
 const { fround } = Math; // sums as in 32 bits: decisions at a threshold then fall alike everywhere
 
@@ -20,9 +13,9 @@ export class Levels {
   }
 
   /** As many as it takes for the long side of level 0 to be small enough. */
-  static of(height, width) {
+  static of(height, width, rules) {
     let count = 0;
-    while (Math.max(height, width) > RULES.lowestLongSide * 2 ** count) count++;
+    while (Math.max(height, width) > rules.lowest_long_side * 2 ** count) count++;
     return new Levels(height, width, count);
   }
 
@@ -43,12 +36,12 @@ export class Levels {
   }
 
   /** The same from level 1 on where the blur is weak (step 8). */
-  startedFor(map, lens) {
+  startedFor(map, lens, rules) {
     if (!this.count) return this;
     const [least, most] = extremes(map);
-    const radius =
-      (Math.max(most - lens.focus, lens.focus - least) * lens.aperture * this.longSide(1)) / RULES.longSidePerRadius;
-    return radius <= RULES.networkRadius ? new Levels(this.height, this.width, this.count - 1) : this;
+    const radius = Math.max(most - lens.focus, lens.focus - least) * lens.aperture * this.longSide(1);
+    const weak = radius / rules.long_side_per_radius <= rules.network_radius;
+    return weak ? new Levels(this.height, this.width, this.count - 1) : this;
   }
 }
 
@@ -92,12 +85,8 @@ export function depthSizeFor(plan, height, width) {
 }
 
 /** The whole photo stretched to the depth network's input (step 4). */
-export function depthInput(images, levels, [height, width]) {
-  const enough = images.findIndex((image) => image.height >= height && image.width >= width);
-  const level = enough < 0 ? levels.count : enough;
-  const factor = levels.factor(level);
-  const pitch = [levels.height / (factor * height), levels.width / (factor * width)];
-  return resampled(images[level], [height, width], pitch);
+export function depthInput(photo, [height, width]) {
+  return resampled(photo, [height, width], [[photo.height, height], [photo.width, width]]);
 }
 
 /** Disparity within `range` of the focus is moved to it, the rest nearer to it by as much (step 7). */
@@ -115,38 +104,39 @@ export function held(map, focus, range) {
  * Disparity at the pixels of a level (step 9).
  * @param {boolean} filled as the lens blur wants it: thin things are the nearest only where they fill most
  */
-export function disparityAt(map, levels, level, filled = false) {
-  const factor = levels.factor(level);
-  const size = levels.size(level);
-  const pitch = [(factor * map.height) / levels.height, (factor * map.width) / levels.width];
+export function disparityAt(map, levels, level, rules, filled = false) {
+  const [factor, size] = [levels.factor(level), levels.size(level)];
+  const pitch = [[factor * map.height, levels.height], [factor * map.width, levels.width]];
   const mean = resampled(map, size, pitch);
-  if (Math.max(...pitch) < 2) return mean;
-  const nearest = resampled(map, size, pitch, true);
+  if (pitch.some(([values, pixels]) => values < rules.thin_pitch * pixels)) return mean;
+  const nearest = largest(map, size, pitch);
   const [most, least] = [around(mean, Math.max), around(mean, Math.min)];
   const thin = Picture.blank(...size, 1);
   for (let k = 0; k < thin.data.length; k++) {
     const rise = fround(nearest.data[k] - most.data[k]);
-    thin.data[k] = rise > fround(RULES.thin * fround(nearest.data[k] - least.data[k])) ? 1 : 0;
+    thin.data[k] = +(rise > fround(fround(rules.thin_share) * fround(nearest.data[k] - least.data[k])));
   }
-  const taken = filled ? mostlyFilled(thin, mean, most) : thin;
+  const taken = filled ? mostlyFilled(thin, mean, most, rules) : thin;
   return new Picture(...size, 1, mean.data.map((value, k) => (taken.data[k] ? nearest.data[k] : value)));
 }
 
-function mostlyFilled(thin, mean, most) {
-  const full = new Picture(thin.height, thin.width, 1, thin.data.map((is, k) => is && +(mean.data[k] >= most.data[k])));
-  const beside = around(full, Math.max);
-  return new Picture(thin.height, thin.width, 1, thin.data.map((is, k) => is && (full.data[k] || 1 - beside.data[k])));
+/** Of thin pixels the full ones, and those beside which there is none. */
+function mostlyFilled({ height, width, data: thin }, mean, most, rules) {
+  const tie = fround(rules.thin_tie);
+  const full = thin.map((is, k) => is && +(mean.data[k] >= fround(most.data[k] - tie)));
+  const beside = around(new Picture(height, width, 1, full), Math.max);
+  return new Picture(height, width, 1, thin.map((is, k) => is && (full[k] || 1 - beside.data[k])));
 }
 
 /** Signed radius of the circle of confusion in pixels of the level that the map belongs to (step 10). */
-export function defocused(map, lens, longSide) {
-  const [focus, scale] = [fround(lens.focus), fround((lens.aperture * longSide) / RULES.longSidePerRadius)];
+export function defocused(map, lens, longSide, rules) {
+  const [focus, scale] = [fround(lens.focus), fround((lens.aperture * longSide) / rules.long_side_per_radius)];
   return new Picture(map.height, map.width, 1, map.data.map((value) => fround(value - focus) * scale));
 }
 
-/** Defocus as the networks get it, in place (step 10). */
-export function forNetwork(radii) {
-  return radii.map((radius) => clamp(radius / RULES.networkRadius, -1, 1));
+/** Defocus as the networks get it (step 10). */
+export function forNetwork(radii, rules) {
+  return radii.map((radius) => clamp(radius / rules.network_radius, -1, 1));
 }
 
 /** The least and the greatest value of a map. */
@@ -157,59 +147,6 @@ export function extremes({ data }) {
     if (value > most) most = value;
   }
   return [least, most];
-}
-
-/** A picture at another size and pitch: means of whole pixels first, then linear (section "Resampling"). */
-export function resampled(picture, [height, width], pitch, largest = false) {
-  const { height: rows, width: columns, channels, data } = picture.floats();
-  const down = resampledAxis(data, [1, rows, columns * channels], height, pitch[0], largest);
-  const across = resampledAxis(down, [height, columns, channels], width, pitch[1], largest);
-  return new Picture(height, width, channels, across);
-}
-
-/** The middle axis of `[outer, length, inner]` numbers. */
-function resampledAxis(values, [outer, length, inner], count, pitch, largest) {
-  const factor = Math.max(1, Math.floor(pitch));
-  if (factor > 1) {
-    values = reduced(values, [outer, length, inner], factor, largest);
-    length = Math.ceil(length / factor);
-  }
-  if (pitch === factor && length === count) return values;
-  const result = new Float32Array(outer * count * inner);
-  for (let i = 0; i < count; i++) {
-    const x = clamp(((i + 0.5) * pitch) / factor - 0.5, 0, length - 1);
-    const low = Math.floor(x);
-    const high = Math.min(low + 1, length - 1);
-    const second = fround(x - low);
-    const first = fround(1 - second);
-    for (let o = 0; o < outer; o++) {
-      const [from, to] = [(o * length + low) * inner, (o * length + high) * inner];
-      const goal = (o * count + i) * inner;
-      for (let k = 0; k < inner; k++) {
-        result[goal + k] = fround(values[from + k] * first) + fround(values[to + k] * second);
-      }
-    }
-  }
-  return result;
-}
-
-/** Mean or largest of blocks; the last one repeats the edge. */
-function reduced(values, [outer, length, inner], factor, largest) {
-  const count = Math.ceil(length / factor);
-  const result = new Float32Array(outer * count * inner);
-  const share = fround(1 / factor);
-  for (let o = 0; o < outer; o++) {
-    for (let block = 0; block < count; block++) {
-      const goal = (o * count + block) * inner;
-      for (let k = 0; k < inner; k++) {
-        const at = (r) => values[(o * length + Math.min(block * factor + r, length - 1)) * inner + k];
-        let total = at(0);
-        for (let r = 1; r < factor; r++) total = largest ? Math.max(total, at(r)) : fround(total + at(r));
-        result[goal + k] = largest ? total : total * share;
-      }
-    }
-  }
-  return result;
 }
 
 /** The extreme of the 3 × 3 values at every pixel, the edge repeated. */

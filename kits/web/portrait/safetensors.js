@@ -1,10 +1,10 @@
-// Files of named tensors, as golden cases are stored.
+// Files of named tensors, as golden cases and step cases are stored.
 
-const KINDS = { F32: Float32Array, U8: Uint8Array };
+const KINDS = { F32: Float32Array, U16: Uint16Array, U8: Uint8Array };
 
 /**
  * @param {ArrayBuffer} buffer a safetensors file
- * @returns {Map<string, {shape: number[], data: Float32Array | Uint8Array}>}
+ * @returns {Map<string, {shape: number[], data: Float32Array | Uint16Array | Uint8Array}>}
  */
 export function readTensors(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));

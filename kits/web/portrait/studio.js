@@ -2,7 +2,6 @@
 
 import { openPortrait, hasGpu, threadsHere } from "./bundle.js";
 import { Picture } from "./picture.js";
-import { Scene } from "./portrait.js";
 
 /**
  * Where things lie.
@@ -41,7 +40,7 @@ export class Studio {
   load(pixels) {
     this.#rendering.abort();
     return this.#inTurn(async () => {
-      this.#scene = new Scene(Picture.ofImageData(pixels));
+      this.#scene = this.#portrait.scene(Picture.ofImageData(pixels));
       this.#map = await this.#portrait.disparity(this.#scene);
       const { height, width, data } = this.#map;
       return { height, width, data: data.slice() };

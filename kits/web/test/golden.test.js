@@ -1,4 +1,4 @@
-// Replays the bundle's golden cases: every step by itself, then whole pictures. `npm test`.
+// Replays the bundle's golden cases: the depth input, every network, whole pictures. `npm test`.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -9,7 +9,6 @@ import * as ort from "onnxruntime-web";
 import { openPortrait } from "../portrait/bundle.js";
 import { OnnxBackend } from "../portrait/onnx.js";
 import { Picture } from "../portrait/picture.js";
-import { Scene } from "../portrait/portrait.js";
 import { depthInput, depthSizeFor } from "../portrait/rules.js";
 import { readTensors } from "../portrait/safetensors.js";
 
@@ -38,11 +37,11 @@ function stageInputs(tensors, entry) {
 for (const golden of manifest.golden) {
   const tensors = readTensors(await read(golden.path));
   const { shape: [height, width], data } = tensors.get("pipeline.photo");
-  const scene = new Scene(new Picture(height, width, 3, data));
+  const scene = portrait.scene(new Picture(height, width, 3, data));
 
   test(`${golden.name}: the depth network's input`, () => {
     const size = depthSizeFor(manifest.plan, height, width);
-    const input = depthInput(scene.images, scene.levels, size).cut(0, 0, ...size, "NCHW");
+    const input = depthInput(scene.photo, size).cut(0, 0, ...size, "NCHW");
     closeTo(input, tensors.get("depth.image").data, "depth.image");
   });
 

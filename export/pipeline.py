@@ -52,7 +52,7 @@ from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
 from .stages import graph_size, stage_graphs
-from .step_pictures import write_step_cases
+from .step_pictures import step_pictures, write_step_cases
 from .tools import tool_versions
 
 Watch = Callable[[str, int, int], None]
@@ -164,7 +164,7 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
         report("step cases")
-        steps = write_step_cases(folder, prepared.plan)
+        steps = write_step_cases(folder, step_pictures(prepared.plan), prepared.plan)
         calibration = _calibration(prepared, networks, report)
         # 4. Convert: every stage for every target, in every precision.
         models = [

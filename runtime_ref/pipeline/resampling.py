@@ -66,7 +66,7 @@ def largest(values: Array, size: tuple[int, int], pitch: Pitch) -> Array:
     return values
 
 
-def resize(values: Array, size: tuple[int, int]) -> Array:
+def resize(values: NDArray[Any], size: tuple[int, int]) -> Array:
     """Resample the whole picture to `size` (its sides may be stretched differently)."""
     return resample(values, size, whole_pitch(values.shape, size))
 

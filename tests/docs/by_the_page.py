@@ -257,8 +257,8 @@ class Renderer:
     @classmethod
     def by(cls, plan: Mapping[str, Any], rules: Constants, blur: Blur, upsampling: Upsampling) -> Renderer:
         """As a manifest says."""
-        cuts = [Cut(plan[stage]["tile"], plan[stage]["halo"]) for stage in ("lens_blur", "guided_upsampling")]
-        return cls(blur, upsampling, *cuts, plan["copy_below"], rules)
+        below, above = (Cut(plan[stage]["tile"], plan[stage]["halo"]) for stage in ("lens_blur", "guided_upsampling"))
+        return cls(blur, upsampling, below, above, plan["copy_below"], rules)
 
     def levels(
         self, images: list[Array], blur_radius: Array, radii: list[Array]
@@ -274,7 +274,7 @@ class Renderer:
 
     def render(self, photo: NDArray[np.uint8], disparity: Array, focus: float, aperture: float) -> Array:
         """Steps 8 to 12."""
-        levels = started(Levels.of(*photo.shape[:2], self.rules), disparity, focus, aperture, self.rules)
+        levels = started(Levels.of(photo.shape[0], photo.shape[1], self.rules), disparity, focus, aperture, self.rules)
 
         def c(k: int, blur: bool) -> Array:
             values = disparity_of_level(disparity, levels, k, blur, self.rules)

@@ -172,11 +172,11 @@ def test_the_golden_vectors_hold_what_the_page_says(weights: Path, tmp_path: Pat
     photo, disparity = arrays.photo, arrays.output(Stage.DEPTH)[0, 0].astype(np.float64)
     image = portrait.from_network(arrays.inputs(Stage.DEPTH)["image"])
     np.testing.assert_allclose(
-        image, page.depth_input(photo, page.depth_size(*photo.shape[:2], plan.model_dump())), atol=1e-5
+        image, page.depth_input(photo, page.depth_size(photo.shape[0], photo.shape[1], plan.model_dump())), atol=1e-5
     )
     assert case.lens.focus == pytest.approx(page.focus_by_itself(disparity, RULES), abs=6e-5)
     assert case.lens.aperture == 1
-    levels = page.started(page.Levels.of(*photo.shape[:2], RULES), disparity, case.lens.focus, 1.0, RULES)
+    levels = page.started(page.Levels.of(photo.shape[0], photo.shape[1], RULES), disparity, case.lens.focus, 1.0, RULES)
     images = page.image_levels(photo, levels)
     values = page.disparity_of_level(disparity, levels, 0, blur=True, rules=RULES)
     c = page.defocus(values, levels, 0, case.lens.focus, 1.0, RULES)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
+from skimage.data import coffee
 
-from dofkit.export.step_pictures import StepPicture, step_pictures
+from dofkit.export.step_pictures import StepPicture, made_up_map, step_pictures
 from dofkit.runtime_ref.bundle.steps import encoded
 from dofkit.runtime_ref.parity.host_steps import StepInputs, StepResults, computed_steps
+from dofkit.runtime_ref.pipeline.focus import Focus
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
+from dofkit.runtime_ref.pipeline.portrait import PortraitPipeline
+from dofkit.runtime_ref.pipeline.pyramid import as_float
 from dofkit.runtime_ref.pipeline.rules import HostRules
+from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
+from dofkit.train.session import load_networks, torch_sessions
 
 from . import by_the_page as page
 
@@ -37,17 +45,17 @@ def computed() -> dict[str, StepResults]:
 def by_the_readme(inputs: StepInputs) -> tuple[Tensors, float, page.Levels]:
     """All tensors of a case, the focus, and the levels after step 8."""
     photo, plan = inputs.photo, PLAN.model_dump()
+    height, width = photo.shape[:2]
     disparity = inputs.map / np.iinfo(inputs.map.dtype).max
     if inputs.tap is None:
         focus = page.focus_by_itself(disparity, RULES)
     else:
         focus = page.focus_of_tap(disparity, *inputs.tap, inputs.focus_range, RULES)
     disparity = page.held(disparity, focus, inputs.focus_range)
-    levels = page.Levels.of(*photo.shape[:2], RULES)
-    levels = page.started(levels, disparity, focus, inputs.aperture, RULES)
+    levels = page.started(page.Levels.of(height, width, RULES), disparity, focus, inputs.aperture, RULES)
     images = page.image_levels(photo, levels)
     tensors: Tensors = {f"level_{k}": images[k] for k in range(levels.n)}
-    tensors["depth_input"] = page.depth_input(photo, page.depth_size(*photo.shape[:2], plan))
+    tensors["depth_input"] = page.depth_input(photo, page.depth_size(height, width, plan))
     if inputs.focus_range:
         tensors["held"] = disparity
     maps = {"blur": (0, True), **{str(k): (k, False) for k in range(levels.n)}}
@@ -146,3 +154,38 @@ def test_mistakes_that_are_easily_made_show_at_their_step(computed: dict[str, St
     for name in ("disparity_blur", "disparity_0"):
         for simpler in (mean, nearest):
             assert np.abs(simpler - strip[name][1]).max() > 0.1
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("size", "map_size", "tap", "aperture"),
+    [
+        ((213, 331), (400, 601), (0.4, 0.6), 1.0),
+        ((330, 197), (99, 74), None, 0.35),
+        ((149, 150), None, None, 0.8),
+    ],
+)
+def test_a_client_of_the_readme_renders_what_dofkit_renders(
+    size: page.Size, map_size: page.Size | None, tap: tuple[float, float] | None, aperture: float
+) -> None:
+    """With the networks; without a map the depth network is asked, and the range of the plan is held in focus."""
+    sessions, plan = torch_sessions(load_networks()), PLAN.model_dump()
+
+    def asked(stage: Stage, *pictures: NDArray[Any]) -> NDArray[Any]:
+        planes = [np.atleast_3d(picture).transpose(2, 0, 1)[None].astype(np.float32) for picture in pictures]
+        names = [signal.name for signal in INPUTS[stage]]
+        return sessions[stage].run(dict(zip(names, planes, strict=True)))[0].transpose(1, 2, 0)
+
+    photo = np.asarray(Image.fromarray(coffee()).resize((size[1], size[0])))
+    measured = None if map_size is None else as_float(made_up_map(*map_size, 8))
+    rho = PLAN.focus_range if measured is None else 0.0
+    disparity = measured
+    if disparity is None:
+        disparity = asked(Stage.DEPTH, page.depth_input(photo, page.depth_size(*size, plan)))[..., 0]
+    focus = page.focus_by_itself(disparity, RULES) if tap is None else page.focus_of_tap(disparity, *tap, rho, RULES)
+    blur, upsampling = partial(asked, Stage.LENS_BLUR), partial(asked, Stage.GUIDED_UPSAMPLING)
+    renderer = page.Renderer.by(plan, RULES, blur, upsampling)
+    theirs = np.rint(255 * renderer.render(photo, page.held(disparity, focus, rho), focus, aperture))
+    ours = PortraitPipeline(sessions, PLAN).portrait(photo, measured, Focus(point=tap), aperture)
+    assert np.abs(ours - theirs).max() <= 1
+    assert np.abs(ours.astype(float) - photo).max() > 10

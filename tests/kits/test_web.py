@@ -32,7 +32,7 @@ def kit(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tested(kit: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def replayed(kit: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The kit's own test."""
     assert NODE is not None
     return subprocess.run([NODE, "--test", *arguments], cwd=kit, capture_output=True, text=True, check=False)
@@ -52,11 +52,11 @@ def changed(kit: Path, tmp_path: Path, name: str, change: Callable[[str], str]) 
 @needs_node
 def test_the_kits_steps_are_the_bundles_and_a_wrong_one_is_named(kit: Path, tmp_path: Path) -> None:
     strip = ("--test-name-pattern=^strip", "test/steps.test.js")
-    done = tested(kit, *strip)
+    done = replayed(kit, *strip)
     assert done.returncode == 0, done.stdout
     assert "# pass 1" in done.stdout
     wrong = changed(kit, tmp_path, "rules.js", lambda text: text.replace("rules.thin_share", "2 * rules.thin_share"))
-    done = tested(wrong, *strip)
+    done = replayed(wrong, *strip)
     assert done.returncode == 1
     assert "step 9, disparity_blur" in done.stdout
 
@@ -82,6 +82,6 @@ def test_the_kits_whole_test_passes_with_a_runtime(kit: Path, tmp_path: Path, mo
     whole = tmp_path / "kit"
     shutil.copytree(kit, whole)
     (whole / "node_modules").symlink_to(installation.packages())
-    done = tested(whole, "test/")
+    done = replayed(whole, "test/")
     assert done.returncode == 0, done.stdout
     assert "# pass 13" in done.stdout  # seven step cases, three tests for each of two golden cases

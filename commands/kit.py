@@ -49,4 +49,4 @@ def command(
     console = _console.stdout()
     carried = f"the app carries {written.shipped / 1e6:.1f} MB of models"
     console.print(f"{out}: kit for {platform.title}, {written.files} files; {carried}", markup=False)
-    console.print(f"next: cd {out} && {platform.next_step}", markup=False)
+    console.print(f"next: cd {out} && {platform.places.next_step}", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..runtime_ref.enums import TitledEnum
@@ -13,6 +14,8 @@ _SOURCES = Path(__file__).parent
 class Platform(TitledEnum):
     """What an app runs on; the value is its name on the command line and of its sources' folder."""
 
+    IOS = "ios", "iOS"
+    ANDROID = "android", "Android"
     WEB = "web", "the web"
 
     @property
@@ -21,21 +24,45 @@ class Platform(TitledEnum):
         return _SOURCES / self.value
 
     @property
-    def targets(self) -> tuple[Target, ...]:
-        """The files that its runtimes open."""
-        return {Platform.WEB: (Target.ONNX, Target.TFLITE)}[self]
+    def places(self) -> KitPlaces:
+        """What its kit takes of a bundle, and where it keeps it."""
+        return _PLACES[self]
 
-    @property
-    def models_folder(self) -> PurePosixPath:
-        """Where the app finds manifest and models, from the kit's root."""
-        return {Platform.WEB: PurePosixPath("bundle")}[self]
 
-    @property
-    def golden_folder(self) -> PurePosixPath:
-        """Where its test finds the golden cases; they do not ship with the app."""
-        return {Platform.WEB: PurePosixPath("bundle")}[self]
+@dataclass(frozen=True)
+class KitPlaces:
+    """What a kit takes of a bundle, and where it keeps it.
 
-    @property
-    def next_step(self) -> str:
-        """The command, in the kit's folder, that shows that it works."""
-        return {Platform.WEB: "npm install && npm test && npm start"}[self]
+    Attributes:
+        targets: the files that its runtimes open.
+        models: where the app finds manifest and models, from the kit's root.
+        golden: where its test finds golden cases and step cases; they need not ship with the app.
+        next_step: the command, in the kit's folder, that shows that it works.
+    """
+
+    targets: tuple[Target, ...]
+    models: PurePosixPath
+    golden: PurePosixPath
+    next_step: str
+
+
+_PLACES = {
+    Platform.IOS: KitPlaces(
+        (Target.COREML, Target.COREAI),
+        PurePosixPath("Sources/PortraitKit/Bundle"),
+        PurePosixPath("Golden"),
+        "swift run -c release StepCases",
+    ),
+    Platform.ANDROID: KitPlaces(
+        (Target.TFLITE,),
+        PurePosixPath("portrait/src/main/assets/portrait"),
+        PurePosixPath("portrait/src/test/resources/portrait"),
+        "gradle :portrait:test",
+    ),
+    Platform.WEB: KitPlaces(
+        (Target.ONNX, Target.TFLITE),
+        PurePosixPath("bundle"),
+        PurePosixPath("bundle"),
+        "npm install && npm test && npm start",
+    ),
+}

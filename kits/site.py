@@ -103,7 +103,7 @@ def fill_site(request: SiteRequest, folder: Path) -> None:
 
 def _first_target(bundle: Bundle) -> Target:
     there = {model.target for model in bundle.manifest.models}
-    return next((target for target in Platform.WEB.targets if target in there), Target.ONNX)
+    return next((target for target in Platform.WEB.places.targets if target in there), Target.ONNX)
 
 
 def _copy_into(path: Path, folder: Path) -> None:

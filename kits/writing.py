@@ -69,14 +69,14 @@ def write_kit(request: KitRequest) -> WrittenKit:
     _refuse_foreign(request.out)
     with new_folder(request.out) as folder:
         _copy_sources(platform.sources, folder)
-        place_models(bundle, models, folder / platform.models_folder)
+        place_models(bundle, models, folder / platform.places.models)
         for case in (*bundle.manifest.golden, *bundle.manifest.steps):
-            _copy(bundle.path(case.path), folder / platform.golden_folder / case.path)
+            _copy(bundle.path(case.path), folder / platform.places.golden / case.path)
         files = sorted(path.relative_to(folder) for path in _files(folder))
         sizes = {path: (folder / path).stat().st_size for path in files}
         written = {path.as_posix(): file_sha256(folder / path) for path in files}
         write_json(folder / MARK, {"platform": platform.value, "bundle": bundle.manifest.name, "files": written})
-    carried = [folder / platform.models_folder / path for path in (MANIFEST, *(model.path for model in models))]
+    carried = [folder / platform.places.models / path for path in (MANIFEST, *(model.path for model in models))]
     shipped = sum(size for path, size in sizes.items() if _lies_in(folder / path, carried))
     return WrittenKit(tuple(models), len(files), sum(sizes.values()), shipped)
 
@@ -87,15 +87,15 @@ def chosen_models(bundle: Bundle, request: KitRequest) -> list[ModelEntry]:
     Raises:
         DofkitError: there are none, or a stage is missing.
     """
-    targets = [request.target] if request.target else list(request.platform.targets)
+    targets = [request.target] if request.target else list(request.platform.places.targets)
     models = [
         model
         for model in bundle.manifest.models
-        if model.target in targets and model.target in request.platform.targets
+        if model.target in targets and model.target in request.platform.places.targets
         and request.precision in (None, model.precision)
     ]  # fmt: skip
     if not {model.stage for model in models} >= set(bundle.manifest.networks):
-        wanted = " or ".join(f"--target {target}" for target in request.platform.targets)
+        wanted = " or ".join(f"--target {target}" for target in request.platform.places.targets)
         precision = f" --precision {request.precision}" if request.precision else ""
         raise DofkitError(
             f"{bundle.root}: has no complete set of models for {request.platform.title}; "

@@ -52,6 +52,8 @@ export class View {
     for (const id of ["before", "after"]) Object.assign($(id), { width, height });
     const context = $("before").getContext("2d", { willReadFrequently: true, alpha: false });
     context.imageSmoothingQuality = "high";
+    context.fillStyle = "white"; // what is transparent lies over white
+    context.fillRect(0, 0, width, height);
     context.drawImage(bitmap, 0, 0, width, height);
     bitmap.close();
     $("after").getContext("2d").drawImage($("before"), 0, 0);

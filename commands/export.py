@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.pipeline.aspects import size_of_aspect
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
 from ._coreml_options import coreml_options, read_options, refuse_unheeded
 from ._groups import GroupedCommand
@@ -224,7 +224,7 @@ def command(
         out=out,
         targets=chosen,
         precisions=tuple(dict.fromkeys(precisions)),
-        stages=tuple(stage for stage in Stage if stage in stages) or tuple(Stage),
+        stages=tuple(stage for stage in PIPELINE_STAGES if stage in stages) or PIPELINE_STAGES,
         tile=tile,
         depth_sizes=depth_sizes or None,
         weights=weights or SHIPPED,

@@ -17,7 +17,7 @@ def command(bundle: Path, as_json: bool) -> None:
     from rich.table import Table
 
     from ..runtime_ref.bundle import Bundle
-    from ..runtime_ref.pipeline.stage import Stage
+    from ..runtime_ref.pipeline.stage import PIPELINE_STAGES
     from . import _console
 
     opened = Bundle.open(bundle)
@@ -45,7 +45,7 @@ def command(bundle: Path, as_json: bool) -> None:
     networks = Table(title="Networks", title_justify="left")
     for name in ("stage", "parameters", "halo", "weights"):
         networks.add_column(name)
-    for stage in (stage for stage in Stage if stage in manifest.networks):
+    for stage in (stage for stage in PIPELINE_STAGES if stage in manifest.networks):
         network = manifest.networks[stage]
         radius = "the whole photo" if network.halo is None else f"{network.halo} px"
         networks.add_row(stage.value, f"{network.parameters:,}", radius, network.weights_sha256[:12])

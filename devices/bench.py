@@ -28,7 +28,7 @@ from ..runtime_ref.parity.declared import plan_problems
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.portrait import Lens
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
 from ..version import __version__
 from .device import Elsewhere
@@ -92,7 +92,7 @@ class BenchRequest:
     def models(self) -> dict[Stage, ModelEntry]:
         """The models that run, in the order of the stages."""
         found = {model.stage: model for model in self.bundle.models(*self._variant())}
-        return {stage: found[stage] for stage in Stage if stage in found}
+        return {stage: found[stage] for stage in PIPELINE_STAGES if stage in found}
 
     def depth_for(self, size: Size) -> ModelEntry | None:
         """The depth network of a further input size; None: `models` has the one of this size."""
@@ -198,7 +198,8 @@ class _Row:
         request = self._request
         before = self._state()
         stages = tuple(self._stage(stage, model) for stage, model in request.models().items())
-        whole = len(self._sessions) == len(Stage) and (self._elsewhere is None or self._elsewhere.whole_photos)
+        renders = self._elsewhere is None or self._elsewhere.whole_photos
+        whole = renders and len(self._sessions) == len(PIPELINE_STAGES)
         photos = [self._photo(size) for size in request.photos if whole]
         return {
             "stages": stages,

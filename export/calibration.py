@@ -31,7 +31,7 @@ from ..runtime_ref.imageio import read_photo
 from ..runtime_ref.parity.cases import Picture
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.portrait import Array, PortraitPipeline
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Target
 from ..train.session import torch_sessions
 from ..version import __version__
@@ -231,7 +231,7 @@ class Calibration:
     @cached_property
     def _sources(self) -> list[str]:
         """Digests of the pictures and the networks; once, they may be many megabytes."""
-        return [self._pictures.digest(), *(_network_digest(self._networks[stage]) for stage in Stage)]
+        return [self._pictures.digest(), *(_network_digest(self._networks[stage]) for stage in PIPELINE_STAGES)]
 
     def _key(self, stage: Stage, plan: PipelinePlan, target: Target, model: Path, function: str | None) -> str:
         """All that the ranges depend on."""

@@ -36,7 +36,7 @@ from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
@@ -92,7 +92,7 @@ class ExportRequest:
     out: Path
     targets: tuple[Target, ...]
     precisions: tuple[Precision, ...] = (Precision.FP32,)
-    stages: tuple[Stage, ...] = tuple(Stage)
+    stages: tuple[Stage, ...] = PIPELINE_STAGES
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
     weights: Path = SHIPPED
@@ -139,7 +139,7 @@ class _Prepared:
     def steps(self) -> int:
         """How many steps the watcher is told of."""
         request = self.request
-        whole = len(request.stages) == len(Stage)
+        whole = len(request.stages) == len(PIPELINE_STAGES)
         graphs = len(request.stages)
         graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
         scopes = graphs + whole
@@ -214,7 +214,9 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_useless(request.targets, request.precisions, request.force)
     refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
-    contracts = {stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in Stage}
+    contracts = {
+        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in PIPELINE_STAGES
+    }
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
         graph_size(contracts[stage], plan, target)

@@ -20,7 +20,7 @@ from ..runtime_ref.backends.stages import stage_sessions
 from ..runtime_ref.bundle import Bundle, file_sha256
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity.cases import Case, Picture, compute_case, golden_cases
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.shipped import SHIPPED, has_weights, weights_file
 
@@ -112,7 +112,7 @@ def _reference(bundle: Bundle, against: str, weights: Path | None) -> Iterator[M
 
 def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:
     """The first complete variant of a bundle in the order of precision, ONNX, TFLite, Core ML, Core AI."""
-    complete = [variant for variant in bundle.variants() if len(bundle.models(*variant)) == len(Stage)]
+    complete = [variant for variant in bundle.variants() if len(bundle.models(*variant)) == len(PIPELINE_STAGES)]
     if not complete:
         raise DofkitError(f"{bundle.root} lacks stages; a reference needs all three")
     order, targets = list(Precision), [Target.ONNX, Target.TFLITE, Target.COREML, Target.COREAI]

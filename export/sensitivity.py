@@ -23,7 +23,7 @@ from ..runtime_ref.parity import metrics
 from ..runtime_ref.parity.cases import Picture
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.portrait import Array, Lens, PortraitPipeline
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.pipeline.subject import auto_focus
 from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
@@ -174,8 +174,8 @@ def measure_sensitivity(
     recipe = Recipe(
         target=target,
         budget=str(budget),
-        keep={stage: tuple(_layer(name) for name in chosen if _stage(name) is stage) for stage in Stage},
-        layers={stage: sum(_stage(name) is stage for name in names) for stage in Stage},
+        keep={stage: tuple(_layer(name) for name in chosen if _stage(name) is stage) for stage in PIPELINE_STAGES},
+        layers={stage: sum(_stage(name) is stage for name in names) for stage in PIPELINE_STAGES},
         weights={stage: entry.weights_sha256 for stage, entry in bundle.manifest.networks.items()},
         pictures=trial.pictures,
         reached=trial.measured(chosen),
@@ -241,7 +241,7 @@ class _Trial:
         self._bundle, self._target, self._scratch = bundle, target, scratch
         self._plan = _plan(bundle)
         base = {model.stage: model for model in bundle.models(target, base_precision(target))}
-        if len(base) < len(Stage):
+        if len(base) < len(PIPELINE_STAGES):
             raise DofkitError(
                 f"{bundle.root} lacks {target.title} in {base_precision(target)}; export it with "
                 f"--target {target} --precision {base_precision(target)}"
@@ -268,7 +268,7 @@ class _Trial:
         """Mean squared error of every picture, these layers in floats."""
         key = frozenset(kept)
         if key not in self._errors:  # the search, the curve and the recipe ask for some choices again
-            pipeline = PortraitPipeline({stage: self._session(stage, kept) for stage in Stage}, self._plan)
+            pipeline = PortraitPipeline({stage: self._session(stage, kept) for stage in PIPELINE_STAGES}, self._plan)
             self._errors[key] = np.array([self._error(pipeline, scene) for scene in self._scenes])
         return self._errors[key]
 
@@ -287,7 +287,7 @@ class _Trial:
         return self._size(kept) / self._exact_bytes
 
     def _size(self, kept: Sequence[str]) -> int:
-        return sum(_bytes(self._file(stage, kept)) for stage in Stage)
+        return sum(_bytes(self._file(stage, kept)) for stage in PIPELINE_STAGES)
 
     def saved(self, name: str) -> int:
         """Bytes that quantising a layer saves."""

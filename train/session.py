@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.aspects import USUAL_SIZES, Size, size_text
 from ..runtime_ref.pipeline.plan import PipelinePlan, TileSpec
-from ..runtime_ref.pipeline.stage import INPUTS, Stage
+from ..runtime_ref.pipeline.stage import INPUTS, PIPELINE_STAGES, Stage
 from .networks.contract import NetworkContract, SizeRule
 from .networks.registry import ARCHITECTURES, Architectures
 from .weights import SHIPPED, has_weights, load_weights
@@ -50,14 +50,16 @@ class TorchSession:
 
 
 def load_networks(
-    directory: Path = SHIPPED, stages: tuple[Stage, ...] = tuple(Stage), architectures: Architectures = ARCHITECTURES
+    directory: Path = SHIPPED, stages: tuple[Stage, ...] = PIPELINE_STAGES, architectures: Architectures = ARCHITECTURES
 ) -> dict[Stage, torch.nn.Module]:
     """All stages' networks: `stages` from a weights folder, the others from there or else as they ship.
 
     Raises:
         DofkitError: see `load_weights`.
     """
-    folders = {stage: directory if stage in stages or has_weights(stage, directory) else SHIPPED for stage in Stage}
+    folders = {
+        stage: directory if stage in stages or has_weights(stage, directory) else SHIPPED for stage in PIPELINE_STAGES
+    }
     return {stage: load_weights(stage, folder, architectures) for stage, folder in folders.items()}
 
 
@@ -68,7 +70,7 @@ def torch_sessions(networks: Mapping[Stage, torch.nn.Module]) -> dict[Stage, Tor
 
 def default_plan(tile: int | None = None, depth_sizes: Sequence[Size] | None = None) -> PipelinePlan:
     """The plan of the networks that dofkit ships; see `plan_of`."""
-    return plan_of({stage: ARCHITECTURES.of_stage(stage)[0].contract for stage in Stage}, tile, depth_sizes)
+    return plan_of({stage: ARCHITECTURES.of_stage(stage)[0].contract for stage in PIPELINE_STAGES}, tile, depth_sizes)
 
 
 def plan_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 
 SHIPPED = Path(__file__).parent / "weights"
 PRODUCT = SHIPPED / "product"
@@ -33,8 +33,8 @@ def no_weights(stage: Stage, directory: Path) -> str:
     if directory != PRODUCT:
         path = weights_file(stage, directory)
         return f"no weights for {stage}: {path} does not exist; train them or give another --weights folder"
-    there = [f"--stage {one}" for one in Stage if has_weights(one, PRODUCT)]
-    missing = " and ".join(one.value for one in Stage if not has_weights(one, PRODUCT))
+    there = [f"--stage {one}" for one in PIPELINE_STAGES if has_weights(one, PRODUCT)]
+    missing = " and ".join(one.value for one in PIPELINE_STAGES if not has_weights(one, PRODUCT))
     way = f"export {' '.join(there)} only, or train" if there else "train"
     return (
         f"--weights {PRODUCT_NAME}: for {missing} none ship that a product may use, the others are research only; "

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 from ..errors import DofkitError
 from ..files import write_file
 from ..pipeline.aspects import Size
-from ..pipeline.stage import INPUTS, OUTPUTS, Stage
+from ..pipeline.stage import INPUTS, OUTPUTS, PIPELINE_STAGES, Stage
 
 Array = NDArray[np.floating[Any]]
 _PHOTO, _RENDERED = "pipeline.photo", "pipeline.rendered"
@@ -105,7 +105,7 @@ def read_golden(path: Path) -> GoldenArrays:
     """
     try:
         arrays = GoldenArrays(load_file(path))
-        _ = arrays.photo, arrays.rendered, [(arrays.inputs(stage), arrays.output(stage)) for stage in Stage]
+        _ = arrays.photo, arrays.rendered, [(arrays.inputs(stage), arrays.output(stage)) for stage in PIPELINE_STAGES]
     except (SafetensorError, OSError) as error:
         raise DofkitError(f"{path} is not a readable safetensors file ({error}); export the bundle again") from error
     except KeyError as error:

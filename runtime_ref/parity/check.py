@@ -25,7 +25,7 @@ from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Array, Lens, PortraitPipeline, from_network
 from ..pipeline.pyramid import resize
 from ..pipeline.session import run_each
-from ..pipeline.stage import Stage
+from ..pipeline.stage import PIPELINE_STAGES, Stage
 from ..target import Precision, Target
 from . import metrics
 from .cases import Case, golden_cases
@@ -198,7 +198,7 @@ class _VariantCheck:
             for model in [*models.values(), *depths]:
                 key = replace(self._key(model.stage.value, one), depth_size=model.depth_size)
                 yield _Row(key, one, (model,), model.stage, plan)
-            if one == default_backend(self._target) and len(models) == len(Stage):
+            if one == default_backend(self._target) and len(models) == len(PIPELINE_STAGES):
                 yield from self._pipelines(one, models, depths)
 
     def _pipelines(

@@ -1,4 +1,4 @@
-"""The three stages of the pipeline and the tensors that go in and out of them: names, meanings, value ranges.
+"""The networks that are exported and the tensors that go in and out of them: names, meanings, value ranges.
 
 One table, used by the networks, the exporters, the manifest and the sessions. Sizes are not here: they belong to a
 bundle's plan.
@@ -12,11 +12,15 @@ from ..enums import TextEnum
 
 
 class Stage(TextEnum):
-    """A network of the pipeline; the value is its name in files, manifests and on the command line."""
+    """A network that is exported; the value is its name in files, manifests and on the command line."""
 
     DEPTH = "depth"
     LENS_BLUR = "lens_blur"
     GUIDED_UPSAMPLING = "guided_upsampling"
+
+
+PIPELINE_STAGES = (Stage.DEPTH, Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
+"""The stages that make a portrait of a photo, in the order in which they run."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pipeline.portrait import PortraitPipeline
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 
 
 class StandIn:
@@ -30,4 +30,4 @@ def stand_in_pipeline() -> PortraitPipeline:
     """All stages, tiles as large as the photo."""
     whole = TileSpec(tile=None, halo=8, align=1)
     plan = PipelinePlan(depth_height=128, depth_width=128, lens_blur=whole, guided_upsampling=whole)
-    return PortraitPipeline({stage: StandIn(stage) for stage in Stage}, plan)
+    return PortraitPipeline({stage: StandIn(stage) for stage in PIPELINE_STAGES}, plan)

@@ -19,7 +19,7 @@ from dofkit.runtime_ref.backends import BACKENDS
 from dofkit.runtime_ref.backends.own_process import OwnProcess
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import MissingExtraError
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision
 
 from ..bundled import BUNDLED
@@ -67,7 +67,7 @@ def test_check_refuses_a_flipped_byte_with_the_files_name(cli: Callable, bundle_
 def test_check_writes_json_and_nothing_else(cli: Callable, bundle_path: Path) -> None:
     report = json.loads(cli("check", str(bundle_path), "--target", "onnx", "--precision", "fp32", "--json").stdout)
     assert report["verdict"] == "PASS"
-    assert {row["scope"] for row in report["results"]} == {*(stage.value for stage in Stage), "pipeline"}
+    assert {row["scope"] for row in report["results"]} == {*(stage.value for stage in PIPELINE_STAGES), "pipeline"}
 
 
 @pytest.mark.e2e
@@ -102,7 +102,7 @@ def test_bench_measures_every_runtime_in_its_own_process(cli: Callable, bundle_p
     assert [row["title"] for row in rows] == ["TFLite (LiteRT) fp32", "ONNX fp32", "PyTorch fp32"]
     for row in rows:
         assert row["error"] == ""
-        assert {figures["stage"] for figures in row["stages"]} == {stage.value for stage in Stage}
+        assert {figures["stage"] for figures in row["stages"]} == {stage.value for stage in PIPELINE_STAGES}
         assert all(0 < figures["p50"] <= figures["p90"] for figures in row["stages"])
         assert row["photo"]["width"] == 160
         assert row["preview"] is None

@@ -22,7 +22,7 @@ from dofkit.runtime_ref.bundle import MANIFEST, Bundle, describe_files
 from dofkit.runtime_ref.parity.check import CheckOptions, graded
 from dofkit.runtime_ref.parity.grade import Grade
 from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, RowKey, Verdict
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import load_networks
 
@@ -79,7 +79,7 @@ def test_one_backend_can_be_asked_for_by_its_name(cli: Callable, bundle_path: Pa
     result = cli("check", str(bundle_path), "--precision", "fp32", "--backend", "onnxruntime-unoptimised", "--json")
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["results"]
-    assert [row["scope"] for row in rows] == [f"{stage}, graph unoptimised" for stage in Stage]
+    assert [row["scope"] for row in rows] == [f"{stage}, graph unoptimised" for stage in PIPELINE_STAGES]
     assert {(row["backend"], row["device"], row["target"]) for row in rows} == {
         ("onnxruntime-unoptimised", "cpu", "onnx")
     }

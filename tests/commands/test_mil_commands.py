@@ -15,7 +15,7 @@ from PIL import Image
 from dofkit.runtime_ref.imageio import read_disparity
 from dofkit.runtime_ref.mil import MLProgram, Package
 from dofkit.runtime_ref.mil.program import BlobReference
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 
 from ..packages import lookup
 from .refusals import assert_one_line
@@ -171,7 +171,7 @@ def halves(tmp_path: Path) -> Callable[[Stage], list[str]]:
     return lambda stage: sheets if stage is Stage.LENS_BLUR else [*HALF_TOLERANCE]
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", PIPELINE_STAGES)
 def test_diff_of_fp32_and_fp16_is_rounding(cli, package, halves, stage: Stage) -> None:
     result = cli("mil", "diff", str(package(stage)), str(package(stage, "fp16")), *halves(stage), "--json")
     assert result.exit_code == 0, result.output
@@ -198,7 +198,7 @@ def test_diff_names_the_operation_whose_weight_was_changed(cli, package, tmp_pat
     assert f"{parameter['max_abs']:.2e}" in shown
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", PIPELINE_STAGES)
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_package_agrees_with_the_network_it_was_exported_from(
     cli, package, halves, weights: Path, stage: Stage, precision: str

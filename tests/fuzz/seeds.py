@@ -26,7 +26,7 @@ from dofkit.runtime_ref.bundle import (
 from dofkit.runtime_ref.bundle.golden import GoldenArrays, golden_arrays, write_golden
 from dofkit.runtime_ref.mil.elements import Element
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
-from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Stage
+from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
 from ..packages import PackageWriter, brightening, lookup
@@ -253,7 +253,7 @@ def _golden() -> GoldenArrays:
             {signal.name: rng.random((1, signal.channels, 8, 8)).astype(np.float32) for signal in INPUTS[stage]},
             rng.random((1, OUTPUTS[stage].channels, 8, 8)).astype(np.float32),
         )
-        for stage in Stage
+        for stage in PIPELINE_STAGES
     }
     return golden_arrays(_pixels(3), rng.random((*_SIZE, 3)).astype(np.float32), stages)
 

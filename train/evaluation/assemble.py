@@ -12,7 +12,7 @@ import torch
 from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.portrait import PortraitPipeline
-from ...runtime_ref.pipeline.stage import Stage
+from ...runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..rendering.baselines import CLASSICAL, UPSAMPLERS
 from ..rendering.baselines.direct import DIRECT_ONLY, DirectBlurNet
 from ..rendering.lens import Array
@@ -46,7 +46,9 @@ class WeightFiles:
             names = " or ".join(weights_file(stage, folder).name for stage in RENDERING)
             raise DofkitError(f"{folder} holds no {names}; give the folder that `dofkit train render` wrote")
         order = (folder, otherwise, SHIPPED)
-        return cls({s: weights_file(s, next(f for f in order if f is SHIPPED or has_weights(s, f))) for s in Stage})
+        return cls(
+            {s: weights_file(s, next(f for f in order if f is SHIPPED or has_weights(s, f))) for s in PIPELINE_STAGES}
+        )
 
     def sha256(self) -> dict[str, str]:
         """Stage name -> SHA-256 of its file."""

@@ -12,7 +12,7 @@ from dofkit.runtime_ref.backends.latency import MIN_RUNS, TimeBudget
 from dofkit.runtime_ref.backends.own_process import OwnProcess
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.pipeline.portrait import Lens
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 
 from .there import fake_runtime, golden_inputs, model_of, open_there
 
@@ -32,7 +32,7 @@ def test_loading_and_the_first_run_do_not_count_as_steady(
 
 
 def test_a_whole_photo_is_timed_where_its_stages_are(bundle: Bundle, transport: OwnProcess, photo: np.ndarray) -> None:
-    sessions = {stage: open_there(transport, bundle, model_of(bundle, stage=stage)) for stage in Stage}
+    sessions = {stage: open_there(transport, bundle, model_of(bundle, stage=stage)) for stage in PIPELINE_STAGES}
     plan, budget = bundle.manifest.plan, TimeBudget(runs=MIN_RUNS, seconds=1e-3)
     times = sessions[Stage.DEPTH].time_photo(sessions, plan, photo, Lens(0.5, 1.0), budget)
     assert len(times.depth) == len(times.render) == MIN_RUNS

@@ -11,7 +11,7 @@ import numpy as np
 from dofkit.runtime_ref.bundle import MANIFEST, Bundle, GoldenCase, Manifest, ModelEntry, TensorEntry, describe_files
 from dofkit.runtime_ref.bundle.golden import golden_arrays, write_golden
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
-from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Stage
+from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
 PHOTO = np.zeros((8, 8, 3), np.uint8)
@@ -73,7 +73,7 @@ def write_bundle(
             (root / name).write_bytes(data)
     (root / "golden").mkdir(parents=True, exist_ok=True)
     tensor = np.zeros((1, 3, 8, 8), np.float32)
-    stages = {stage: ({signal.name: tensor for signal in INPUTS[stage]}, tensor) for stage in Stage}
+    stages = {stage: ({signal.name: tensor for signal in INPUTS[stage]}, tensor) for stage in PIPELINE_STAGES}
     write_golden(root / "golden" / "0.safetensors", golden_arrays(photo, photo.astype(np.float32), stages))
     (root / "parity.json").write_text(json.dumps({"verdict": "PASS", "results": rows}))
     spec = TileSpec(tile=96, halo=20, align=2)

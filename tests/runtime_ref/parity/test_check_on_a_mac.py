@@ -23,7 +23,7 @@ from dofkit.runtime_ref.parity.check import (
 )
 from dofkit.runtime_ref.parity.tolerance_file import TeamTolerance, TeamTolerances
 from dofkit.runtime_ref.parity.tolerances import tolerance
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
 
@@ -50,7 +50,9 @@ def test_on_a_mac_every_stage_is_compared_on_every_compute_unit(bundle_path: Pat
     options = CheckOptions(transport=InProcess)
     report = run_parity(Bundle.open(bundle_path), [(Target.COREML, Precision.FP16)], options=options)
     rows = [row for row in report.results if row.key.backend != "mil"]
-    assert {row.title for row in rows} == {f"{stage} on {unit.title}" for stage in Stage for unit in ComputeUnit}
+    assert {row.title for row in rows} == {
+        f"{stage} on {unit.title}" for stage in PIPELINE_STAGES for unit in ComputeUnit
+    }
     assert {row.key.device for row in rows} == {"cpu", "gpu", "neural engine"}
     for row in rows:
         on_gpu = row.key.device == "gpu"

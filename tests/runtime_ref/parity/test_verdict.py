@@ -7,7 +7,7 @@ import pytest
 from dofkit.runtime_ref.backends import backends_for
 from dofkit.runtime_ref.parity.tolerances import Tolerance
 from dofkit.runtime_ref.parity.verdict import PIPELINE, ParityResult, RowKey, Verdict
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES
 from dofkit.runtime_ref.target import Precision, Target
 
 ONNX = (Target.ONNX, Precision.FP32)
@@ -46,7 +46,7 @@ def test_no_two_rows_of_a_variant_share_a_title(target: Target) -> None:
         RowKey(scope, target, Precision.FP32, one.facts.id, one.facts.device, tile, size)
         for one in backends_for(target)
         for scope, tile, size in [
-            *((stage.value, None, None) for stage in Stage),
+            *((stage.value, None, None) for stage in PIPELINE_STAGES),
             ("depth", None, (448, 320)),
             ("depth", None, (320, 448)),
             (PIPELINE, None, None),

@@ -11,7 +11,7 @@ import torch
 
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.portrait import Lens, PortraitPipeline
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.train.evaluation.assemble import DepthNetwork, EvaluatedFiles, WeightFiles, load_direct
 from dofkit.train.evaluation.methods import DisparitySource, Group, Networks
 from dofkit.train.rendering.baselines.direct import WITH_DIRECT, DirectBlurConfig, DirectBlurNet
@@ -69,7 +69,9 @@ def test_a_fingerprint_changes_with_the_weights_alone(weights: Path, tmp_path: P
 def test_stages_that_a_folder_lacks_come_from_ours(weights: Path, tmp_path: Path) -> None:
     shutil.copy(weights_file(Stage.LENS_BLUR, weights), tmp_path)
     files = WeightFiles.of(tmp_path, weights).files
-    assert files == {stage: weights_file(stage, tmp_path if stage is Stage.LENS_BLUR else weights) for stage in Stage}
+    assert files == {
+        stage: weights_file(stage, tmp_path if stage is Stage.LENS_BLUR else weights) for stage in PIPELINE_STAGES
+    }
 
 
 def test_the_direct_network_takes_the_lens_blurs_place(weights: Path, direct: Path) -> None:

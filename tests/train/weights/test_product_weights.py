@@ -13,7 +13,7 @@ import dofkit
 from dofkit.commands.evaluate_depth import named_paths
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.train import shipped
 from dofkit.train.evaluation.depth_methods import depth_network
 from dofkit.train.networks.depth import DepthNet
@@ -59,7 +59,7 @@ def test_research_only_weights_are_refused_among_those_for_products(product: Pat
 
 
 def test_a_depth_network_ships_that_a_product_may_use_and_it_is_another_one() -> None:
-    assert [stage for stage in Stage if has_weights(stage, PRODUCT)] == [Stage.DEPTH]
+    assert [stage for stage in PIPELINE_STAGES if has_weights(stage, PRODUCT)] == [Stage.DEPTH]
     assert terms_of_weights(Stage.DEPTH, PRODUCT) == PRODUCT_TERMS
     ours, theirs = (load_weights(Stage.DEPTH, folder).state_dict() for folder in (PRODUCT, SHIPPED))
     learned = [name for name, tensor in ours.items() if tensor.is_floating_point() and tensor.dim() == 4]

@@ -20,7 +20,7 @@ from dofkit.runtime_ref.matching import Layer
 from dofkit.runtime_ref.parity.diagnosis.diagnose import Evidence, diagnose, output_faults
 from dofkit.runtime_ref.parity.diagnosis.localisation import Divergence, divergence_limit, first_divergence, layers_of
 from dofkit.runtime_ref.parity.tolerances import Tolerance
-from dofkit.runtime_ref.pipeline.stage import OUTPUTS, Stage
+from dofkit.runtime_ref.pipeline.stage import OUTPUTS, PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.resampling import resampled_variants
 from dofkit.train.session import TorchSession
@@ -167,7 +167,7 @@ class _TorchTracer:
         yield OUTPUTS[self._stage].name, output
 
 
-@pytest.mark.parametrize(("stage", "kind"), [(stage, kind) for stage in Stage for kind in kinds_of(stage)])
+@pytest.mark.parametrize(("stage", "kind"), [(stage, kind) for stage in PIPELINE_STAGES for kind in kinds_of(stage)])
 def test_every_kind_is_named_in_every_stage(stage: Stage, kind: str) -> None:
     network, inputs = random_network(stage), scene(stage)
     broken = broken_network(kind, stage, network)

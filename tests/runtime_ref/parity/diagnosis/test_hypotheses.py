@@ -9,7 +9,7 @@ import pytest
 
 from dofkit.runtime_ref.parity.diagnosis.hypotheses import Hypothesis, hypotheses, likely_causes
 from dofkit.runtime_ref.parity.tolerances import Tolerance
-from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Stage
+from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PIPELINE_STAGES, Stage
 
 Inputs = Mapping[str, np.ndarray]
 SIDE = 16
@@ -66,7 +66,7 @@ def mistaken(hypothesis: Hypothesis, compute: Callable[[Inputs], np.ndarray]) ->
     return Computed(lambda inputs: hypothesis.make_output(compute(hypothesis.make(inputs))))
 
 
-ALL = [pytest.param(stage, h, id=f"{stage}: {h.text}") for stage in Stage for h in hypotheses(stage)]
+ALL = [pytest.param(stage, h, id=f"{stage}: {h.text}") for stage in PIPELINE_STAGES for h in hypotheses(stage)]
 
 
 @pytest.mark.parametrize(("stage", "hypothesis"), ALL)

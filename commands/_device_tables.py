@@ -97,7 +97,11 @@ def print_lint(report: LintReport, title: str) -> None:
             console.print(f"    {line}", markup=False)
         if len(lines) > _SHOWN:
             console.print(f"    … and {len(lines) - _SHOWN} more, see --json", markup=False)
+        if (measured := report.measured(first)) is not None:
+            console.print(f"    {measured}", markup=False)
         console.print(f"    → {first.rewrite}", markup=False)
+    for line in report.not_run:
+        console.print(line, markup=False)
     counts = Counter(one.severity.value for one in report.findings)
     words = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items()) or "nothing found"
     console.print(f"{title}: {words} in {report.files} files", markup=False)

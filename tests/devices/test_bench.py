@@ -80,12 +80,12 @@ def test_stages_are_measured_in_their_order_and_every_time_is_kept(
 def test_tiles_of_other_sizes_have_figures_of_their_own_and_can_be_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    further = model("lens_blur", path="models/onnx/lens_blur_8.fp32", tile=8)
+    further = model("lens_blur", path="models/onnx/lens_blur_64.fp32", tile=64)
     bundle = write_bundle(tmp_path / "small.dofbundle", [model("lens_blur"), further], [])
     fake_runtime(tmp_path, monkeypatch, run="time.sleep(0.002)")
     figures = bench.bench(request_for(bundle))
     assert figures.error == ""
-    assert [one.title for one in figures.further_stages] == ["lens_blur 8×8"]
+    assert [one.title for one in figures.further_stages] == ["lens_blur 64×64"]
     assert len(figures.every_stage) == 2
     assert bench.bench(request_for(bundle, every_size=False)).further_stages == ()
 

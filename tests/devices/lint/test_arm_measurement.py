@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from dofkit.commands.lint import command
 from dofkit.devices.arm64 import installation
 from dofkit.devices.lint import arm_measurement
-from dofkit.devices.lint.arm_measurement import ArmMeasurement, measured
+from dofkit.devices.lint.arm_measurement import measured
 from dofkit.runtime_ref.backends import default_backend
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.target import Target
 
+from ...runtime_ref.backends.there import fake_runtime
 from ...runtime_ref.bundle.small_bundle import model, write_bundle
 from .small_files import Tflite
 
@@ -56,11 +57,10 @@ def test_a_file_that_no_runtime_for_arm_computes_says_so(tmp_path: Path) -> None
 def test_what_was_measured_is_the_distance_to_the_golden_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ...runtime_ref.backends.there import fake_runtime
-
-    fake_runtime(tmp_path, monkeypatch, run="feed = {name: value * 0 + 0.25 for name, value in feed.items()}")
+    fake_runtime(tmp_path, monkeypatch, run="return [numpy.full((1, 3, 8, 8), 0.25, numpy.float32)]")
     monkeypatch.setattr(arm_measurement, "backend", lambda _: default_backend(Target.ONNX))
     bundle = write_bundle(tmp_path / "b.dofbundle", [model("lens_blur", "onnx", "fp16")], [])
     found = measured(bundle, bundle.models()[0])
-    assert isinstance(found, ArmMeasurement)
-    assert found.psnr is not None, found.reason
+    assert found.psnr == pytest.approx(20 * np.log10(4)), "of zeros, whose greatest value is taken as 1"
+    assert found.max_abs == 0.25
+    assert "12.0 dB, at most 0.25 off (ONNX Runtime 0)" in str(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .fake_device import FakeDevice, program
+from .adb.fake_device import FakeDevice, program
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import tempfile
 import time
@@ -16,9 +15,9 @@ from pathlib import Path
 import torch
 from typing_extensions import assert_never
 
-from .. import __version__
 from ..runtime_ref.bundle import (
     MANIFEST,
+    SCHEMA,
     SUFFIX,
     Bundle,
     GoldenCase,
@@ -26,7 +25,7 @@ from ..runtime_ref.bundle import (
     ModelEntry,
     NetworkEntry,
     describe_files,
-    file_sha256,
+    manifest_schema,
     new_bundle,
     refuse_foreign,
 )
@@ -38,10 +37,12 @@ from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.brought.networks import Brought
+from ..train.brought.taking_part import NetworkSources
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
-from ..train.session import load_networks, plan_of, torch_sessions
-from ..train.weights import SHIPPED, Terms, contract_of_weights, has_weights, terms_of_weights, weights_file
+from ..train.session import plan_of, torch_sessions
+from ..train.weights import SHIPPED, Terms
 from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
@@ -52,20 +53,8 @@ from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
 from .stages import graph_size, stage_graphs
-
-# Packages whose versions decide the bytes of a bundle.
-TOOLS = (
-    "torch",
-    "coremltools",
-    "litert-torch",
-    "ai-edge-quantizer",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "ai-edge-litert",
-    "coreai-core",
-    "coreai-torch",
-)
+from .step_pictures import step_pictures, write_step_cases
+from .tools import tool_versions
 
 Watch = Callable[[str, int, int], None]
 
@@ -80,6 +69,7 @@ class ExportRequest:
         tile: side of the rendering stages' low-resolution tiles in pixels, halo included; None takes each one's own.
         depth_sizes: (height, width) of the depth network's inputs, a graph each; None: the usual ones that it takes.
         weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
+        brought: networks that take the place of a stage's weights.
         photos: real photos for the golden vectors; empty takes a public-domain one.
         calibration: folder of photos to measure ranges of activations on; None takes those of scikit-image.
         recipes: files that say which layers mixed models leave in floats; a target without one takes the shipped one.
@@ -96,6 +86,7 @@ class ExportRequest:
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
     weights: Path = SHIPPED
+    brought: Mapping[Stage, Brought] = field(default_factory=dict)
     photos: tuple[Path, ...] = ()
     calibration: Path | None = None
     recipes: tuple[Path, ...] = ()
@@ -104,9 +95,10 @@ class ExportRequest:
     labels: Labels = field(default_factory=Labels)
     architectures: Architectures = ARCHITECTURES
 
-    def weights_of(self, stage: Stage) -> Path:
-        """The folder that a stage's weights are taken from."""
-        return self.weights if stage in self.stages or has_weights(stage, self.weights) else SHIPPED
+    @property
+    def sources(self) -> NetworkSources:
+        """Where the networks are from."""
+        return NetworkSources(self.weights, self.stages, self.brought, self.architectures)
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ class _Prepared:
         comparisons = len(request.targets) * len(request.precisions) * scopes
         if whole:
             comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
-        return conversions + comparisons + max(1, len(request.photos)) + 1
+        return conversions + comparisons + max(1, len(request.photos)) + 2
 
 
 def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> ExportResult:
@@ -171,10 +163,12 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     prepared = _prepare(request)
     report = _Steps(watch, prepared.steps)
     # 2. Networks.
-    networks = load_networks(request.weights, request.stages, request.architectures)
+    networks = request.sources.networks()
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
+        report("step cases")
+        steps = write_step_cases(folder, step_pictures(prepared.plan), prepared.plan)
         calibration = _calibration(prepared, networks, report)
         # 4. Convert: every stage for every target, in every precision.
         models = [
@@ -192,12 +186,14 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
             networks={stage: _describe(stage, networks[stage], prepared) for stage in request.stages},
             models=tuple(models),
             golden=tuple(_golden_entry(case, folder) for case in cases),
-            tools=_tool_versions(),
+            steps=steps,
+            tools=tool_versions(),
             files={},
         )
         # 5. Parity of the files as they lie on disk.
         parity = _prove(Bundle(folder, manifest), networks, request, cases, report)
         write_readme(folder / "README.md", manifest)
+        (folder / SCHEMA).write_bytes(manifest_schema())
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
         (folder / MANIFEST).write_bytes(manifest.encoded())
@@ -214,9 +210,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_useless(request.targets, request.precisions, request.force)
     refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
-    contracts = {
-        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in PIPELINE_STAGES
-    }
+    contracts = {stage: request.sources.contract(stage) for stage in PIPELINE_STAGES}
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
         graph_size(contracts[stage], plan, target)
@@ -224,7 +218,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
         plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
     tiles = tuple(size for size in request.coreml.tiles if {size} != own)
-    terms = {stage: terms_of_weights(stage, request.weights_of(stage)) for stage in request.stages}
+    terms = {stage: request.sources.terms(stage) for stage in request.stages}
     refuse_contradiction(request.labels, terms.values())
     chosen = CalibrationSet.shipped()
     if request.calibration is not None:
@@ -250,7 +244,7 @@ def _recipes(request: ExportRequest) -> Mapping[Target, Recipe]:
                 f"--recipe {request.recipes[0]} says what a mixed model leaves in floats; add --precision mixed"
             )
         return {}
-    digests = {stage: file_sha256(weights_file(stage, request.weights)) for stage in request.stages}
+    digests = {stage: request.sources.sha256(stage) for stage in request.stages}
     return recipes_for(request.targets, request.recipes, digests)
 
 
@@ -388,18 +382,8 @@ def _describe(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> Ne
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         halo=contract.halo,
         configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
-        weights_sha256=file_sha256(weights_file(stage, prepared.request.weights)),
+        weights_sha256=prepared.request.sources.sha256(stage),
         licence=prepared.request.labels.licence or terms.licence,
         author=prepared.request.labels.author or terms.author,
         provenance=terms.provenance,
     )
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {"dofkit": __version__}
-    for name in TOOLS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # a target that was not asked for
-    return versions

@@ -16,6 +16,7 @@ from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
 from ..train.networks.contract import NetworkContract
 from ..train.networks.registry import ARCHITECTURES, Architectures
+from .rewrites import rewritten
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class StageGraph:
         size: height and width of its low-resolution inputs, in pixels.
         architecture: its name in the registry.
         exact: layers that stay in floats when the others are quantised.
+        rewritten: see `NetworkContract.rewritten`.
     """
 
     stage: Stage
@@ -35,6 +37,16 @@ class StageGraph:
     size: Size
     architecture: str = ""
     exact: frozenset[str] = frozenset()
+    rewritten: bool = False
+
+    @property
+    def computed(self) -> torch.nn.Module:
+        """What converters are given: the network, or its exported program after the rewrites, of this size only.
+
+        Raises:
+            DofkitError: the network cannot be exported.
+        """
+        return rewritten(self.network, self.example(), self.stage.value) if self.rewritten else self.network
 
     def shape(self, signal: Signal) -> tuple[int, int, int, int]:
         """A tensor's shape, `(1, C, H, W)`."""
@@ -95,6 +107,7 @@ def stage_graphs(
             graph_size(contract, plan, target),
             contract.architecture,
             contract.exact_layers(target),
+            contract.rewritten,
         )
     return graphs
 

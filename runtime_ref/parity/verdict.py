@@ -15,6 +15,7 @@ from .grade import Grade, grade
 from .tolerances import Tolerance
 
 PIPELINE = "pipeline"
+STEPS = "steps"  # those around the networks, see `host_steps`
 RUNTIME = "runtime"  # the row that says in one line that a target's own runtimes exist elsewhere only
 
 
@@ -31,7 +32,7 @@ class RowKey:
     """What a row compares: its identity.
 
     Attributes:
-        scope: a stage's name, "pipeline" (all stages, from photo to portrait), or "runtime".
+        scope: a stage's name, "pipeline" (all stages, from photo to portrait), "steps", or "runtime".
         target, precision: of the files.
         backend: id of what computes; empty where none of a target's backends exists here.
         device: what it computes on: "cpu", "gpu", "neural engine".

@@ -34,7 +34,8 @@ def onnx_file(
     result = helper.make_tensor_value_info(nodes[-1][2], onnx.TensorProto.FLOAT, None)
     weights = [numpy_helper.from_array(values, name) for name, values in (stored or {}).items()]
     graph = helper.make_graph(made, "small", [image], [result], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), str(path))
+    # of an older format than the newest: runtimes of phones and pages lag behind
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
     return path
 
 

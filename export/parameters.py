@@ -24,6 +24,8 @@ _ALIKE = 0.5
 """Share of equal numbers from which a tensor is taken for a layer's, and the others for wrong."""
 _SAMPLE = 256
 """Numbers that are compared first, to choose the tensor."""
+_FACTORS = np.concatenate([np.arange(2, 257) ** -0.5, np.arange(2, 257) ** -0.25])
+"""What scales queries and keys of heads of 2 to 256 channels, where it is applied to one of them or to both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +95,24 @@ def _search(name: str, wanted: Array, by_size: dict[int, list[StoredConstant]]) 
             return _Found(stored, float(np.abs(values - wanted).max()), problem)
     if not wanted.any() and name.endswith("bias"):
         return _Found("", 0.0)  # adding zeros: no converter keeps that
+    if wanted.ndim == 1 and (wanted == 1).all():
+        return _Found("", 0.0)  # multiplying by one, too
+    return _scaled(wanted, forms, places) if forms else None
+
+
+def _scaled(wanted: Array, forms: Sequence[_Form], places: Array) -> _Found | None:
+    """The tensor that holds a parameter's numbers times the factor of attention, 1/√d or its root, for any width d of a
+    head: converters multiply it into the layers that give queries and keys.
+    """
+    sample = wanted.reshape(-1)[places].astype(np.float64)
+    power = float(sample @ sample)
+    for values, step, stored in forms if power > 0 else ():
+        estimate = float(values.reshape(-1)[places] @ sample) / power
+        factor = float(_FACTORS[np.abs(_FACTORS - estimate).argmin()])
+        if not _fits(sample * factor, *_taken((values, step, stored), places)).all():
+            continue
+        if _fits(wanted * factor, values, step).all():
+            return _Found(stored, float(np.abs(values / factor - wanted).max()))
     return None
 
 

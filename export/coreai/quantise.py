@@ -51,7 +51,7 @@ def quantise(
         keep_fp32: operations that are computed in float32.
     """
     module = open_module(base)
-    calls = {call: weight for graph in entry_points(module).values() for call, weight in _to_quantise(graph, kept)}
+    calls = [call for graph in entry_points(module).values() for call in _to_quantise(graph, kept)]
     if precision.needs_ranges:
         assert ranges is not None, f"{precision} needs ranges"
         for graph in entry_points(module).values():
@@ -61,7 +61,8 @@ def quantise(
                     _round_input(call, ranges[names[call.operands[0]]])
     to_half_precision(module, keep_fp32)
     if precision.weight_bits is not None:
-        for weight in dict.fromkeys(calls.values()):
+        for weight in dict.fromkeys(map(_stored_weight, calls)):  # other constants than before: they were rounded
+            assert weight is not None
             _compress(weight.owner, precision)
     module.operation.verify()
     save(module, goal)
@@ -72,15 +73,15 @@ def convolutions(asset: Path) -> list[CoreMLConvolution]:
     return stored_convolutions(asset)
 
 
-def _to_quantise(graph: Any, kept: Collection[str]) -> Iterator[tuple[Any, Any]]:
-    """The layers of a graph whose weights are stored numbers and worth storing in fewer bits, with these."""
+def _to_quantise(graph: Any, kept: Collection[str]) -> Iterator[Any]:
+    """The layers of a graph whose weights are stored numbers and worth storing in fewer bits."""
     names = value_names(graph)
     for operation in block_of(graph).operations:
         call = operation.operation
         if kind(call) in (_CONVOLUTION, _PRODUCT) and names[call.results[0]] not in kept:
             weight = _stored_weight(call)
             if weight is not None and prod(weight.type.shape) >= LEAST_WEIGHTS:
-                yield call, weight
+                yield call
 
 
 def _stored_weight(call: Any) -> Any | None:

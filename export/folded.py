@@ -4,7 +4,7 @@ what other layers compute with."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from .neighbours import Neighbours
 
 # Converters fold BatchNorm in float32 in an order of their own; relative to a layer's largest value. ONNX files had
 # bit for bit the values of `folded_layers`; four roundings are granted.
@@ -40,11 +42,16 @@ class OtherLayer:
         name: the module's path in the network.
         kind: of the module: "Linear", "LayerNorm" …
         parameters: those that the network computed with, by their names in the module, float32.
+        joined: the same with neighbours multiplied in, which a converter may do, float64: of a fully connected layer a
+            LayerNorm before it or a scale of its outputs after it. Empty where there is none.
+        joined_into: of such a neighbour, the layers that it may be multiplied into.
     """
 
     name: str
     kind: str
     parameters: Mapping[str, NDArray[Any]]
+    joined: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    joined_into: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +73,10 @@ def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Ne
     norms: dict[int, nn.BatchNorm2d] = {}
     names = {module: name for name, module in network.named_modules()}
 
+    neighbours = Neighbours()
+
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        neighbours.note(names[module], module, inputs, output)
         if isinstance(module, nn.Conv2d):
             calls.append((names[module], module, output))
         elif isinstance(module, nn.BatchNorm2d):
@@ -84,7 +94,7 @@ def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Ne
     known = {id(parameter) for module in (*(call[1] for call in calls), *folded) for parameter in module.parameters()}
     return NetworkWeights(
         [_folded(name, module, norms.get(id(output))) for name, module, output in calls],
-        list(_others(network, used.seen - known)),
+        list(_others(network, used.seen - known, neighbours)),
     )
 
 
@@ -107,7 +117,7 @@ class _UsedParameters(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _others(network: nn.Module, used: set[int]) -> Iterator[OtherLayer]:
+def _others(network: nn.Module, used: set[int], neighbours: Neighbours) -> Iterator[OtherLayer]:
     """The layers whose own parameters are among those used."""
     for name, module in network.named_modules():
         parameters = {
@@ -116,7 +126,8 @@ def _others(network: nn.Module, used: set[int]) -> Iterator[OtherLayer]:
             if id(parameter) in used
         }
         if parameters:
-            yield OtherLayer(name, type(module).__name__, parameters)
+            joined, into = neighbours.joined(name), neighbours.joined_into(name)
+            yield OtherLayer(name, type(module).__name__, parameters, joined, into)
 
 
 def _folded(name: str, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None) -> FoldedLayer:

@@ -137,7 +137,7 @@ def test_a_folder_becomes_a_bundle_that_says_where_its_network_is_from(folder: P
             lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), Asked(),
             r"pytorch_model\.bin is a pickle, which could run code",
         ),
-        (lambda f: (f / "config.json").write_text('{"model_type": "mine"}'), Asked(), "is of no network that transformers"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "mine"}'), Asked(), "no network that transformers"),
         (lambda f: None, Asked(kind=DepthKind.METRIC), "gives disparity; leave it out"),
         (
             lambda f: (f / "config.json").write_text(

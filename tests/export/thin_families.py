@@ -80,7 +80,8 @@ def _zoe(transformers: Any) -> Any:
         transformers.ZoeDepthConfig(
             backbone_config=backbone, neck_hidden_sizes=[8, 12, 16, 24], fusion_hidden_size=16, bottleneck_features=16,
             num_relative_features=8, bin_embedding_dim=16, num_attractors=[4, 4, 2, 1],
-            patch_transformer_hidden_size=16, patch_transformer_intermediate_size=32, patch_transformer_num_attention_heads=2,
+            patch_transformer_hidden_size=16, patch_transformer_intermediate_size=32,
+            patch_transformer_num_attention_heads=2,
             bin_configurations=[{"n_bins": 8, "min_depth": 0.001, "max_depth": 10.0}],
         )
     )  # fmt: skip
@@ -116,10 +117,10 @@ def write_thin(family: str, folder: Path) -> Path:
 
     torch.manual_seed(5)
     network = THIN[family](transformers).eval()
-    for name, parameter in network.named_parameters():
+    for parameter in network.parameters():
         if parameter.ndim > 1:  # transformers' own start, 0.02, leaves maps of 1e-5
             torch.nn.init.normal_(parameter, std=0.5 / max(1, parameter[0].numel()) ** 0.5 * 2)
-        elif not name.endswith(("norm.weight", "lambda1")):
+        else:
             torch.nn.init.uniform_(parameter, 0.05, 0.15)
     network.save_pretrained(folder)
     return folder

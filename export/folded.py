@@ -3,17 +3,19 @@ what other layers compute with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from .neighbours import Neighbours
+from .rewrites.constants import FOLDED
+from .stages import StageGraph
 
 # Converters fold BatchNorm in float32 in an order of their own; relative to a layer's largest value. ONNX files had
 # bit for bit the values of `folded_layers`; four roundings are granted.
@@ -96,6 +98,31 @@ def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Ne
         [_folded(name, module, norms.get(id(output))) for name, module, output in calls],
         list(_others(network, used.seen - known, neighbours)),
     )
+
+
+def graph_weights(graph: StageGraph) -> NetworkWeights:
+    """All that a graph computes with: its network's weights; of a rewritten one those that are left in its program, and
+    the constants that others became."""
+    weights = network_weights(graph.network, graph.example())
+    if not graph.rewritten:
+        return weights
+    program = graph.computed
+    assert isinstance(program, fx.GraphModule)
+    left = {str(node.target) for node in program.graph.nodes if node.op == "get_attr"}
+    others = [layer for each in weights.others if (layer := _left_in(each, left)).parameters]
+    constants = [(name, values) for name, values in program.named_buffers() if name.startswith(FOLDED)]
+    others += [
+        OtherLayer(name, "constant", {name: values.float().numpy()})
+        for name, values in constants
+        if values.is_floating_point()
+    ]
+    return NetworkWeights(weights.convolutions, others)
+
+
+def _left_in(layer: OtherLayer, left: Collection[str]) -> OtherLayer:
+    """A layer with those of its parameters whose paths are among those left."""
+    kept = {name: values for name, values in layer.parameters.items() if f"{layer.name}.{name}".lstrip(".") in left}
+    return replace(layer, parameters=kept)
 
 
 class _UsedParameters(TorchFunctionMode):

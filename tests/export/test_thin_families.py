@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from dofkit.commands.export import command
-from dofkit.export.folded import network_weights
+from dofkit.export.folded import graph_weights
 from dofkit.export.stages import StageGraph
 from dofkit.export.stored import StoredWeights
 from dofkit.runtime_ref.errors import DofkitError
@@ -90,7 +90,7 @@ def test_a_family_computes_the_same_in_a_target_and_its_weights_are_proven(
     least = tolerance("depth", Precision.FP32, target, brought=True).psnr
     assert least is not None
     assert psnr(expected, found) >= least
-    weights = network_weights(graph.network, graph.example())
+    weights = graph_weights(graph)
     assert [(e.name, e.problem, e.uncompared) for e in stored.compare(weights, path) if e.problem or e.uncompared] == []
 
 
@@ -105,7 +105,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.e2e
 def test_a_folder_becomes_a_bundle_that_says_where_its_network_is_from(folder: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "thin.dofbundle"
-    arguments = ["--target", "onnx", "--precision", "fp32", "--precision", "w8", "--depth-size", "3:4"]
+    arguments = [
+        "--target",
+        "onnx",
+        "--precision",
+        "fp32",
+        "--precision",
+        "w8",
+        "--depth-size",
+        "3:4",
+        "--stage",
+        "depth",
+    ]
     done = CliRunner().invoke(
         command, [*arguments, "--depth-model", str(folder), "--assume-sign", "--out", str(bundle), "--json"]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -54,7 +55,7 @@ class StageGraph:
     slices: int = 1
     rewritten: bool = False
 
-    @property
+    @cached_property
     def computed(self) -> torch.nn.Module:
         """What converters are given: the network, or its exported program after the rewrites, of this size only.
 

@@ -71,4 +71,4 @@ def test_the_kits_whole_test_passes_with_a_runtime(kit: Path, tmp_path: Path, mo
     (whole / "node_modules").symlink_to(installation.packages())
     done = replayed(whole, "test/")
     assert done.returncode == 0, done.stdout
-    assert "# pass 13" in done.stdout  # seven step cases, three tests for each of two golden cases
+    assert "# pass 18" in done.stdout  # seven step cases, three tests for each of two golden cases, five of WebGPU

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Precision, Target
+from ._brought_options import depth_model_name, depth_model_options
 from ._groups import GroupedCommand, GroupedOption
 from ._options import (
     BUNDLE,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..devices.compare import Comparison
     from ..devices.figures import BenchReport
     from ..runtime_ref.backends import Backend
+    from ..train.brought.naming import DepthModelName
 
 REPORTS, COMPARISON = "Reports", "Comparison"
 
@@ -55,6 +57,9 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--photo", "photos", type=PhotoSize(), multiple=True, metavar="SIZE", default=["2048"], show_default=True,
     help="A photo for the whole pipeline: long side, megapixels (12mp) or 1920x1080; repeatable; 0 leaves it out.",
 )  # fmt: skip
+@click.option(
+    "--one-size", is_flag=True, help="Leave out the depth network's further sizes and the stages' further tiles."
+)
 @click.option("--no-preview", is_flag=True, help="Leave out the preview of 1280×960 (frames a second).")
 @click.option(
     "--sustained", type=Duration(), default=0.0, metavar="TIME",
@@ -80,6 +85,7 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--max-slowdown", type=Percentage(), default="5%", show_default=True, cls=GroupedOption, group=COMPARISON,
     help="The change of a median that counts.",
 )  # fmt: skip
+@depth_model_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -94,6 +100,7 @@ def command(
     runs: int,
     seconds: float,
     photos: tuple[tuple[int, int], ...],
+    one_size: bool,
     no_preview: bool,
     sustained: float,
     as_json: bool,
@@ -137,6 +144,9 @@ def command(
         return
     if bundle is None:
         raise DofkitError("nothing to measure; name a bundle, or two files with --compare")
+    named = depth_model_name(ctx)
+    if named is not None and not pytorch:
+        raise DofkitError("--depth-model says nothing without --pytorch; give --pytorch, or leave --depth-model out")
     if weights is not None and not pytorch:
         raise DofkitError("--weights says nothing without --pytorch; give --pytorch, or leave --weights out")
     check_goals({"--out": out, "--html": html_to}, [baseline])
@@ -154,10 +164,11 @@ def command(
             targets=targets,
             precisions=precisions,
             backends=computing(backends, devices),
-            fileless=_pytorch(weights) if pytorch else (),
+            fileless=_pytorch(weights, named) if pytorch else (),
             threads=threads,
             budget=TimeBudget(runs=runs, seconds=seconds),
             photos=sizes,
+            every_size=not one_size,
             preview=not no_preview and bool(sizes),
             sustained=sustained,
             watch=lambda title, done, total: display.update(bar, description=title, completed=done, total=total),
@@ -205,7 +216,7 @@ def _show_comparison(before: BenchReport, after: BenchReport, most: float, as_js
         _console.print_notes([f"the two are of different machines ({'; '.join(differences)})"])
 
 
-def _pytorch(weights: Path | None) -> tuple[Backend, ...]:
+def _pytorch(weights: Path | None, depth: DepthModelName | None) -> tuple[Backend, ...]:
     from ..train.backend import pytorch
 
-    return (pytorch(weights),)
+    return (pytorch(weights, depth),)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runtime_ref.pipeline.aspects import size_of_aspect
+from ..runtime_ref.pipeline.aspects import Aspect, Size
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
+from ._brought_options import brought_depth, depth_model_options, sizes_for
 from ._coreml_options import coreml_options, read_options, refuse_unheeded
 from ._groups import GroupedCommand
 from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..export.precision import Support
+    from ..export.stages import StackSize
     from ..runtime_ref.bundle import ModelEntry
 
 ALL = "all"
@@ -27,11 +29,11 @@ class _Size(ParsedPair):
 
     name = "size"
 
-    def parsed(self, text: str) -> tuple[int, int]:
+    def parsed(self, text: str) -> Size | Aspect:
         match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip(), re.IGNORECASE)
         if match is None:
             try:
-                return size_of_aspect(text)
+                return Aspect(text)
             except ValueError:
                 raise ValueError(
                     f"{text!r} is no size; give pixels, 384 for a square or 288x384 for height x width, or an aspect "
@@ -101,7 +103,12 @@ def _mark(support: Support) -> str:
     "stay float32.",
 )
 @click.option(
-    "--stage", "stages", type=EnumChoice(Stage), multiple=True, help="Export only this stage.  [default: all three]"
+    "--stage", "stages", type=EnumChoice(Stage), multiple=True,
+    help="Export only this stage; focal_depth is depth from defocus.  [default: the three of the pipeline]",
+)  # fmt: skip
+@click.option("--slices", type=click.IntRange(1), help="Pictures of a stack that focal_depth takes.  [default: 5]")
+@click.option(
+    "--stack-size", type=SIZE, metavar="HxW", help="Size of these pictures, multiples of 16.  [default: 240x320]"
 )
 @click.option(
     "--tile",
@@ -115,8 +122,10 @@ def _mark(support: Support) -> str:
     multiple=True,
     metavar="N|HxW|W:H",
     help="Input size of the depth network: pixels of a square, height × width, or an aspect (of about 384² pixels). "
-    "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3]",
+    "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3; of a network of "
+    "yours the size of its training]",
 )
+@depth_model_options
 @weights_option(
     "Folder of weights; product: those that a product may use, as far as they ship.  [default: all those shipped]",
     file_okay=False,
@@ -177,8 +186,10 @@ def command(
     targets: tuple[str, ...],
     precisions: tuple[Precision, ...],
     stages: tuple[Stage, ...],
+    slices: int | None,
+    stack_size: tuple[int, int] | None,
     tile: int | None,
-    depth_sizes: tuple[tuple[int, int], ...],
+    depth_sizes: tuple[Size | Aspect, ...],
     weights: Path | None,
     photos: tuple[Path, ...],
     calibration: Path | None,
@@ -206,6 +217,8 @@ def command(
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
         dofkit export --target coreai --single-package
+        dofkit export --target tflite --stage focal_depth --slices 7
+        dofkit export --target tflite --depth-model depth-anything/Depth-Anything-V2-Small-hf
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
     """
     from ..runtime_ref.errors import require
@@ -220,13 +233,16 @@ def command(
     from ..runtime_ref.parity.check import Verdict
     from ..train.weights import SHIPPED
 
+    brought = brought_depth(ctx, depth_sizes, ask_photos=True)
     request = ExportRequest(
         out=out,
         targets=chosen,
         precisions=tuple(dict.fromkeys(precisions)),
-        stages=tuple(stage for stage in PIPELINE_STAGES if stage in stages) or PIPELINE_STAGES,
+        stages=tuple(stage for stage in Stage if stage in stages) or PIPELINE_STAGES,
         tile=tile,
-        depth_sizes=depth_sizes or None,
+        stack=_stack(stages, slices, stack_size),
+        depth_sizes=sizes_for(brought.get(Stage.DEPTH), depth_sizes),
+        brought=brought,
         weights=weights or SHIPPED,
         photos=photos,
         calibration=calibration,
@@ -264,6 +280,22 @@ def command(
                 _console.stdout().print(line, markup=False)
         _console.print_parity(result.parity)
     ctx.exit(1 if result.parity.verdict is Verdict.FAIL else 0)
+
+
+def _stack(stages: tuple[Stage, ...], slices: int | None, size: tuple[int, int] | None) -> StackSize:
+    """The options of one stage.
+
+    Raises:
+        DofkitError: they are given without it.
+    """
+    from ..export.stages import StackSize
+    from ..runtime_ref.errors import DofkitError
+
+    if Stage.FOCAL_DEPTH not in stages and (slices or size):
+        given = "--slices" if slices else "--stack-size"
+        raise DofkitError(f"{given} is of the graph of focal stacks; add --stage focal_depth, or leave it out")
+    usual = StackSize()
+    return StackSize(slices or usual.slices, size or usual.size)
 
 
 def _storage(model: ModelEntry) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from ..runtime_ref.bundle import (
     ModelEntry,
     NetworkEntry,
     describe_files,
-    file_sha256,
     manifest_schema,
     new_bundle,
     refuse_foreign,
@@ -36,22 +35,25 @@ from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, TILED, Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.brought.networks import Brought
+from ..train.brought.taking_part import NetworkSources
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
-from ..train.session import load_networks, plan_of, torch_sessions
-from ..train.weights import SHIPPED, Terms, contract_of_weights, has_weights, terms_of_weights, weights_file
+from ..train.session import plan_of, torch_sessions
+from ..train.weights import SHIPPED, Terms
 from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
 from .coverage import Coverage
+from .focal import GoldenStack, refuse_unoffered
 from .golden import golden_pictures
 from .job import Job
 from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
-from .stages import graph_size, stage_graphs
+from .stages import StackSize, graph_size, stage_graphs
 from .step_pictures import step_pictures, write_step_cases
 from .tools import tool_versions
 
@@ -67,7 +69,9 @@ class ExportRequest:
         targets, precisions, stages: what to write; every combination is written.
         tile: side of the rendering stages' low-resolution tiles in pixels, halo included; None takes each one's own.
         depth_sizes: (height, width) of the depth network's inputs, a graph each; None: the usual ones that it takes.
+        stack: slices and size of the graph of focal stacks, where that is among the stages.
         weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
+        brought: networks that take the place of a stage's weights.
         photos: real photos for the golden vectors; empty takes a public-domain one.
         calibration: folder of photos to measure ranges of activations on; None takes those of scikit-image.
         recipes: files that say which layers mixed models leave in floats; a target without one takes the shipped one.
@@ -83,7 +87,9 @@ class ExportRequest:
     stages: tuple[Stage, ...] = PIPELINE_STAGES
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
+    stack: StackSize = field(default_factory=StackSize)
     weights: Path = SHIPPED
+    brought: Mapping[Stage, Brought] = field(default_factory=dict)
     photos: tuple[Path, ...] = ()
     calibration: Path | None = None
     recipes: tuple[Path, ...] = ()
@@ -92,9 +98,15 @@ class ExportRequest:
     labels: Labels = field(default_factory=Labels)
     architectures: Architectures = ARCHITECTURES
 
-    def weights_of(self, stage: Stage) -> Path:
-        """The folder that a stage's weights are taken from."""
-        return self.weights if stage in self.stages or has_weights(stage, self.weights) else SHIPPED
+    @property
+    def is_whole(self) -> bool:
+        """Whether all stages of the pipeline are among those asked for."""
+        return set(PIPELINE_STAGES) <= set(self.stages)
+
+    @property
+    def sources(self) -> NetworkSources:
+        """Where the networks are from."""
+        return NetworkSources(self.weights, self.stages, self.brought, self.architectures)
 
 
 @dataclass(frozen=True)
@@ -127,13 +139,13 @@ class _Prepared:
     def steps(self) -> int:
         """How many steps the watcher is told of."""
         request = self.request
-        whole = len(request.stages) == len(PIPELINE_STAGES)
+        whole = request.is_whole
         graphs = len(request.stages)
         graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
         scopes = graphs + whole
         conversions = len(request.targets) * graphs
         tiled = sum(target in (Target.COREML, Target.COREAI) for target in request.targets)
-        conversions += tiled * len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
+        conversions += tiled * len(self.coreml.tiles) * sum(stage in TILED for stage in request.stages)
         comparisons = len(request.targets) * len(request.precisions) * scopes
         if whole:
             comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
@@ -159,7 +171,7 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     prepared = _prepare(request)
     report = _Steps(watch, prepared.steps)
     # 2. Networks.
-    networks = load_networks(request.weights, request.stages, request.architectures)
+    networks = request.sources.networks()
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
@@ -206,17 +218,17 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_useless(request.targets, request.precisions, request.force)
     refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
-    contracts = {
-        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in PIPELINE_STAGES
-    }
+    if Stage.FOCAL_DEPTH in request.stages:
+        refuse_unoffered(request.precisions, request.coreml)
+    contracts = {stage: request.sources.contract(stage) for stage in dict.fromkeys((*PIPELINE_STAGES, *request.stages))}
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
-        graph_size(contracts[stage], plan, target)
+        graph_size(contracts[stage], plan, target, request.stack)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
     tiles = tuple(size for size in request.coreml.tiles if {size} != own)
-    terms = {stage: terms_of_weights(stage, request.weights_of(stage)) for stage in request.stages}
+    terms = {stage: request.sources.terms(stage) for stage in request.stages}
     refuse_contradiction(request.labels, terms.values())
     chosen = CalibrationSet.shipped()
     if request.calibration is not None:
@@ -242,7 +254,7 @@ def _recipes(request: ExportRequest) -> Mapping[Target, Recipe]:
                 f"--recipe {request.recipes[0]} says what a mixed model leaves in floats; add --precision mixed"
             )
         return {}
-    digests = {stage: file_sha256(weights_file(stage, request.weights)) for stage in request.stages}
+    digests = {stage: request.sources.sha256(stage) for stage in request.stages}
     return recipes_for(request.targets, request.recipes, digests)
 
 
@@ -329,7 +341,7 @@ def _job(
         target=target,
         folder=folder,
         plan=plan,
-        graphs=stage_graphs(exported, plan, target, request.architectures),
+        graphs=stage_graphs(exported, plan, target, request.architectures, request.stack),
         precisions=request.precisions,
         golden=tuple(case.arrays() for case in cases),
         calibration=calibration,
@@ -355,10 +367,13 @@ def _write_golden(
 ) -> list[Case]:
     (folder / "golden").mkdir()
     sessions = torch_sessions(networks)
+    focal = sessions.pop(Stage.FOCAL_DEPTH, None)
+    further = None if focal is None else GoldenStack(focal, prepared.request.stack)
     cases = []
     for number, picture in enumerate(golden_pictures(prepared.request.photos)):
         report(f"golden vectors {picture.name}")
-        cases.append(compute_case(picture, sessions, prepared.plan, folder / f"golden/{number}.safetensors"))
+        path = folder / f"golden/{number}.safetensors"
+        cases.append(compute_case(picture, sessions, prepared.plan, path, further))
     return cases
 
 
@@ -380,7 +395,7 @@ def _describe(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> Ne
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         halo=contract.halo,
         configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
-        weights_sha256=file_sha256(weights_file(stage, prepared.request.weights)),
+        weights_sha256=prepared.request.sources.sha256(stage),
         licence=prepared.request.labels.licence or terms.licence,
         author=prepared.request.labels.author or terms.author,
         provenance=terms.provenance,

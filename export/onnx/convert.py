@@ -12,6 +12,8 @@ import torch
 
 from ...runtime_ref.errors import require
 from ...runtime_ref.quiet import silence
+from ...runtime_ref.target import Target
+from ..refusals import refusing
 from ..stages import StageGraph
 from .file import encoded
 
@@ -20,7 +22,7 @@ OPSET = 18  # the exporter's own; every ONNX Runtime since 1.14 runs it
 
 def convert(graph: StageGraph, path: Path) -> None:
     """Write a stage in float32 as one self-contained file."""
-    path.write_bytes(encoded(_exported(graph, graph.network)))
+    path.write_bytes(encoded(_exported(graph, graph.computed)))
 
 
 def convert_half(graph: StageGraph, float32: Path, path: Path) -> None:
@@ -32,7 +34,7 @@ def convert_half(graph: StageGraph, float32: Path, path: Path) -> None:
         path: the file to write.
     """
     onnx = require("onnx", "onnx", "exporting to ONNX")
-    half = _exported(graph, _Half(graph.network).eval())
+    half = _exported(graph, _Half(graph.computed).eval())
     _take_weights(half, onnx.load(str(float32)))
     path.write_bytes(encoded(half))
 
@@ -56,7 +58,8 @@ def _exported(graph: StageGraph, network: torch.nn.Module) -> Any:
     require("onnxscript", "onnx", "exporting to ONNX")
     onnx = require("onnx", "onnx", "exporting to ONNX")
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), silence():
+    given = network.network if isinstance(network, _Half) else network
+    with refusing(graph, given, Target.ONNX), warnings.catch_warnings(), silence():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
 from ...runtime_ref.enums import TextEnum
+from ...runtime_ref.pipeline.aspects import Size
 from ...runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ...runtime_ref.target import Target
 
@@ -41,11 +43,13 @@ class SizeRule:
         multiple: both sides are multiples of this.
         least: neither side is smaller.
         square: both sides are equal.
+        usual: (height, width) of the graphs where nobody asks for others; none: dofkit's own usual ones.
     """
 
     multiple: int = 1
     least: int = 1
     square: bool = False
+    usual: tuple[Size, ...] = ()
 
     def problem(self, height: int, width: int) -> str:
         """Why a size is not possible, in words that say which are; empty where it is."""
@@ -58,6 +62,13 @@ class SizeRule:
                 below = max(side // self.multiple * self.multiple, self.least)
                 return f"{side} is no multiple of {self.multiple}; take {below} or {below + self.multiple}"
         return ""
+
+
+@runtime_checkable
+class BringsContract(Protocol):
+    """A network that is of no registered architecture and brings its contract itself."""
+
+    contract: NetworkContract
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,12 @@ class NetworkContract:
         preprocessing: what comes before the network in exported graphs.
         meaning: of the network's own output.
         exact: paths of layers that stay in floats at every precision.
+        slices: fewest and most slices of a focal stack that it takes.
+        fixed: makes the form that exported graphs have for the shapes of their inputs; None: the network itself takes
+            every size.
         arrangements: target -> another form; a target that is not named takes the network as it is.
+        rewritten: converters are given the network's exported program after `export.rewrites`, not its module: what
+            networks of others need that were not written with converters in mind.
     """
 
     architecture: str
@@ -100,7 +116,10 @@ class NetworkContract:
     preprocessing: Preprocessing = Preprocessing()
     meaning: Meaning = Meaning.PICTURE
     exact: tuple[str, ...] = ()
+    slices: tuple[int, int] = (1, 1)
+    fixed: Callable[[nn.Module, Sequence[tuple[int, ...]]], nn.Module] | None = None
     arrangements: Mapping[Target, Arrangement] = field(default_factory=dict)
+    rewritten: bool = False
 
     @property
     def inputs(self) -> tuple[Signal, ...]:
@@ -112,8 +131,16 @@ class NetworkContract:
         """The graph's only output."""
         return OUTPUTS[self.stage]
 
-    def arrange(self, network: nn.Module, target: Target) -> nn.Module:
-        """The network as files of a target compute it, in the same mode (training or evaluation)."""
+    def arrange(self, network: nn.Module, target: Target, shapes: Sequence[tuple[int, ...]] = ()) -> nn.Module:
+        """The network as files of a target compute it, in the same mode (training or evaluation).
+
+        Args:
+            network: of this contract.
+            target: whose files.
+            shapes: of the inputs, for a network whose form depends on them.
+        """
+        if self.fixed is not None:
+            return self.fixed(network, shapes).train(network.training)
         arrangement = self.arrangements.get(target)
         return network if arrangement is None else arrangement.form(network).train(network.training)
 

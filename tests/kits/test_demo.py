@@ -275,7 +275,6 @@ def test_a_turned_photo_is_rendered_upright_by_keyboard_and_downloaded_with_what
 @pytest.mark.e2e
 def test_the_demo_works_without_a_network_once_it_was_opened(browser: Any, bundle_path: Path, tmp_path: Path) -> None:
     with demo(browser, bundle_path, tmp_path, Target.ONNX, offline=True) as page:
-        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         page.wait_for_function("navigator.serviceWorker.controller !== null")
         address = page.url
         for file in tmp_path.rglob("*"):

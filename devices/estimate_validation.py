@@ -49,7 +49,7 @@ class Validation:
 
     Attributes:
         device, backend: what computed: ids.
-        title: its name and what is compared, for people.
+        title: the backend's name, for people.
         unit: of both figures: "ms", or "million instructions".
         estimated: by the same roofline, with the rates of what computed.
         measured: None where it could not be.
@@ -63,6 +63,11 @@ class Validation:
     estimated: float
     measured: float | None = None
     reason: str = ""
+
+    @property
+    def compared(self) -> str:
+        """What was, in a word."""
+        return "time" if self.unit == "ms" else "instructions"
 
     @property
     def ratio(self) -> float | None:

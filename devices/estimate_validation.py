@@ -81,7 +81,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Spread:
+class RatioSpread:
     """Ratios of several files on one backend: how far estimates are off, and by how much that differs.
 
     Attributes:
@@ -97,10 +97,10 @@ class Spread:
         return f"{self.typical:.1f} in the median, {self.least:.1f} to {self.greatest:.1f}"
 
 
-def spread_of(validations: Sequence[Validation]) -> Spread | None:
+def spread_of(validations: Sequence[Validation]) -> RatioSpread | None:
     """Of those that were measured; None where none was."""
     ratios = [one.ratio for one in validations if one.ratio is not None]
-    return Spread(median(ratios), min(ratios), max(ratios)) if ratios else None
+    return RatioSpread(median(ratios), min(ratios), max(ratios)) if ratios else None
 
 
 def yardsticks(devices: Sequence[Device], target: Target) -> list[Yardstick]:

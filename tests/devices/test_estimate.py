@@ -16,7 +16,7 @@ from dofkit.devices.estimate import (
     profile_rates,
     roofline,
 )
-from dofkit.devices.estimate_validation import Spread, Validation, spread_of, yardsticks
+from dofkit.devices.estimate_validation import RatioSpread, Validation, spread_of, yardsticks
 from dofkit.devices.lint.readers import onnx_graph
 from dofkit.devices.profile import DeviceUnit, profile
 from dofkit.devices.rates import Rates, rates_here
@@ -95,7 +95,7 @@ def test_the_error_is_the_spread_of_what_was_measured_through_what_was_estimated
 
     found = [one(estimated, 12.0) for estimated in (2.0, 4.0, 6.0)]
     assert [each.ratio for each in found] == [6.0, 3.0, 2.0]
-    assert spread_of([*found, one(1.0, None)]) == Spread(typical=3.0, least=2.0, greatest=6.0)
+    assert spread_of([*found, one(1.0, None)]) == RatioSpread(typical=3.0, least=2.0, greatest=6.0)
     assert spread_of([one(1.0, None)]) is None
 
 

@@ -36,6 +36,10 @@ CAMERAS = ("nyu", "nyu-wide", "nyu-100", "defocusnet", "mobile")
     help="Share of batches taken so; the others have cameras, distances and lengths of their own.",
 )  # fmt: skip
 @click.option("--weights", type=FOLDER, help="dfd.safetensors, or the folder of a run, to start from.")
+@click.option(
+    "--picture-only", is_flag=True,
+    help="Leave the depths of --weights as they are, and teach to take noise and compression out of the picture.",
+)  # fmt: skip
 @count_option("--batch", 4, "Samples a step and device.")
 @count_option("--size", 128, "Side of a sample in pixels.")
 @count_option("--side", 320, "Longer side of the pictures that samples are cut from.")
@@ -50,6 +54,7 @@ def command(
     camera: str,
     usual: float,
     weights: Path | None,
+    picture_only: bool,
     batch: int,
     size: int,
     side: int,
@@ -82,6 +87,7 @@ def command(
         camera,
         usual,
         weights,
+        picture_only,
         batch,
         (size, side),
         rate,

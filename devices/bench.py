@@ -92,7 +92,7 @@ class BenchRequest:
     def models(self) -> dict[Stage, ModelEntry]:
         """The models that run, in the order of the stages."""
         found = {model.stage: model for model in self.bundle.models(*self._variant())}
-        return {stage: found[stage] for stage in PIPELINE_STAGES if stage in found}
+        return {stage: found[stage] for stage in Stage if stage in found}
 
     def depth_for(self, size: Size) -> ModelEntry | None:
         """The depth network of a further input size; None: `models` has the one of this size."""
@@ -199,7 +199,7 @@ class _Row:
         before = self._state()
         stages = tuple(self._stage(stage, model) for stage, model in request.models().items())
         renders = self._elsewhere is None or self._elsewhere.whole_photos
-        whole = renders and len(self._sessions) == len(PIPELINE_STAGES)
+        whole = renders and set(PIPELINE_STAGES) <= set(self._sessions)
         photos = [self._photo(size) for size in request.photos if whole]
         return {
             "stages": stages,
@@ -253,7 +253,7 @@ class _Row:
         if self._plan_problems:
             raise DofkitError(f"{request.bundle.root}: {self._plan_problems[0]}; export the bundle again")
         size: Size = self._plan.depth_shape_for(*pixels.shape[:2])
-        sessions = dict(self._sessions)
+        sessions = {stage: self._sessions[stage] for stage in PIPELINE_STAGES}
         if (nearest := request.depth_for(size)) is not None:
             sessions[Stage.DEPTH] = self._transport.open(request.backend, request.bundle, nearest)
         return sessions, self._plan.with_depth(size)

@@ -36,7 +36,7 @@ from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, TILED, Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
@@ -46,12 +46,13 @@ from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
 from .coverage import Coverage
+from .focal import GoldenStack, refuse_unoffered
 from .golden import golden_pictures
 from .job import Job
 from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
-from .stages import graph_size, stage_graphs
+from .stages import StackSize, graph_size, stage_graphs
 from .step_pictures import step_pictures, write_step_cases
 from .tools import tool_versions
 
@@ -67,6 +68,7 @@ class ExportRequest:
         targets, precisions, stages: what to write; every combination is written.
         tile: side of the rendering stages' low-resolution tiles in pixels, halo included; None takes each one's own.
         depth_sizes: (height, width) of the depth network's inputs, a graph each; None: the usual ones that it takes.
+        stack: slices and size of the graph of focal stacks, where that is among the stages.
         weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
         photos: real photos for the golden vectors; empty takes a public-domain one.
         calibration: folder of photos to measure ranges of activations on; None takes those of scikit-image.
@@ -83,6 +85,7 @@ class ExportRequest:
     stages: tuple[Stage, ...] = PIPELINE_STAGES
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
+    stack: StackSize = StackSize()
     weights: Path = SHIPPED
     photos: tuple[Path, ...] = ()
     calibration: Path | None = None
@@ -91,6 +94,11 @@ class ExportRequest:
     coreml: CoreMLOptions = field(default_factory=CoreMLOptions)
     labels: Labels = field(default_factory=Labels)
     architectures: Architectures = ARCHITECTURES
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all stages of the pipeline are among those asked for."""
+        return set(PIPELINE_STAGES) <= set(self.stages)
 
     def weights_of(self, stage: Stage) -> Path:
         """The folder that a stage's weights are taken from."""
@@ -127,13 +135,13 @@ class _Prepared:
     def steps(self) -> int:
         """How many steps the watcher is told of."""
         request = self.request
-        whole = len(request.stages) == len(PIPELINE_STAGES)
+        whole = request.is_whole
         graphs = len(request.stages)
         graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
         scopes = graphs + whole
         conversions = len(request.targets) * graphs
         tiled = sum(target in (Target.COREML, Target.COREAI) for target in request.targets)
-        conversions += tiled * len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
+        conversions += tiled * len(self.coreml.tiles) * sum(stage in TILED for stage in request.stages)
         comparisons = len(request.targets) * len(request.precisions) * scopes
         if whole:
             comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
@@ -206,12 +214,15 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_useless(request.targets, request.precisions, request.force)
     refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
+    if Stage.FOCAL_DEPTH in request.stages:
+        refuse_unoffered(request.precisions, request.coreml)
     contracts = {
-        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures) for stage in PIPELINE_STAGES
+        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures)
+        for stage in dict.fromkeys((*PIPELINE_STAGES, *request.stages))
     }
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
-        graph_size(contracts[stage], plan, target)
+        graph_size(contracts[stage], plan, target, request.stack)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
@@ -329,7 +340,7 @@ def _job(
         target=target,
         folder=folder,
         plan=plan,
-        graphs=stage_graphs(exported, plan, target, request.architectures),
+        graphs=stage_graphs(exported, plan, target, request.architectures, request.stack),
         precisions=request.precisions,
         golden=tuple(case.arrays() for case in cases),
         calibration=calibration,
@@ -355,10 +366,13 @@ def _write_golden(
 ) -> list[Case]:
     (folder / "golden").mkdir()
     sessions = torch_sessions(networks)
+    focal = sessions.pop(Stage.FOCAL_DEPTH, None)
+    further = None if focal is None else GoldenStack(focal, prepared.request.stack)
     cases = []
     for number, picture in enumerate(golden_pictures(prepared.request.photos)):
         report(f"golden vectors {picture.name}")
-        cases.append(compute_case(picture, sessions, prepared.plan, folder / f"golden/{number}.safetensors"))
+        path = folder / f"golden/{number}.safetensors"
+        cases.append(compute_case(picture, sessions, prepared.plan, path, further))
     return cases
 
 

@@ -215,8 +215,8 @@ class _VariantCheck:
             for model in [*models.values(), *depths]:
                 key = replace(self._key(model.stage.value, one), depth_size=model.depth_size)
                 yield _Row(key, one, (model,), model.stage, plan)
-            if one == default_backend(self._target) and len(models) == len(PIPELINE_STAGES):
-                yield from self._pipelines(one, models, depths)
+            if one == default_backend(self._target) and set(PIPELINE_STAGES) <= set(models):
+                yield from self._pipelines(one, {stage: models[stage] for stage in PIPELINE_STAGES}, depths)
 
     def _pipelines(
         self, one: Backend, models: Mapping[Stage, ModelEntry], depths: Sequence[ModelEntry]

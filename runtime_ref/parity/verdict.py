@@ -9,7 +9,7 @@ from ..backends import BACKENDS, default_backend
 from ..enums import TextEnum
 from ..pipeline.aspects import Size, size_text
 from ..pipeline.portrait import Array
-from ..pipeline.stage import PIPELINE_STAGES
+from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from .grade import Grade, grade
 from .tolerances import Tolerance
@@ -121,7 +121,7 @@ class ParityResult:
         key = figures.pop("key")
         figures.pop("failing")
         scope = key.pop("scope")
-        stage = scope if scope in {stage.value for stage in PIPELINE_STAGES} else None
+        stage = scope if scope in {stage.value for stage in Stage} else None
         seen = None if self.grade is None else self.grade.value
         return {**key, "scope": self.title, "stage": stage, "grade": seen, **figures}
 

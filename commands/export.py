@@ -42,6 +42,18 @@ class _Size(ParsedPair):
         return height, int(match[2] or height)
 
 
+class _PreviewSize(ParsedPair):
+    """Width and height in pixels: "1280x960"."""
+
+    name = "preview size"
+
+    def parsed(self, text: str) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip(), re.IGNORECASE)
+        if match is None:
+            raise ValueError(f"{text!r} is no size of a preview; give pixels as width x height, 1280x960")
+        return int(match[1]), int(match[2])
+
+
 SIZE = _Size()
 
 
@@ -115,6 +127,15 @@ def _mark(support: Support) -> str:
     help="Input size of a tile in pixels, its halo included.  [default: 168 for lens_blur, 140 for guided_upsampling]",
 )
 @click.option(
+    "--preview",
+    type=_PreviewSize(),
+    is_flag=False,
+    flag_value="1280x960",
+    metavar="[WxH]",
+    help="Also write the whole pipeline as one graph for photos of this size, for live sliders: with a disparity that "
+    "is given, and with the depth network inside.  [without WxH: 1280x960]",
+)
+@click.option(
     "--depth-size",
     "depth_sizes",
     type=SIZE,
@@ -186,6 +207,7 @@ def command(
     slices: int | None,
     stack_size: tuple[int, int] | None,
     tile: int | None,
+    preview: tuple[int, int] | None,
     depth_sizes: tuple[tuple[int, int], ...],
     weights: Path | None,
     photos: tuple[Path, ...],
@@ -210,6 +232,7 @@ def command(
         dofkit export --target coreml
         dofkit export --target all --precision fp16 --out portrait.dofbundle
         dofkit export --target onnx --stage lens_blur --tile 256
+        dofkit export --target tflite --precision fp16 --preview 1280x960
         dofkit export --target tflite --depth-size 3:4 --depth-size 4:3
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
@@ -236,6 +259,7 @@ def command(
         stages=tuple(stage for stage in Stage if stage in stages) or PIPELINE_STAGES,
         tile=tile,
         depth_sizes=depth_sizes or None,
+        preview=None if preview is None else preview[::-1],
         stack=_stack(stages, slices, stack_size),
         weights=weights or SHIPPED,
         photos=photos,

@@ -42,6 +42,8 @@ class StageGraph:
         architecture: its name in the registry.
         exact: layers that stay in floats when the others are quantised.
         slices: of a focal stack, where the stage takes one.
+        depth: size of the depth network whose disparity the stage takes.
+        parts: the stages whose weights it computes with; none: its own.
     """
 
     stage: Stage
@@ -50,10 +52,17 @@ class StageGraph:
     architecture: str = ""
     exact: frozenset[str] = frozenset()
     slices: int = 1
+    depth: Size | None = None
+    parts: tuple[Stage, ...] = ()
+
+    @property
+    def trained(self) -> tuple[Stage, ...]:
+        """The stages whose weights it computes with."""
+        return self.parts or (self.stage,)
 
     def shape(self, signal: Signal) -> tuple[int, int, int, int]:
         """A tensor's shape, `(N, C, H, W)`; N is 1 but for what every slice of a focal stack has."""
-        return signal.shape(*self.size, self.slices)
+        return signal.shape(*self.size, self.slices, self.depth)
 
     def resized(self, size: Size) -> StageGraph:
         """The same network at another size."""
@@ -118,9 +127,7 @@ def stage_graphs(
     return graphs
 
 
-def graph_size(
-    contract: NetworkContract, plan: PipelinePlan, target: Target, stack: StackSize | None = None
-) -> Size:
+def graph_size(contract: NetworkContract, plan: PipelinePlan, target: Target, stack: StackSize | None = None) -> Size:
     """The size that a plan fixes for a stage's graph, of depth the first; that of focal stacks is `stack`'s.
 
     Raises:

@@ -148,7 +148,9 @@ class FocalDepthGraph(nn.Module):
             most = own.amax(0, keepdim=True)
             pooled.append(most)
             if number + 1 < len(self.encoder):
-                maps = torch.cat([own, torch.cat([most] * self.slices)], 1)  # not `expand`: TFLite files of it do not load
+                maps = torch.cat(
+                    [own, torch.cat([most] * self.slices)], 1
+                )  # not `expand`: TFLite files of it do not load
         return self.regulariser(inputs, pooled) - self.trust * costs
 
     def _peak(self, likely: torch.Tensor) -> torch.Tensor:

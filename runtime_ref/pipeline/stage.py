@@ -26,7 +26,7 @@ PIPELINE_STAGES = (Stage.DEPTH, Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
 """The stages that make a portrait of a photo, in the order in which they run."""
 
 PREVIEWS = (Stage.PREVIEW, Stage.PHOTO_PREVIEW)
-"""The pipeline in one graph, of photos of one size: with a disparity that is given, and with the depth network in it."""
+"""The pipeline in one graph, for photos of one size: with a disparity that is given, with the depth network inside."""
 
 TILED = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
 """Those that see a photo in tiles."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .runtime_ref.bundle.manifest import ModelEntry
     from .runtime_ref.pipeline.portrait import PortraitPipeline
     from .runtime_ref.pipeline.stage import Stage
+    from .train.brought.naming import DepthModelName
 
 
 def open_pipeline(
@@ -28,6 +29,7 @@ def open_pipeline(
     precision: Precision | str | None = None,
     weights: str | Path | None = None,
     threads: int = 2,
+    depth: DepthModelName | str | None = None,
 ) -> PortraitPipeline:
     """The portrait pipeline over an exported bundle, or over PyTorch.
 
@@ -39,6 +41,8 @@ def open_pipeline(
         weights: folder of weights for PyTorch; the text "product" stands for those that ship for products. Default:
             all that ship with dofkit.
         threads: CPU threads of a bundle's runtime; PyTorch's are one number for the whole process, its own.
+        depth: a depth network for PyTorch, in place of the weights': a name on Hugging Face's hub, a folder of
+            transformers, a file; see `dofkit.train.brought`.
 
     Raises:
         DofkitError: options that exclude each other, a bundle that is damaged or lacks what is asked for, or a runtime
@@ -50,9 +54,10 @@ def open_pipeline(
                 raise DofkitError(f"{name} {value} chooses a file of a bundle; give the bundle, too, or leave it out")
         from .train.shipped import named_weights
 
-        return _over_pytorch(named_weights(weights) if isinstance(weights, str) else weights)
-    if weights is not None:
-        raise DofkitError("a bundle and weights exclude each other; give one of them")
+        return _over_pytorch(named_weights(weights) if isinstance(weights, str) else weights, depth)
+    for name, value in (("weights", weights), ("a depth network", depth)):
+        if value is not None:
+            raise DofkitError(f"a bundle and {name} exclude each other; give one of them")
     return _over_bundle(Path(bundle), _member(Target, target), _member(Precision, precision), threads)
 
 
@@ -64,14 +69,19 @@ def _member(kind: type[Kind], value: Kind | str | None) -> Kind | None:
         raise DofkitError(f"{value!r} is no {kind.__name__.lower()}; there are {names}") from None
 
 
-def _over_pytorch(weights: Path | None) -> PortraitPipeline:
+def _over_pytorch(weights: Path | None, depth: DepthModelName | str | None) -> PortraitPipeline:
     require("torch", "train", "rendering without a bundle")
     from .runtime_ref.pipeline.portrait import PortraitPipeline
+    from .runtime_ref.pipeline.stage import Stage
+    from .train.brought.naming import DepthModelName
+    from .train.brought.taking_part import NetworkSources
     from .train.networks.registry import ARCHITECTURES
-    from .train.session import load_networks, plan_of, torch_sessions
+    from .train.session import plan_of, torch_sessions
     from .train.weights import SHIPPED
 
-    networks = load_networks(weights or SHIPPED)
+    named = DepthModelName(depth) if isinstance(depth, str) else depth
+    brought = {} if named is None else {Stage.DEPTH: named.open()}
+    networks = NetworkSources(weights or SHIPPED, brought=brought).networks()
     contracts = {stage: ARCHITECTURES.contract_of(network) for stage, network in networks.items()}
     return PortraitPipeline(torch_sessions(networks), plan_of(contracts))
 

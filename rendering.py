@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from .runtime_ref.imageio import Photo
     from .runtime_ref.pipeline.portrait import Focused, PortraitPipeline
+    from .train.brought.naming import DepthModelName
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Computed:
         target, precision: which of the bundle's files.
         weights: folder of weights for PyTorch.
         threads: CPU threads of the runtime.
+        depth: a depth network that was brought, for PyTorch.
     """
 
     bundle: Path | None = None
@@ -53,6 +55,7 @@ class Computed:
     precision: Precision | None = None
     weights: Path | None = None
     threads: int = 2
+    depth: DepthModelName | None = None
 
     def open(self) -> PortraitPipeline:
         """The pipeline; errors as of `open_pipeline`."""
@@ -62,6 +65,7 @@ class Computed:
             precision=self.precision,
             weights=self.weights,
             threads=self.threads,
+            depth=self.depth,
         )
 
 

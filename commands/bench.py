@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Precision, Target
+from ._brought_options import depth_model_name, depth_model_options
 from ._groups import GroupedCommand, GroupedOption
 from ._options import (
     BUNDLE,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..devices.compare import Comparison
     from ..devices.figures import BenchReport
     from ..runtime_ref.backends import Backend
+    from ..train.brought.naming import DepthModelName
 
 REPORTS, COMPARISON = "Reports", "Comparison"
 
@@ -80,6 +82,7 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--max-slowdown", type=Percentage(), default="5%", show_default=True, cls=GroupedOption, group=COMPARISON,
     help="The change of a median that counts.",
 )  # fmt: skip
+@depth_model_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -137,6 +140,9 @@ def command(
         return
     if bundle is None:
         raise DofkitError("nothing to measure; name a bundle, or two files with --compare")
+    named = depth_model_name(ctx)
+    if named is not None and not pytorch:
+        raise DofkitError("--depth-model says nothing without --pytorch; give --pytorch, or leave --depth-model out")
     if weights is not None and not pytorch:
         raise DofkitError("--weights says nothing without --pytorch; give --pytorch, or leave --weights out")
     check_goals({"--out": out, "--html": html_to}, [baseline])
@@ -154,7 +160,7 @@ def command(
             targets=targets,
             precisions=precisions,
             backends=computing(backends, devices),
-            fileless=_pytorch(weights) if pytorch else (),
+            fileless=_pytorch(weights, named) if pytorch else (),
             threads=threads,
             budget=TimeBudget(runs=runs, seconds=seconds),
             photos=sizes,
@@ -205,7 +211,7 @@ def _show_comparison(before: BenchReport, after: BenchReport, most: float, as_js
         _console.print_notes([f"the two are of different machines ({'; '.join(differences)})"])
 
 
-def _pytorch(weights: Path | None) -> tuple[Backend, ...]:
+def _pytorch(weights: Path | None, depth: DepthModelName | None) -> tuple[Backend, ...]:
     from ..train.backend import pytorch
 
-    return (pytorch(weights),)
+    return (pytorch(weights, depth),)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Precision, Target
+from ._brought_options import brought_depth, depth_model_options
 from ._groups import GroupedCommand, GroupedOption
 from ._options import BUNDLE, FILE, PRECISION, TARGET, HintedChoice, computing, device_options, weights_option
 
@@ -81,6 +82,7 @@ STDOUT = "-"
     "--html", "html_to", type=FILE, cls=GroupedOption, group=REPORTS,
     help="A page with pictures: input, reference, output, amplified difference, with zoom.",
 )  # fmt: skip
+@depth_model_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -136,6 +138,7 @@ def command(
     asked = _backends(computing(backends, devices), all_backends or all_backends_alias)
     opened = Bundle.open(bundle)
     variants = _chosen(opened, targets, precisions, asked)
+    brought = brought_depth(ctx)
     if images is not None or against is not None:
         _refuse_other_sizes(opened)
     with _console.progress() as display, tempfile.TemporaryDirectory() as scratch:
@@ -144,12 +147,12 @@ def command(
         def show(what: str) -> None:
             display.update(bar, description=what)
 
-        cases = cases_against(opened, against, images, weights, Path(scratch), show)
+        cases = cases_against(opened, against, images, weights, Path(scratch), show, brought)
         options = CheckOptions(
             tolerances=team,
             backends=asked,
             least_grade=Grade(least_grade) if least_grade else None,
-            reference=reference_at_hand(opened, weights),
+            reference=reference_at_hand(opened, weights, brought),
             renderings=Path(scratch) if html_to else None,
         )
         report = run_parity(opened, variants, cases, options, lambda t, p, scope: show(f"{t.title} {p} {scope}"))

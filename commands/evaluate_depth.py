@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runtime_ref.pipeline.stage import Stage
+from ._brought_options import brought_depth, depth_model_options
+from ._groups import GroupedCommand
 from ._options import json_option, weights_option
 from ._training import FOLDER, threads_option
 
@@ -21,7 +24,7 @@ DRAWN = 24
 """Pictures drawn where no data is given."""
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("data", nargs=-1, metavar="[[NAME=]DIR]...")
 @weights_option("Folder or file of the weights called ours.  [default: shipped weights]")
 @click.option(
@@ -35,7 +38,10 @@ DRAWN = 24
 @click.option("--only", multiple=True, metavar="NAME", help="Score only methods of this name. May be given again.")
 @threads_option
 @json_option
+@depth_model_options
+@click.pass_context
 def command(
+    ctx: click.Context,
     data: tuple[str, ...],
     weights: Path | None,
     others: tuple[str, ...],
@@ -74,7 +80,8 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
-    methods = chosen_methods(depth_methods(weights, named_paths(others)), only)
+    brought = brought_depth(ctx).get(Stage.DEPTH)
+    methods = chosen_methods(depth_methods(weights, named_paths(others), brought), only)
     sets = _sets(data, count, held_out)
     make_folder(out)
     with _bar() as report:

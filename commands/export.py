@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runtime_ref.pipeline.aspects import size_of_aspect
+from ..runtime_ref.pipeline.aspects import Aspect, Size
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
+from ._brought_options import brought_depth, depth_model_options, sizes_for
 from ._coreml_options import coreml_options, read_options, refuse_unheeded
 from ._groups import GroupedCommand
 from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
@@ -28,11 +29,11 @@ class _Size(ParsedPair):
 
     name = "size"
 
-    def parsed(self, text: str) -> tuple[int, int]:
+    def parsed(self, text: str) -> Size | Aspect:
         match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip(), re.IGNORECASE)
         if match is None:
             try:
-                return size_of_aspect(text)
+                return Aspect(text)
             except ValueError:
                 raise ValueError(
                     f"{text!r} is no size; give pixels, 384 for a square or 288x384 for height x width, or an aspect "
@@ -142,8 +143,10 @@ def _mark(support: Support) -> str:
     multiple=True,
     metavar="N|HxW|W:H",
     help="Input size of the depth network: pixels of a square, height × width, or an aspect (of about 384² pixels). "
-    "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3]",
+    "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3; of a network of "
+    "yours the size of its training]",
 )
+@depth_model_options
 @weights_option(
     "Folder of weights; product: those that a product may use, as far as they ship.  [default: all those shipped]",
     file_okay=False,
@@ -208,7 +211,7 @@ def command(
     stack_size: tuple[int, int] | None,
     tile: int | None,
     preview: tuple[int, int] | None,
-    depth_sizes: tuple[tuple[int, int], ...],
+    depth_sizes: tuple[Size | Aspect, ...],
     weights: Path | None,
     photos: tuple[Path, ...],
     calibration: Path | None,
@@ -238,6 +241,7 @@ def command(
         dofkit export --target tflite --precision w8a8 --calibration photos
         dofkit export --target coreai --single-package
         dofkit export --target tflite --stage focal_depth --slices 7
+        dofkit export --target tflite --depth-model depth-anything/Depth-Anything-V2-Small-hf
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
     """
     from ..runtime_ref.errors import require
@@ -252,15 +256,17 @@ def command(
     from ..runtime_ref.parity.check import Verdict
     from ..train.weights import SHIPPED
 
+    brought = brought_depth(ctx, depth_sizes)
     request = ExportRequest(
         out=out,
         targets=chosen,
         precisions=tuple(dict.fromkeys(precisions)),
         stages=tuple(stage for stage in Stage if stage in stages) or PIPELINE_STAGES,
         tile=tile,
-        depth_sizes=depth_sizes or None,
         preview=None if preview is None else preview[::-1],
         stack=_stack(stages, slices, stack_size),
+        depth_sizes=sizes_for(brought.get(Stage.DEPTH), depth_sizes),
+        brought=brought,
         weights=weights or SHIPPED,
         photos=photos,
         calibration=calibration,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.target import Precision, Target
+from ._brought_options import depth_model_name, depth_model_options
+from ._groups import GroupedCommand
 from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, ParsedPair, json_option, weights_option
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Point(ParsedPair):
         return x, y
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("images", metavar="PHOTO|FOLDER|PATTERN...", nargs=-1, required=True)
 @click.option("--bundle", type=BUNDLE, help="Compute with an exported bundle.")
 @click.option("--target", type=TARGET, help="Which of the bundle's files.  [default: onnx, else tflite]")
@@ -84,6 +86,7 @@ class Point(ParsedPair):
     help="Spread several photos over a Ray cluster that sees the same files: HOST:PORT, ray://HOST:PORT or auto.",
 )  # fmt: skip
 @json_option
+@depth_model_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -117,6 +120,7 @@ def command(
         dofkit render portrait.heic --out portrait.jpg
         dofkit render photo.jpg --focus 0.5,0.4 --aperture 0.8 --save-disparity disparity.png
         dofkit render photo.jpg --bundle portrait.dofbundle --target tflite
+        dofkit render photo.jpg --depth-model depth-anything/Depth-Anything-V2-Small-hf
 
     A folder, a pattern or several photos are rendered into the folder --out, as many at once as cores and memory allow.
     A photo that cannot be rendered is named and skipped (exit code 1 at the end); a stopped run goes on when given the
@@ -138,7 +142,7 @@ def command(
     _refuse_what_is_for_others(ctx.params, many)
     focus = Focus(point if isinstance(point, tuple) else None, focus_disparity, focus_range)
     look = Look(focus, aperture, predict)
-    computed = Computed(bundle, target, precision, weights)
+    computed = Computed(bundle, target, precision, weights, depth=depth_model_name(ctx))
     if out is not None and many:
         _render_many(images, out, computed, look, Spread(jobs, ray), overwrite, as_json)
         return

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Target
+from ._brought_options import brought_depth, depth_model_options
+from ._groups import GroupedCommand
 from ._options import BUNDLE, FILE, TARGET, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..export.sensitivity import Sensitivity
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("bundle", type=BUNDLE)
 @click.option("--target", type=TARGET, help="Whose files to quantise.  [default: the bundle's only one]")
 @click.option(
@@ -48,7 +50,10 @@ if TYPE_CHECKING:
     help="Size against PSNR with the chosen point, and every layer's cost, as a picture (.png, .svg, .pdf).",
 )
 @json_option
+@depth_model_options
+@click.pass_context
 def command(
+    ctx: click.Context,
     bundle: Path,
     target: Target | None,
     budget: str,
@@ -85,7 +90,9 @@ def command(
     from ..export.sensitivity_run import SensitivityRequest, find_sensitivity
     from . import _console
 
-    request = SensitivityRequest(bundle, Budget.parse(budget), target, images, calibration, weights)
+    request = SensitivityRequest(
+        bundle, Budget.parse(budget), target, images, calibration, weights, brought=brought_depth(ctx)
+    )
     with _console.progress() as display:
         bar = display.add_task("open", total=None)
         found = find_sensitivity(

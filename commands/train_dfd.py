@@ -21,9 +21,13 @@ CAMERAS = ("nyu", "nyu-wide", "nyu-100", "defocusnet", "mobile")
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, dfd.safetensors.")
 @click.option(
-    "--rgbd", type=FOLDER, multiple=True, required=True,
+    "--rgbd", type=FOLDER, multiple=True,
     help="Photos with depth in metres, of any kind that `dofkit data formats` lists: what stacks are made of. May be "
     "given again.",
+)  # fmt: skip
+@click.option(
+    "--stacks", type=FOLDER, multiple=True,
+    help="Focal stacks in the layout of DefocusNet, FoD500 or Mobile-Depth. May be given again.",
 )  # fmt: skip
 @choice_option(
     "--supervision",
@@ -36,10 +40,6 @@ CAMERAS = ("nyu", "nyu-wide", "nyu-100", "defocusnet", "mobile")
     help="Share of batches taken so; the others have cameras, distances and lengths of their own.",
 )  # fmt: skip
 @click.option("--weights", type=FOLDER, help="dfd.safetensors, or the folder of a run, to start from.")
-@click.option(
-    "--picture-only", is_flag=True,
-    help="Leave the depths of --weights as they are, and teach to take noise and compression out of the picture.",
-)  # fmt: skip
 @count_option("--batch", 4, "Samples a step and device.")
 @count_option("--size", 128, "Side of a sample in pixels.")
 @count_option("--side", 320, "Longer side of the pictures that samples are cut from.")
@@ -50,11 +50,11 @@ CAMERAS = ("nyu", "nyu-wide", "nyu-100", "defocusnet", "mobile")
 def command(
     out: Path,
     rgbd: tuple[Path, ...],
+    stacks: tuple[Path, ...],
     supervision: str,
     camera: str,
     usual: float,
     weights: Path | None,
-    picture_only: bool,
     batch: int,
     size: int,
     side: int,
@@ -83,11 +83,11 @@ def command(
 
     request = DfdRequest(
         rgbd,
+        stacks,
         supervision,  # pyright: ignore[reportArgumentType]  # one of the option's words
         camera,
         usual,
         weights,
-        picture_only,
         batch,
         (size, side),
         rate,

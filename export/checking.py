@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..runtime_ref.bundle import Bundle
 from ..runtime_ref.parity.check import CheckOptions, ParityReport, Variant, run_parity
 from ..runtime_ref.parity.tolerance_file import read_tolerances
+from ..runtime_ref.pipeline.stage import Stage
 from .reference_cases import cases_against, reference_at_hand
+
+if TYPE_CHECKING:
+    from ..train.brought.networks import Brought
 
 
 def check_bundle(
@@ -23,6 +28,7 @@ def check_bundle(
     tolerances: Path | None = None,
     options: CheckOptions | None = None,
     watch: Callable[[str], None] | None = None,
+    brought: Mapping[Stage, Brought] | None = None,
 ) -> ParityReport:
     """Verify a bundle's files and compare every model, and every complete pipeline, with the reference's results.
 
@@ -39,6 +45,7 @@ def check_bundle(
         options: how thorough the check is; see `CheckOptions`. `tolerances` go before those in it, and where it names
             no reference, PyTorch is asked for causes if it is installed and the weights are the bundle's.
         watch: called with a line before each picture and each comparison.
+        brought: networks that the bundle was exported from instead of weights, see `train.brought`.
 
     Raises:
         DofkitError: a file of the bundle is missing or was changed; the photos, weights, limits or the other bundle
@@ -50,9 +57,9 @@ def check_bundle(
         options = replace(options, tolerances=read_tolerances(tolerances))
     opened = Bundle.open(Path(bundle))
     if options.reference is None:
-        options = replace(options, reference=reference_at_hand(opened, weights))
+        options = replace(options, reference=reference_at_hand(opened, weights, brought))
     with tempfile.TemporaryDirectory() as scratch:
-        cases = cases_against(opened, against, images, weights, Path(scratch), say)
+        cases = cases_against(opened, against, images, weights, Path(scratch), say, brought)
         return run_parity(
             opened, variants, cases, options, lambda target, precision, what: say(f"{target.title} {precision} {what}")
         )

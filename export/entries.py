@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..runtime_ref.bundle import GoldenCase, NetworkEntry, file_sha256
+from ..runtime_ref.bundle import GoldenCase, NetworkEntry
 from ..runtime_ref.parity.cases import Case
 from ..train.networks.contract import NetworkContract
 from ..train.weights import Terms
@@ -27,15 +27,15 @@ def golden_entry(case: Case, folder: Path) -> GoldenCase:
 
 
 def network_entry(
-    network: torch.nn.Module, contract: NetworkContract, file: Path, terms: Terms, labels: Labels
+    network: torch.nn.Module, contract: NetworkContract, weights_sha256: str, terms: Terms, labels: Labels
 ) -> NetworkEntry:
-    """Of a network whose weights lie in a file; the user's labels come before what the weights say of themselves."""
+    """Of a network with weights of a digest; the user's labels come before what the weights say of themselves."""
     return NetworkEntry(
         architecture=contract.architecture,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         halo=contract.halo,
         configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
-        weights_sha256=file_sha256(file),
+        weights_sha256=weights_sha256,
         licence=labels.licence or terms.licence,
         author=labels.author or terms.author,
         provenance=terms.provenance,

@@ -24,7 +24,6 @@ from ..runtime_ref.bundle import (
     ModelEntry,
     NetworkEntry,
     describe_files,
-    file_sha256,
     manifest_schema,
     new_bundle,
     refuse_foreign,
@@ -37,10 +36,12 @@ from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, PREVIEWS, TILED, Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.brought.networks import Brought
+from ..train.brought.taking_part import NetworkSources
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.reference import PyTorchReference
-from ..train.session import load_networks, plan_of, torch_sessions
-from ..train.weights import SHIPPED, Terms, contract_of_weights, has_weights, terms_of_weights, weights_file
+from ..train.session import plan_of, torch_sessions
+from ..train.weights import SHIPPED, Terms
 from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
@@ -73,6 +74,7 @@ class ExportRequest:
         stack: slices and size of the graph of focal stacks, where that is among the stages.
         preview: (height, width) of the photo that both previews take; None: no previews.
         weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
+        brought: networks that take the place of a stage's weights.
         photos: real photos for the golden vectors; empty takes a public-domain one.
         calibration: folder of photos to measure ranges of activations on; None takes those of scikit-image.
         recipes: files that say which layers mixed models leave in floats; a target without one takes the shipped one.
@@ -88,9 +90,10 @@ class ExportRequest:
     stages: tuple[Stage, ...] = PIPELINE_STAGES
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
-    stack: StackSize = StackSize()
+    stack: StackSize = field(default_factory=StackSize)
     preview: Size | None = None
     weights: Path = SHIPPED
+    brought: Mapping[Stage, Brought] = field(default_factory=dict)
     photos: tuple[Path, ...] = ()
     calibration: Path | None = None
     recipes: tuple[Path, ...] = ()
@@ -104,9 +107,10 @@ class ExportRequest:
         """Whether all stages of the pipeline are among those asked for."""
         return set(PIPELINE_STAGES) <= set(self.stages)
 
-    def weights_of(self, stage: Stage) -> Path:
-        """The folder that a stage's weights are taken from."""
-        return self.weights if stage in self.stages or has_weights(stage, self.weights) else SHIPPED
+    @property
+    def sources(self) -> NetworkSources:
+        """Where the networks are from."""
+        return NetworkSources(self.weights, self.stages, self.brought, self.architectures)
 
 
 @dataclass(frozen=True)
@@ -171,9 +175,10 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     prepared = _prepare(request)
     report = _Steps(watch, prepared.steps)
     # 2. Networks.
-    networks = load_networks(request.weights, request.stages, request.architectures)
+    networks = request.sources.networks()
     if request.preview is not None:
-        networks |= preview_networks(networks, prepared.plan, request.preview, architectures=request.architectures)
+        made = preview_networks(networks, prepared.plan, request.preview, architectures=request.architectures)
+        networks = {**networks, **made}
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
@@ -222,10 +227,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
     _ensure_packages(request.targets)
     if Stage.FOCAL_DEPTH in request.stages:
         refuse_unoffered(request.precisions, request.coreml)
-    contracts = {
-        stage: contract_of_weights(stage, request.weights_of(stage), request.architectures)
-        for stage in dict.fromkeys((*PIPELINE_STAGES, *request.stages))
-    }
+    contracts = {stage: request.sources.contract(stage) for stage in dict.fromkeys((*PIPELINE_STAGES, *request.stages))}
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
         graph_size(contracts[stage], plan, target, request.stack)
@@ -235,7 +237,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
         plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
     tiles = tuple(size for size in request.coreml.tiles if {size} != own)
-    terms = {stage: terms_of_weights(stage, request.weights_of(stage)) for stage in request.stages}
+    terms = {stage: request.sources.terms(stage) for stage in request.stages}
     refuse_contradiction(request.labels, terms.values())
     chosen = CalibrationSet.shipped()
     if request.calibration is not None:
@@ -261,7 +263,7 @@ def _recipes(request: ExportRequest) -> Mapping[Target, Recipe]:
                 f"--recipe {request.recipes[0]} says what a mixed model leaves in floats; add --precision mixed"
             )
         return {}
-    digests = {stage: file_sha256(weights_file(stage, request.weights)) for stage in request.stages}
+    digests = {stage: request.sources.sha256(stage) for stage in request.stages}
     return recipes_for(request.targets, request.recipes, digests)
 
 
@@ -388,8 +390,7 @@ def _write_golden(
 
 
 def _network_entry(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> NetworkEntry:
-    request = prepared.request
-    file = weights_file(stage, request.weights)
+    request, terms = prepared.request, prepared.terms[stage]
     return network_entry(
-        network, request.architectures.contract_of(network), file, prepared.terms[stage], request.labels
+        network, request.architectures.contract_of(network), request.sources.sha256(stage), terms, request.labels
     )

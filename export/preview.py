@@ -103,10 +103,14 @@ def preview_graphs(
     parts = {Stage.PREVIEW: (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING), Stage.PHOTO_PREVIEW: PIPELINE_STAGES}
     made = preview_networks(networks, plan, size, target, architectures)
     depth = plan.depth_shape_for(*size)
+    rewritten = architectures.contract_of(networks[Stage.DEPTH]).rewritten  # a brought network that has to be
     return {
-        stage: StageGraph(stage, network, size, stage.value, kept[stage], depth=depth, parts=parts[stage])
+        stage: StageGraph(
+            stage, network, size, stage.value, kept[stage],
+            depth=depth, parts=parts[stage], rewritten=rewritten and stage is Stage.PHOTO_PREVIEW,
+        )
         for stage, network in made.items()
-    }
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

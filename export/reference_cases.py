@@ -27,7 +27,9 @@ from ..train.shipped import SHIPPED, has_weights, weights_file
 if TYPE_CHECKING:
     import torch
 
+    from ..runtime_ref.bundle import NetworkEntry
     from ..runtime_ref.parity.diagnosis.explain import Reference
+    from ..train.brought.networks import Brought
     from ..train.networks.registry import Architectures
 
 GOLDEN, PYTORCH = "golden", "pytorch"
@@ -40,6 +42,7 @@ def cases_against(
     weights: Path | None,
     folder: Path,
     watch: Callable[[str], None],
+    brought: Mapping[Stage, Brought] | None = None,
 ) -> list[Case]:
     """The cases of a check.
 
@@ -50,6 +53,7 @@ def cases_against(
         weights: of the PyTorch networks; None: those shipped.
         folder: where computed results go.
         watch: called with a line before each picture.
+        brought: networks that the bundle was exported from instead of weights.
 
     Raises:
         DofkitError: golden vectors of the user's photos are asked for; the weights or the other bundle do not fit.
@@ -64,7 +68,7 @@ def cases_against(
         return golden_cases(bundle)
     from .further import FurtherSizes, pipeline_and_further
 
-    with _reference(bundle, against, weights) as sessions:
+    with _reference(bundle, against, weights, brought) as sessions:
         cases = []
         sessions, further = pipeline_and_further(sessions, bundle.manifest.plan, FurtherSizes.of(bundle))
         pictures = chain(pictures_of(bundle, images) if images else (), _own_pictures(bundle))
@@ -94,14 +98,16 @@ def _own_pictures(bundle: Bundle) -> Iterator[Picture]:
 
 
 @contextmanager
-def _reference(bundle: Bundle, against: str, weights: Path | None) -> Iterator[Mapping[Stage, Session]]:
+def _reference(
+    bundle: Bundle, against: str, weights: Path | None, brought: Mapping[Stage, Brought] | None
+) -> Iterator[Mapping[Stage, Session]]:
     """The sessions of the reference, all stages."""
     if against == PYTORCH:
         from ..train.session import torch_sessions
         from .further import FurtherSizes
         from .preview import preview_networks
 
-        networks, preview = matching_networks(bundle, weights), FurtherSizes.of(bundle).preview
+        networks, preview = matching_networks(bundle, weights, brought=brought), FurtherSizes.of(bundle).preview
         if preview is not None:
             networks |= preview_networks(networks, bundle.manifest.plan, preview)
         yield torch_sessions(networks)
@@ -132,7 +138,10 @@ def _stages(bundle: Bundle, variant: tuple[Target, Precision]) -> set[Stage]:
 
 
 def matching_networks(
-    bundle: Bundle, weights: Path | None, architectures: Architectures | None = None
+    bundle: Bundle,
+    weights: Path | None,
+    architectures: Architectures | None = None,
+    brought: Mapping[Stage, Brought] | None = None,
 ) -> dict[Stage, torch.nn.Module]:
     """The PyTorch networks that a bundle was exported from.
 
@@ -143,25 +152,41 @@ def matching_networks(
     from ..runtime_ref.errors import require
 
     require("torch", "train", "comparing with PyTorch")
+    from ..train.brought.taking_part import NetworkSources
     from ..train.networks.registry import ARCHITECTURES
-    from ..train.session import load_networks
 
-    folder, stages = weights or SHIPPED, tuple(bundle.manifest.networks)
-    networks = load_networks(folder, stages, architectures or ARCHITECTURES)
+    stages = tuple(bundle.manifest.networks)
+    sources = NetworkSources(weights or SHIPPED, stages, brought or {}, architectures or ARCHITECTURES)
+    networks = sources.networks()
     for stage, entry in bundle.manifest.networks.items():
-        if file_sha256(weights_file(stage, folder)) != entry.weights_sha256:
-            whose = str(weights) if weights else "those that ship with dofkit"
-            raise DofkitError(f"{bundle.root}: {stage} was exported from other weights than {whose}; give --weights")
+        if sources.sha256(stage) != entry.weights_sha256:
+            raise DofkitError(
+                f"{bundle.root}: {stage} was exported from {_other_weights(entry, weights, stage in sources.brought)}"
+            )
     return networks
 
 
-def reference_at_hand(bundle: Bundle, weights: Path | None) -> Callable[[], Reference] | None:
+def _other_weights(entry: NetworkEntry, weights: Path | None, brought: bool) -> str:
+    """Which weights a stage was exported from instead, and how to give them."""
+    source = entry.configuration.get("source")
+    if source is not None:
+        return f"{source}; give it with --depth-model" + (", not another one" if brought else "")
+    whose = str(weights) if weights else "those that ship with dofkit"
+    return "weights; leave --depth-model out" if brought else f"other weights than {whose}; give --weights"
+
+
+def reference_at_hand(
+    bundle: Bundle, weights: Path | None, brought: Mapping[Stage, Brought] | None = None
+) -> Callable[[], Reference] | None:
     """Gives PyTorch, if it is installed and the bundle was exported from these weights; imported when it is called."""
     folder = weights or SHIPPED
-    fits = all(
-        has_weights(stage, folder) and file_sha256(weights_file(stage, folder)) == entry.weights_sha256
-        for stage, entry in bundle.manifest.networks.items()
-    )
+    sums = {stage: each.sha256 for stage, each in (brought or {}).items()}
+    sums |= {
+        stage: file_sha256(weights_file(stage, folder))
+        for stage in bundle.manifest.networks
+        if stage not in sums and has_weights(stage, folder)
+    }
+    fits = all(sums.get(stage) == entry.weights_sha256 for stage, entry in bundle.manifest.networks.items())
     if not fits or find_spec("torch") is None:
         return None
 
@@ -169,6 +194,6 @@ def reference_at_hand(bundle: Bundle, weights: Path | None) -> Callable[[], Refe
     def load() -> Reference:
         from ..train.reference import PyTorchReference
 
-        return PyTorchReference(matching_networks(bundle, weights))
+        return PyTorchReference(matching_networks(bundle, weights, brought=brought))
 
     return load

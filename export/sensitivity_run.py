@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..runtime_ref.bundle import Bundle
 from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Target
+from ..train.brought.networks import Brought
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from .calibration import Calibration, CalibrationSet, find_photos
 from .reference_cases import matching_networks, pictures_of
@@ -27,6 +30,7 @@ class SensitivityRequest:
         calibration: folder of photos to measure ranges of activations on; None: those of scikit-image.
         weights: folder of the weights that the bundle was exported from; None: those that ship with dofkit.
         architectures: those that weights may be of.
+        brought: networks that the bundle was exported from instead of weights.
     """
 
     bundle: Path
@@ -36,6 +40,7 @@ class SensitivityRequest:
     calibration: Path | None = None
     weights: Path | None = None
     architectures: Architectures = ARCHITECTURES
+    brought: Mapping[Stage, Brought] = field(default_factory=dict)
 
 
 def find_sensitivity(request: SensitivityRequest, watch: Progress = lambda *_: None) -> Sensitivity:
@@ -49,7 +54,7 @@ def find_sensitivity(request: SensitivityRequest, watch: Progress = lambda *_: N
         DofkitError: the bundle lacks the files or is for several targets; other weights; the budget is out of reach.
     """
     bundle = Bundle.open(request.bundle)
-    networks = matching_networks(bundle, request.weights, request.architectures)
+    networks = matching_networks(bundle, request.weights, request.architectures, request.brought)
     photos = CalibrationSet.of(find_photos(request.calibration)) if request.calibration else CalibrationSet.shipped()
     with tempfile.TemporaryDirectory() as scratch:
         return measure_sensitivity(

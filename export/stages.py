@@ -16,6 +16,7 @@ from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
 from ..train.networks.contract import NetworkContract
 from ..train.networks.registry import ARCHITECTURES, Architectures
+from .rewrites import rewritten
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class StageGraph:
         slices: of a focal stack, where the stage takes one.
         depth: size of the depth network whose disparity the stage takes.
         parts: the stages whose weights it computes with; none: its own.
+        rewritten: see `NetworkContract.rewritten`.
     """
 
     stage: Stage
@@ -54,11 +56,21 @@ class StageGraph:
     slices: int = 1
     depth: Size | None = None
     parts: tuple[Stage, ...] = ()
+    rewritten: bool = False
 
     @property
     def trained(self) -> tuple[Stage, ...]:
         """The stages whose weights it computes with."""
         return self.parts or (self.stage,)
+
+    @property
+    def computed(self) -> torch.nn.Module:
+        """What converters are given: the network, or its exported program after the rewrites, of this size only.
+
+        Raises:
+            DofkitError: the network cannot be exported.
+        """
+        return rewritten(self.network, self.example(), self.stage.value) if self.rewritten else self.network
 
     def shape(self, signal: Signal) -> tuple[int, int, int, int]:
         """A tensor's shape, `(N, C, H, W)`; N is 1 but for what every slice of a focal stack has."""
@@ -123,6 +135,7 @@ def stage_graphs(
             contract.architecture,
             contract.exact_layers(target),
             slices,
+            contract.rewritten,
         )
     return graphs
 

@@ -9,7 +9,9 @@ from ..runtime_ref.backends import Backend, BackendFacts, BackendUnavailableErro
 from ..runtime_ref.backends.backend import Origin
 from ..runtime_ref.bundle import Bundle, ModelEntry
 from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Target
+from .brought.naming import DepthModelName
 
 FACTS = BackendFacts(
     id="pytorch",
@@ -30,14 +32,18 @@ class PyTorch(Backend):
 
     Attributes:
         weights: the folder of weights; None: those that ship.
+        depth: a network that takes the place of the depth stage's weights.
     """
 
     weights: Path | None = None
+    depth: DepthModelName | None = None
 
     @property
     def origin(self) -> Origin:
         """How another process makes it."""
         settings = {} if self.weights is None else {"weights": str(self.weights.resolve())}
+        if self.depth is not None:
+            settings |= {name: value for name, value in _texts(self.depth).items() if value}
         return Origin(module=__name__, id=self.facts.id, settings=settings)
 
     def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> Session:
@@ -51,15 +57,29 @@ class PyTorch(Backend):
         from .weights import SHIPPED, load_weights
 
         torch.set_num_threads(threads)
+        if self.depth is not None and model.stage is Stage.DEPTH:
+            return TorchSession(model.stage, self.depth.open().network)
         return TorchSession(model.stage, load_weights(model.stage, self.weights or SHIPPED))
 
 
-def pytorch(weights: Path | None = None) -> PyTorch:
-    """PyTorch with a folder of weights; None: those that ship."""
-    return PyTorch(FACTS, weights)
+def _texts(depth: DepthModelName) -> dict[str, str | None]:
+    """A depth network's name as arguments of `backend`."""
+    model = str(Path(depth.model).resolve()) if Path(depth.model).exists() else depth.model
+    return {"depth_model": model, "depth_kind": depth.kind, "depth_normalisation": depth.normalisation}
 
 
-def backend(id: str, weights: str | None = None) -> PyTorch:
+def pytorch(weights: Path | None = None, depth: DepthModelName | None = None) -> PyTorch:
+    """PyTorch with a folder of weights (None: those that ship), and a depth network that was brought."""
+    return PyTorch(FACTS, weights, depth)
+
+
+def backend(
+    id: str,
+    weights: str | None = None,
+    depth_model: str | None = None,
+    depth_kind: str | None = None,
+    depth_normalisation: str | None = None,
+) -> PyTorch:
     """The backend of that id, for a process of its own.
 
     Raises:
@@ -67,4 +87,5 @@ def backend(id: str, weights: str | None = None) -> PyTorch:
     """
     if id != FACTS.id:
         raise DofkitError(f"no backend is called {id!r}; there is {FACTS.id}")
-    return pytorch(Path(weights) if weights else None)
+    depth = DepthModelName(depth_model, depth_kind, depth_normalisation) if depth_model else None
+    return pytorch(Path(weights) if weights else None, depth)

@@ -122,9 +122,10 @@ def _depth_sizes(rule: SizeRule, asked: Sequence[Size] | None) -> list[Size]:
     Raises:
         DofkitError: the network does not take one of them, or none of the usual ones.
     """
-    if asked is None and (usual := [size for size in USUAL_SIZES if not rule.problem(*size)]):
+    own = rule.usual or USUAL_SIZES
+    if asked is None and (usual := [size for size in own if not rule.problem(*size)]):
         return usual
-    sizes = list(dict.fromkeys(asked or USUAL_SIZES))
+    sizes = list(dict.fromkeys(asked or own))
     for size in sizes:
         if problem := rule.problem(*size):
             raise DofkitError(f"--depth-size {size_text(size)}: {problem}")

@@ -22,7 +22,7 @@ def convert(graph: StageGraph, goal: Path, buffers: bool = False) -> None:
         buffers: it takes pictures as camera buffers.
     """
     names = [signal.name for signal in graph.inputs]
-    module = converted(graph.network, graph.example(), names, [graph.output.name], graph.stage.value)
+    module = converted(graph.computed, graph.example(), names, [graph.output.name], graph.stage.value)
     if buffers:
         take_buffers(module, pictures(graph))
     save(module, goal)

@@ -35,8 +35,8 @@ class EightBit(torch.nn.Module):
 def network_to_export(graph: StageGraph, options: CoreMLOptions) -> torch.nn.Module:
     """The graph's network, its output scaled if the output is an RGB image."""
     if options.image_outputs and graph.output.channels == 3:
-        return EightBit(graph.network).eval()
-    return graph.network
+        return EightBit(graph.computed).eval()
+    return graph.computed
 
 
 def declared_inputs(ct: ModuleType, graph: StageGraph, options: CoreMLOptions) -> list[Any]:

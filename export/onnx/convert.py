@@ -20,7 +20,7 @@ OPSET = 18  # the exporter's own; every ONNX Runtime since 1.14 runs it
 
 def convert(graph: StageGraph, path: Path) -> None:
     """Write a stage in float32 as one self-contained file."""
-    path.write_bytes(encoded(_exported(graph, graph.network)))
+    path.write_bytes(encoded(_exported(graph, graph.computed)))
 
 
 def convert_half(graph: StageGraph, float32: Path, path: Path) -> None:
@@ -32,7 +32,7 @@ def convert_half(graph: StageGraph, float32: Path, path: Path) -> None:
         path: the file to write.
     """
     onnx = require("onnx", "onnx", "exporting to ONNX")
-    half = _exported(graph, _Half(graph.network).eval())
+    half = _exported(graph, _Half(graph.computed).eval())
     _take_weights(half, onnx.load(str(float32)))
     path.write_bytes(encoded(half))
 

@@ -39,7 +39,7 @@ class _ChannelLast(torch.nn.Module):
     def __init__(self, graph: StageGraph) -> None:
         super().__init__()
         self._graph = graph
-        self.network = graph.network
+        self.network = graph.computed
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         with _Clamps():

@@ -62,8 +62,8 @@ _BUFFERS = Tolerance(None, 70.0, "defocus and disparity travel as 16-bit floats:
 # Where two depths explain a pixel almost equally well, rounding decides between them: no limit on a single value holds.
 _FOCAL_DEPTH = {
     Precision.FP32: Tolerance(None, 80.0, "a pixel between two hills of likelihood may take the other one"),
-    Precision.FP16: Tolerance(None, 50.0, "the same, of logarithms in 11 bits"),
-    Precision.W8: Tolerance(None, 36.0, "weights of the learned layers in 8 bits"),
+    Precision.FP16: Tolerance(None, 50.0, "the same, of logarithms in 11 bits; measured 59.9 dB"),
+    Precision.W8: Tolerance(None, 48.0, "weights of the learned layers in 8 bits; measured 57.9 dB"),
 }
 
 

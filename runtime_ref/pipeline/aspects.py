@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -13,8 +14,8 @@ STRIDE = 32
 """Of the coarsest map of a depth network: both sides of its input are multiples of it."""
 
 
-def size_of_aspect(aspect: str, side: int = USUAL_SIDE) -> Size:
-    """The size of about side² pixels for an aspect width:height, "3:4" being upright; multiples of `STRIDE`.
+def size_of_aspect(aspect: str, side: float = USUAL_SIDE, stride: int = STRIDE) -> Size:
+    """The size of about side² pixels for an aspect width:height, "3:4" being upright; multiples of `stride`.
 
     Raises:
         ValueError: the aspect is none.
@@ -23,8 +24,27 @@ def size_of_aspect(aspect: str, side: int = USUAL_SIDE) -> Size:
     if not (0 < width < math.inf and 0 < height < math.inf):
         raise ValueError(f"{aspect} is no aspect")
     stretch = math.sqrt(height / width)
-    tall, wide = (max(1, round(length / STRIDE)) * STRIDE for length in (side * stretch, side / stretch))
+    tall, wide = (max(1, round(length / stride)) * stride for length in (side * stretch, side / stretch))
     return tall, wide
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """Width to height as one writes them, "3:4", where a size is wanted."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Refuse a text that is none.
+
+        Raises:
+            ValueError: the aspect is none.
+        """
+        size_of_aspect(self.text)
+
+    def size(self, side: float = USUAL_SIDE, stride: int = STRIDE) -> Size:
+        """See `size_of_aspect`."""
+        return size_of_aspect(self.text, side, stride)
 
 
 USUAL_SIZES = tuple(size_of_aspect(aspect) for aspect in ("1:1", "3:4", "4:3"))

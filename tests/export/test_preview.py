@@ -83,12 +83,12 @@ def test_an_onnx_file_of_a_preview_computes_the_network(tmp_path: Path) -> None:
     disparity = np.linspace(0, 1, 192, dtype=np.float32)[None, None, None].repeat(64, axis=2)
     session = onnxruntime.InferenceSession(str(tmp_path / "preview.onnx"))
     for focus, aperture in ((0.2, 1.0), (0.8, 0.4)):
-        inputs = {"image": image, "disparity": disparity, "focus": focus, "aperture": aperture}
-        fed = {name: np.broadcast_to(np.float32(value), (1, 1, 1, 1)) if np.isscalar(value) else value
-               for name, value in inputs.items()}  # fmt: skip
-        (output,) = session.run(None, fed)
+        numbers = {name: np.full((1, 1, 1, 1), value, np.float32) for name, value in
+                   (("focus", focus), ("aperture", aperture))}  # fmt: skip
+        inputs = {"image": image, "disparity": disparity, **numbers}
+        (output,) = session.run(None, inputs)
         with torch.inference_mode():
             expected = preview_networks(networks, PLAN, SIZE)[Stage.PREVIEW](
-                *(torch.from_numpy(np.ascontiguousarray(fed[signal.name])) for signal in graph.inputs)
+                *(torch.from_numpy(inputs[signal.name]) for signal in graph.inputs)
             )
         np.testing.assert_allclose(output, expected.numpy(), atol=1e-4)

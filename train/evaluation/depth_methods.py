@@ -16,12 +16,16 @@ from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.aspects import USUAL_SIZES
 from ...runtime_ref.pipeline.stage import Stage
 from .. import shipped
+from ..brought.networks import Brought
 from ..rendering.lens import Array
 from ..weights import SHIPPED, load_weights, weights_file
 from ..weights.generative import PIX2PIX
 from .depth_scores import VERSION
 from .methods import digest
 from .scores import Bytes
+
+BROUGHT = "brought"
+"""The method that `--depth-model` names."""
 
 
 class DepthMethod(Protocol):
@@ -160,22 +164,33 @@ def _weights_at(name: str, path: Path) -> Path:
     return found
 
 
-def depth_methods(weights: Path | None, others: Mapping[str, Path]) -> list[DepthMethod]:
+def brought_method(brought: Brought, name: str = BROUGHT) -> Network:
+    """A network that was brought, as a method."""
+    origin = brought.origin
+    source = f"{origin.source}, {origin.model or origin.format}, {origin.kind}"
+    return Network(name, source, digest(VERSION, brought.sha256, repr(origin)), brought.network)
+
+
+def depth_methods(
+    weights: Path | None, others: Mapping[str, Path], brought: Brought | None = None
+) -> list[DepthMethod]:
     """Every method in the order of the table: the guesses, the others by name, and ours.
 
     Args:
         weights: folder or file of the weights called ours; without, those that ship with dofkit.
         others: name -> weights of further methods.
+        brought: a network that takes part as `BROUGHT`.
 
     Raises:
         DofkitError: a name is taken, or weights cannot be read.
     """
     guesses = (ConstantDepth(), LowerIsNearer())
-    taken = {"ours", *(guess.name for guess in guesses)}
+    taken = {"ours", BROUGHT, *(guess.name for guess in guesses)}
     if clash := taken & set(others):
         raise DofkitError(f"--method {min(clash)}: this name is taken; choose another")
     named = [depth_network(name, path) for name, path in others.items()]
-    return [*guesses, *named, depth_network("ours", weights or SHIPPED)]
+    asked = [] if brought is None else [brought_method(brought)]
+    return [*guesses, *named, *asked, depth_network("ours", weights or SHIPPED)]
 
 
 def chosen_methods(methods: Sequence[DepthMethod], only: Sequence[str]) -> list[DepthMethod]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
 from ...runtime_ref.enums import TextEnum
+from ...runtime_ref.pipeline.aspects import Size
 from ...runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ...runtime_ref.target import Target
 
@@ -41,11 +43,13 @@ class SizeRule:
         multiple: both sides are multiples of this.
         least: neither side is smaller.
         square: both sides are equal.
+        usual: (height, width) of the graphs where nobody asks for others; none: dofkit's own usual ones.
     """
 
     multiple: int = 1
     least: int = 1
     square: bool = False
+    usual: tuple[Size, ...] = ()
 
     def problem(self, height: int, width: int) -> str:
         """Why a size is not possible, in words that say which are; empty where it is."""
@@ -58,6 +62,13 @@ class SizeRule:
                 below = max(side // self.multiple * self.multiple, self.least)
                 return f"{side} is no multiple of {self.multiple}; take {below} or {below + self.multiple}"
         return ""
+
+
+@runtime_checkable
+class BringsContract(Protocol):
+    """A network that is of no registered architecture and brings its contract itself."""
+
+    contract: NetworkContract
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,8 @@ class NetworkContract:
         fixed: makes the form that exported graphs have for the shapes of their inputs; None: the network itself takes
             every size.
         arrangements: target -> another form; a target that is not named takes the network as it is.
+        rewritten: converters are given the network's exported program after `export.rewrites`, not its module: what
+            networks of others need that were not written with converters in mind.
     """
 
     architecture: str
@@ -106,6 +119,7 @@ class NetworkContract:
     slices: tuple[int, int] = (1, 1)
     fixed: Callable[[nn.Module, Sequence[tuple[int, ...]]], nn.Module] | None = None
     arrangements: Mapping[Target, Arrangement] = field(default_factory=dict)
+    rewritten: bool = False
 
     @property
     def inputs(self) -> tuple[Signal, ...]:

@@ -17,7 +17,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from .filters import convolution, twice
-from .focal_restoration import PictureRestoration
 from .focus_matching import NOISE, focus_agreement, luminance, matching_costs, sharpest_seen, window_mean
 
 ARCHITECTURE = "focal_depth"
@@ -41,15 +40,13 @@ class FocalDepthConfig:
         depths: K, hypothetical depths between near and far.
         encoder: channels of a slice's features at strides 2, 4 and 8, pooled over the stack.
         widths: of the U-Net at strides 2, 4, 8 and 16.
-        refinement: channels of the layers that follow edges at full resolution.
-        restoration: channels of those that take noise and compression out of the picture; 0 for none.
+        refinement: channels of the last layers at full resolution.
     """
 
     depths: int = 24
     encoder: tuple[int, int, int] = (12, 16, 24)
     widths: tuple[int, int, int, int] = (32, 48, 72, 112)
     refinement: int = 12
-    restoration: int = 16
 
     def __post_init__(self) -> None:
         for name in ("encoder", "widths"):
@@ -88,7 +85,6 @@ class FocalDepthNet(nn.Module):
         self.regulariser = _Regulariser(self.config)
         self.trust = nn.Parameter(torch.tensor(1.0))
         self.refinement = _Refinement(self.config.refinement)
-        self.restoration = PictureRestoration(self.config.restoration) if self.config.restoration else None
 
     def forward(self, stack: torch.Tensor, radius: torch.Tensor) -> FocalDepth:
         """Look at a stack.
@@ -101,8 +97,6 @@ class FocalDepthNet(nn.Module):
         costs, inputs = self.optics(stack, radius)
         likely = torch.softmax(self.regulariser(inputs, self.encoder(stack)) - self.trust * costs, 1)
         place, picture, coarse = self.refinement(stack, twice(peak(likely)), radius)
-        if self.restoration is not None:
-            picture = self.restoration(picture, stack, radius_at(place, radius).detach())
         return FocalDepth(place, picture, coarse, likely, costs)
 
     @staticmethod
@@ -223,16 +217,16 @@ class _Refinement(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Place, picture and coarse picture; see `FocalDepth`."""
         last = radius.shape[2] - 1
-        coarse, blurred = merged(stack, place, radius)
+        coarse, blurred = _merged(stack, place, radius)
         step = (place - F.avg_pool2d(place, 5, 1, 2, count_include_pad=False)) / 2
         maps = F.relu6(self.enter(torch.cat([coarse - 0.5, blurred, place / last, step], 1)))
         change = self.out(F.relu6(self.middle(maps)))
         place = (place + 4 * change[:, :1]).clamp(0, last)
-        coarse, _ = merged(stack, place, radius)
+        coarse, _ = _merged(stack, place, radius)
         return place, (coarse + change[:, 1:]).clamp(0, 1), coarse
 
 
-def merged(stack: torch.Tensor, place: torch.Tensor, radius: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _merged(stack: torch.Tensor, place: torch.Tensor, radius: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The sharpest slices' pixels [N, 3, H, W], and by how much they are blurred [N, 1, H, W], in pixels of radius."""
     here = radius_at(place, radius)
     own = sharpest_seen(stack, here)

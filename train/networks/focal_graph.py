@@ -20,7 +20,6 @@ from ...runtime_ref.pipeline.stage import Stage
 from .contract import NetworkContract, SizeRule
 from .filters import FixedConvolution, twice
 from .focal_depth import AGREE, ARCHITECTURE, AROUND, PEAK, SLICES, WINDOW, FocalDepthNet, radius_at
-from .focal_restoration import MIDDLE, SPREAD, WIDE
 from .focus_matching import DEVIATIONS, FADES, LUMINANCE, NOISE, SEEN, SHARP
 
 REACH = math.ceil(5.5 * DEVIATIONS[-1])
@@ -60,9 +59,13 @@ class FocalDepthGraph(nn.Module):
         super().__init__()
         self.slices, self.depths = slices, network.config.depths
         self.encoder, self.regulariser = network.encoder.levels, network.regulariser
-        self.refinement, self.restoration = network.refinement, network.restoration
+        self.refinement = network.refinement
         down, across = _gaussians()
-        self.bank_down, self.bank_across = FixedConvolution(down), FixedConvolution(across, groups=len(DEVIATIONS))
+        # the factor is in the weights: converters would put it there, and other weights than these were in the file
+        self.bank_down, self.bank_across = (
+            FixedConvolution(MATCHING * down),
+            FixedConvolution(across, groups=len(DEVIATIONS)),
+        )
         self.bank_down.padding, self.bank_across.padding = (REACH, 0), (0, REACH)
         laplacian = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]) * DETAIL
         self.laplacian = FixedConvolution(laplacian[None, None])
@@ -110,7 +113,7 @@ class FocalDepthGraph(nn.Module):
 
     def _matching(self, grey: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         """Mean over the slices of the squared difference, times MATCHING²: [1, K, H, W]. See `matching_costs`."""
-        blurred = self.bank_across(self.bank_down(grey * MATCHING)).reshape(-1, self.size[0] * self.size[1])
+        blurred = self.bank_across(self.bank_down(grey)).reshape(-1, self.size[0] * self.size[1])
         own = torch.softmax(-table.abs() / SHARP, 0)
         variance = table * table / 4
         missing = F.relu(variance - (own * variance).sum(0, keepdim=True))
@@ -148,9 +151,8 @@ class FocalDepthGraph(nn.Module):
             most = own.amax(0, keepdim=True)
             pooled.append(most)
             if number + 1 < len(self.encoder):
-                maps = torch.cat(
-                    [own, torch.cat([most] * self.slices)], 1
-                )  # not `expand`: TFLite files of it do not load
+                # not `expand`: LiteRT does not load what the converter makes of it
+                maps = torch.cat([own, torch.cat([most] * self.slices)], 1)
         return self.regulariser(inputs, pooled) - self.trust * costs
 
     def _peak(self, likely: torch.Tensor) -> torch.Tensor:
@@ -164,7 +166,7 @@ class FocalDepthGraph(nn.Module):
     ) -> torch.Tensor:
         """Picture and disparity [1, 4, H, W]."""
         net, last = self.refinement, self.depths - 1
-        coarse, blurred, _ = self._merged(stack, detail, self._at(place, table))
+        coarse, blurred = self._merged(stack, detail, self._at(place, table))
         step = (place - self.small(place)) / 2
         maps = F.relu6(net.enter(torch.cat([coarse - 0.5, blurred, place / last, step], 1)))
         change = net.out(F.relu6(net.middle(maps)))
@@ -174,12 +176,8 @@ class FocalDepthGraph(nn.Module):
         disparities = (total - farthest) / (first - farthest)
         here = self._at(place, torch.cat([table, disparities], 0))
         here, disparity = here[: self.slices], here[self.slices :]
-        coarse, _, size = self._merged(stack, detail, here)
+        coarse, _ = self._merged(stack, detail, here)
         picture = (coarse + change[:, 1:]).clamp(0, 1)
-        if self.restoration is not None:
-            wide = (stack * _softmax(-size / WIDE)).sum(0, keepdim=True)
-            ends = torch.cat([detail.amin(0, keepdim=True), detail.amax(0, keepdim=True)], 1)
-            picture = self.restoration.restored(picture, wide, size.amin(0, keepdim=True), (ends - MIDDLE) / SPREAD)
         return torch.cat([picture, disparity], 1)
 
     def _at(self, place: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
@@ -188,13 +186,11 @@ class FocalDepthGraph(nn.Module):
         return torch.matmul(table, share).reshape(-1, 1, *self.size)
 
     @staticmethod
-    def _merged(
-        stack: torch.Tensor, detail: torch.Tensor, here: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The sharpest slices' pixels [1, 3, H, W], by how much they are blurred [1, 1, H, W], and |here|."""
+    def _merged(stack: torch.Tensor, detail: torch.Tensor, here: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sharpest slices' pixels [1, 3, H, W], and by how much they are blurred [1, 1, H, W]."""
         size = here.abs()
         own = _softmax(SEEN * detail - size / SHARP)
-        return (stack * own).sum(0, keepdim=True), (own * size).sum(0, keepdim=True), size
+        return (stack * own).sum(0, keepdim=True), (own * size).sum(0, keepdim=True)
 
 
 def graph_of(network: nn.Module, shapes: Sequence[tuple[int, ...]]) -> FocalDepthGraph:

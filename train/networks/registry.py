@@ -14,7 +14,7 @@ from ...runtime_ref.pipeline.aspects import STRIDE
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Target
 from .adapted import adapted, core
-from .contract import Arrangement, Meaning, NetworkContract, SizeRule
+from .contract import Arrangement, BringsContract, Meaning, NetworkContract, SizeRule
 from .depth import DepthConfig, DepthNet
 from .filled_inputs import with_filled_inputs
 from .focal_depth import FocalDepthConfig
@@ -105,12 +105,15 @@ class Architectures:
         return [entry for entry in self if entry.contract.stage is stage]
 
     def contract_of(self, network: nn.Module) -> NetworkContract:
-        """The contract of a network that one of these made.
+        """The contract of a network that one of these made, or that brings its own.
 
         Raises:
-            DofkitError: none did.
+            DofkitError: neither.
         """
-        kinds = type(core(network)).__mro__
+        inner = core(network)
+        if isinstance(inner, BringsContract):
+            return inner.contract
+        kinds = type(inner).__mro__
         found = [entry for kind in kinds for entry in self if entry.network is kind]
         if not found:
             known = ", ".join(entry.network.__name__ for entry in self)

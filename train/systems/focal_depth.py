@@ -10,7 +10,7 @@ import torch
 from torchmetrics import MeanMetric
 
 from ..data.focal_stacks import StackSample
-from ..networks.focal_depth import FocalDepth, FocalDepthNet, merged, radius_at
+from ..networks.focal_depth import FocalDepth, FocalDepthNet, radius_at
 from ..rendering.focus_sweep import FocusSweep
 from . import focal_losses as losses
 from .one_cycle import log_means, one_cycle
@@ -32,14 +32,12 @@ class FocalRecipe:
     Attributes:
         steps: of the run.
         supervision: "none": depths and sharp pictures are never looked at; "depth": both are what is asked for.
-        picture_only: nothing but the restoration of the picture learns, depths stay what they are.
         rendered: slices a step that are rendered again; ever others.
         again: the stack comes out again, without the noise and compression that the network saw.
         picture_first: share of the run in which that teaches the picture alone. One that is not sharp yet would pull
             depths to the planes in focus: after 100 steps what is 7 to 10 m away came out a third nearer.
         cost: the likely depths are those that explain the stack without noise and compression.
         merged: the picture is near the slices' sharpest pixels, which moves the depth as well.
-        undisturbed: the restored picture is near those of the stack without noise and compression, in L1.
         sharp: these are sharp.
         rough, step: of the depth where the picture has no edges.
         place: with supervision, of the depth in units of the K depths.
@@ -48,13 +46,11 @@ class FocalRecipe:
 
     steps: int
     supervision: Supervision = "none"
-    picture_only: bool = False
     rendered: int = 2
     again: float = 5.0
     picture_first: float = 0.6
     cost: float = 0.2
     merged: float = 0.5
-    undisturbed: float = 10.0
     sharp: float = 0.02
     rough: float = 0.05
     step: float = 0.01
@@ -70,58 +66,23 @@ class FocalDepthSystem(lightning.LightningModule):
         """`sweep` is that of the held-out stacks, which turns places into metres."""
         super().__init__()
         self.network, self.recipe, self.sweep = network, recipe, sweep
-        if recipe.picture_only:
-            network.requires_grad_(False)
-            assert network.restoration is not None, "there is something to teach"
-            network.restoration.requires_grad_(True)
         self.figures = torch.nn.ModuleDict({name: MeanMetric(nan_strategy="ignore") for name in FIGURES})
 
     def training_step(self, batch: StackSample, index: int) -> torch.Tensor:
         """The weighted sum of the losses."""
         found = self.network(batch.stack, batch.radius)
-        parts = self._parts(found, batch)
+        parts = self._self_supervised(found, batch) if self.recipe.supervision == "none" else self._told(found, batch)
         self.log_dict({f"loss/{name}": value.detach() for name, value in parts.items()})
         return torch.stack(list(parts.values())).sum()
-
-    def on_train_batch_start(self, *_: object) -> None:
-        """What does not learn keeps its statistics."""
-        if self.recipe.picture_only:
-            self.network.eval()
-
-    def _parts(self, found: FocalDepth, batch: StackSample) -> dict[str, torch.Tensor]:
-        if self.recipe.picture_only:
-            return self._restored(found, batch)
-        return self._self_supervised(found, batch) if self.recipe.supervision == "none" else self._told(found, batch)
-
-    def _restored(self, found: FocalDepth, batch: StackSample) -> dict[str, torch.Tensor]:
-        """The stack comes out again, and the picture is that of the undisturbed stack."""
-        wanted, _ = merged(batch.clean, found.place, batch.radius)
-        return {
-            "again": self.recipe.again * self._again(found, batch, radius_at(found.place, batch.radius)),
-            "undisturbed": self.recipe.undisturbed * (found.picture - wanted).abs().mean(),
-        }
 
     def _self_supervised(self, found: FocalDepth, batch: StackSample) -> dict[str, torch.Tensor]:
         recipe = self.recipe
         alone = self.global_step < recipe.picture_first * recipe.steps
         radius = radius_at(found.place.detach() if alone else found.place, batch.radius)
-        edges = found.picture.detach()
-        costs, _ = self.network.optics(batch.clean, batch.radius)
-        return {
-            "again": recipe.again * self._again(found, batch, radius),
-            "cost": recipe.cost * losses.disbelief(found.likely, costs),
-            "merged": recipe.merged * losses.difference(found.picture, found.coarse),
-            "sharp": recipe.sharp * losses.blurriness(found.coarse),
-            "rough": recipe.rough * losses.roughness(found.place, edges),
-            "step": recipe.step * losses.steps(found.place, edges),
-        }
-
-    def _again(self, found: FocalDepth, batch: StackSample, radius: torch.Tensor) -> torch.Tensor:
-        """How far the picture through the lens is from some of the undisturbed slices."""
         slices = batch.stack.shape[1]
         generator = torch.Generator().manual_seed(self.global_step)
-        chosen = torch.randperm(slices, generator=generator)[: self.recipe.rendered].tolist()
-        differences = torch.stack(
+        chosen = torch.randperm(slices, generator=generator)[: recipe.rendered].tolist()
+        again = torch.stack(
             [
                 losses.difference(
                     losses.seen_through(found.picture, radius[:, one : one + 1], batch.linear), batch.clean[:, one]
@@ -129,7 +90,16 @@ class FocalDepthSystem(lightning.LightningModule):
                 for one in chosen
             ]
         )
-        return differences.mean()
+        edges = found.picture.detach()
+        costs, _ = self.network.optics(batch.clean, batch.radius)
+        return {
+            "again": recipe.again * again.mean(),
+            "cost": recipe.cost * losses.disbelief(found.likely, costs),
+            "merged": recipe.merged * losses.difference(found.picture, found.coarse),
+            "sharp": recipe.sharp * losses.blurriness(found.coarse),
+            "rough": recipe.rough * losses.roughness(found.place, edges),
+            "step": recipe.step * losses.steps(found.place, edges),
+        }
 
     def _told(self, found: FocalDepth, batch: StackSample) -> dict[str, torch.Tensor]:
         recipe, known = self.recipe, batch.place.isfinite()
@@ -172,7 +142,7 @@ class FocalDepthSystem(lightning.LightningModule):
         recipe = self.recipe
         groups = [
             {
-                "params": [p for p in self.parameters() if p.requires_grad and (p.ndim > 1) == decays],
+                "params": [p for p in self.parameters() if (p.ndim > 1) == decays],
                 "weight_decay": recipe.weight_decay if decays else 0.0,
             }
             for decays in (False, True)

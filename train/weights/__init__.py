@@ -33,6 +33,7 @@ __all__ = [
     "load_network",
     "load_weights",
     "save_weights",
+    "terms_of_file",
     "terms_of_weights",
     "weights_file",
 ]
@@ -118,6 +119,11 @@ def terms_of_weights(stage: Stage, directory: Path = SHIPPED) -> Terms:
     """
     path = weights_file(stage, directory)
     return terms_of(path, _read(stage, path).metadata)
+
+
+def terms_of_file(path: Path) -> Terms:
+    """The same of a file of any name, which a network was loaded from."""
+    return terms_of(path, read_weights(path, f"{path} does not exist").metadata)
 
 
 def _read(stage: Stage, path: Path) -> WeightsFile:

@@ -18,7 +18,7 @@ FOCAL = NetworkFile[FocalDepthNet](
     command="dofkit train dfd",
     marks={"stage": Stage.FOCAL_DEPTH.value, "architecture": ARCHITECTURE},  # as files of the bundle's stages have
     describe=lambda network: json.dumps(dataclasses.asdict(network.config), sort_keys=True),
-    build=lambda config: FocalDepthNet(FocalDepthConfig(**{"restoration": 0, **config})),  # files before it had none
+    build=lambda config: FocalDepthNet(FocalDepthConfig(**config)),
 )
 
 SHIPPED = Path(__file__).parent / FOCAL.name

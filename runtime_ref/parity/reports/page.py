@@ -72,7 +72,9 @@ def write_readme(path: Path, manifest: Manifest) -> None:
     """Write README.md: how an app uses the bundle, from the manifest alone."""
     template = templates().get_template("readme.md.j2")
     images = any(tensor.image for model in manifest.models for tensor in (*model.inputs, *model.outputs))
-    path.write_text(template.render(manifest=manifest, images=images, PREVIEWS=PREVIEWS, Target=Target), encoding="utf-8")
+    path.write_text(
+        template.render(manifest=manifest, images=images, PREVIEWS=PREVIEWS, Target=Target), encoding="utf-8"
+    )
 
 
 def templates(folder: Path = _TEMPLATES) -> Any:

@@ -1,0 +1,18 @@
+"""The passes, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import fx
+
+from .constants import fold_constants
+from .idle import drop_checks, drop_idle
+from .products import multiply_vectors
+
+PASSES: tuple[Callable[[fx.GraphModule], None], ...] = (
+    drop_checks,  # first: they keep what they check alive
+    drop_idle,  # before folding, which looks for chains of operations between parameters
+    fold_constants,
+    multiply_vectors,
+)

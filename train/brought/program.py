@@ -1,0 +1,137 @@
+"""Programs that torch.export saved (`.pt2`), read so that no code of theirs runs.
+
+torch.export.load trusts its file: it unpickles objects, reads compiled libraries, evaluates expressions of symbolic
+shapes as Python, and looks up whatever function a graph names. A file with any of these is refused before it is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...runtime_ref.errors import DofkitError, first_line
+from ...runtime_ref.pipeline.aspects import Size
+from ...runtime_ref.quiet import silence
+
+SUFFIX = ".pt2"
+# What a graph may call: PyTorch's own operators, and taking a part of a tuple.
+_HARMLESS = re.compile(r"torch\.ops\.(aten|prims)\.\w+\.\w+|_operator\.getitem")
+_GRAPH = re.compile(r"[^/]+/models/[^/]+\.json")
+# Tensors and their listing; everything else a reader would have to trust.
+_PARTS = (
+    _GRAPH,
+    re.compile(r"[^/]+/data/weights/(weight_\d+|[^/]+\.json)"),
+    re.compile(r"[^/]+/data/constants/(tensor_\d+|[^/]+\.json)"),
+    re.compile(r"[^/]+/data/sample_inputs/[^/]+\.pt"),
+    re.compile(r"[^/]+/(archive_format|archive_version|byteorder|\.data/\w+|extra/.*)"),
+)
+_REMEDY = "save it again with torch.export.save of PyTorch 2.9 or newer"
+
+
+def open_program(path: Path) -> tuple[nn.Module, Size]:
+    """The network of a file, and the only (height, width) that it takes.
+
+    Raises:
+        DofkitError: it is no exported program, TorchScript, unsafe, or does not map one image to one map.
+    """
+    _refuse_unsafe(path)
+    with _only_tensors(), warnings.catch_warnings(), silence():
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.export.load(path)
+        except Exception as error:  # many kinds
+            raise DofkitError(f"{path} cannot be read ({first_line(error)}); {_REMEDY}") from error
+    size = _image_size(program, path)
+    module = program.module()
+    # An exported program is in the mode in which it was exported, and its train() and eval() only raise.
+    for name in ("train", "eval"):
+        module.__dict__.pop(name, None)
+    return module.requires_grad_(False), size
+
+
+def _image_size(program: torch.export.ExportedProgram, path: Path) -> Size:
+    names = program.graph_signature.user_inputs
+    inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    shapes = [tuple(value.shape) if isinstance(value, torch.Tensor) else value for value in inputs]
+    if len(shapes) != 1 or not isinstance(shapes[0], tuple) or len(shapes[0]) != 4 or shapes[0][:2] != (1, 3):
+        raise DofkitError(
+            f"{path} takes {', '.join(map(str, shapes))}, not one image (1, 3, height, width); export a wrapper that "
+            "does"
+        )
+    return int(shapes[0][2]), int(shapes[0][3])
+
+
+def _refuse_unsafe(path: Path) -> None:
+    """Refuse what could run code when it is read.
+
+    Raises:
+        DofkitError: naming it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            _refuse_other_archives(path, names)
+            for name in names:
+                if not any(part.fullmatch(name) for part in _PARTS):
+                    raise DofkitError(f"{path} holds {name!r}, which a reader would have to trust; {_REMEDY}")
+                if name.endswith(".json"):
+                    _refuse_unsafe_json(path, name, json.loads(archive.read(name)))
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise DofkitError(f"{path} is no exported program ({first_line(error)}); {_REMEDY}") from error
+
+
+def _refuse_other_archives(path: Path, names: list[str]) -> None:
+    if any("/code/" in name for name in names):
+        raise DofkitError(
+            f"{path} is TorchScript, which PyTorch has given up and whose tracing bakes sizes and branches in unseen; "
+            "export the network with torch.export and save it as .pt2"
+        )
+    if not any(_GRAPH.fullmatch(name) for name in names):
+        raise DofkitError(f"{path} holds no exported program; {_REMEDY} (a pickle of weights is no network)")
+
+
+def _refuse_unsafe_json(path: Path, name: str, document: Any) -> None:
+    for key, value in _fields(document):
+        if key == "use_pickle" and value:
+            raise DofkitError(f"{path} holds pickled tensors; {_REMEDY}, with plain tensors only")
+        if key == "target" and not (isinstance(value, str) and _HARMLESS.fullmatch(value)):
+            raise DofkitError(f"{path} calls {value!r}, which is no operator of PyTorch's own; {_REMEDY} without it")
+        if key == "expr_str":
+            raise DofkitError(f"{path} has sizes that change ({value}); export it at one size, without dynamic_shapes")
+
+
+def _fields(document: Any) -> Iterator[tuple[str, Any]]:
+    """Every field of a JSON document, however deep."""
+    left = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            yield from value.items()
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+
+
+@contextmanager
+def _only_tensors() -> Iterator[None]:
+    """Within it, torch.load reads nothing but tensors, whoever calls it and whatever he asks for."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -135,7 +135,7 @@ def stage_graphs(
             contract.architecture,
             contract.exact_layers(target),
             slices,
-            contract.rewritten,
+            rewritten=contract.rewritten,
         )
     return graphs
 

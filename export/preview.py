@@ -20,7 +20,7 @@ from ..runtime_ref.pipeline.resampling import resize
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, PREVIEWS, Stage
 from ..runtime_ref.pipeline.subject import auto_focus
 from ..runtime_ref.target import Precision, Target
-from ..train.networks.preview import Part, PhotoPreviewNet, PreviewNet
+from ..train.networks.preview import PhotoPreviewNet, PreviewNet, PreviewPart
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from .stages import StageGraph
 
@@ -68,12 +68,12 @@ def preview_networks(
     """Both previews, their parts as a target computes them; None: as PyTorch does."""
     depth_size = plan.depth_shape_for(*size)
 
-    def part(stage: Stage) -> Part:
+    def part(stage: Stage) -> PreviewPart:
         contract = architectures.contract_of(networks[stage])
         assert contract.halo is not None, "a rendering network has tiles"
         if target is None:
-            return Part(networks[stage], contract.halo, contract.size.multiple)
-        return Part(contract.arrange(networks[stage], target), contract.halo, contract.size_for(target).multiple)
+            return PreviewPart(networks[stage], contract.halo, contract.size.multiple)
+        return PreviewPart(contract.arrange(networks[stage], target), contract.halo, contract.size_for(target).multiple)
 
     preview = PreviewNet(size, depth_size, part(Stage.LENS_BLUR), part(Stage.GUIDED_UPSAMPLING))
     depth = networks[Stage.DEPTH]

@@ -22,7 +22,7 @@ from ...runtime_ref.pipeline.resampling import taps, whole_pitch
 
 
 @dataclass(frozen=True)
-class Part:
+class PreviewPart:
     """A rendering network as a part of the graph.
 
     Attributes:
@@ -45,7 +45,7 @@ class PreviewNet(nn.Module):
         blur, upsampling: the networks.
     """
 
-    def __init__(self, size: Size, map_size: Size, blur: Part, upsampling: Part) -> None:
+    def __init__(self, size: Size, map_size: Size, blur: PreviewPart, upsampling: PreviewPart) -> None:
         super().__init__()
         self.levels = Pyramid.of(*size)
         self.blur, self.upsampling = blur.network, upsampling.network
@@ -154,7 +154,7 @@ class _Frame:
     more: tuple[int, int]
 
     @classmethod
-    def around(cls, size: Size, part: Part) -> _Frame:
+    def around(cls, size: Size, part: PreviewPart) -> _Frame:
         """The least that a network takes."""
         more = tuple(-(side + 2 * part.halo) % part.multiple for side in size)
         return cls(size, part.halo, (more[0], more[1]))

@@ -256,7 +256,7 @@ def command(
     from ..runtime_ref.parity.check import Verdict
     from ..train.weights import SHIPPED
 
-    brought = brought_depth(ctx, depth_sizes)
+    brought = brought_depth(ctx, depth_sizes, ask_photos=True)
     request = ExportRequest(
         out=out,
         targets=chosen,

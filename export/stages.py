@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -63,7 +64,7 @@ class StageGraph:
         """The stages whose weights it computes with."""
         return self.parts or (self.stage,)
 
-    @property
+    @cached_property
     def computed(self) -> torch.nn.Module:
         """What converters are given: the network, or its exported program after the rewrites, of this size only.
 

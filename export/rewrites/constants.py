@@ -13,6 +13,8 @@ import torch
 from torch import fx
 
 _aten = torch.ops.aten
+FOLDED = "folded_"
+"""What the names of computed constants begin with."""
 
 # They only look at a parameter in another way; converters read the layouts that they want out of them, and stored
 # weights are found in a file by their layers' names.
@@ -42,7 +44,7 @@ def fold_constants(module: fx.GraphModule) -> None:
     number = 0
     for node in wanted:
         if _pays(node, constant):
-            name = f"folded_{number}"
+            name = f"{FOLDED}{number}"
             number += 1
             module.register_buffer(name, _value(module, node, constant).clone().contiguous())
             with module.graph.inserting_before(node):

@@ -11,7 +11,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from dofkit.export.rewrites.constants import fold_constants
-from dofkit.export.rewrites.idle import drop_checks, drop_idle
+from dofkit.export.rewrites.idle import drop_checks, drop_idle, reshape_views
 from dofkit.export.rewrites.products import multiply_vectors
 from dofkit.export.rewrites.rewriting import rewritten
 from dofkit.runtime_ref.errors import DofkitError
@@ -102,6 +102,15 @@ def test_weights_of_layers_stay_where_they_are() -> None:
 
 def test_copies_and_dropout_vanish() -> None:
     assert after(_Layers(), torch.rand(2, 8), drop_checks, drop_idle) == Counter({"linear.default": 1})
+
+
+def test_a_view_of_a_copy_survives_without_the_copy() -> None:
+    class Turned(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.transpose(1, 2).contiguous().view(2, 24)
+
+    found = after(Turned(), torch.rand(2, 4, 6), reshape_views, drop_idle)
+    assert found == Counter({"transpose.int": 1, "reshape.default": 1})
 
 
 def test_a_product_with_a_vector_is_a_multiplication_and_a_sum() -> None:

@@ -108,7 +108,8 @@ def _models(bundle: Bundle, target: Target | None, precision: Precision | None) 
     order = (Target.ONNX, Target.TFLITE, Target.COREML, Target.COREAI) if target is None else (target,)
     found: dict[Stage, ModelEntry] = {}
     for chosen in order:
-        found = {model.stage: model for model in reversed(bundle.models(chosen, precision))}
+        models = reversed(bundle.models(chosen, precision))
+        found = {model.stage: model for model in models if model.stage in PIPELINE_STAGES}
         if len(found) == len(PIPELINE_STAGES):
             one = found[Stage.DEPTH].precision
             return [*found.values(), *bundle.further_depths(chosen, one)]
@@ -124,7 +125,6 @@ def _contents(bundle: Bundle) -> str:
     words = []
     for target, precision in bundle.variants():
         stages = {model.stage for model in bundle.models(target, precision)}
-        whole = len(stages) == len(PIPELINE_STAGES)
-        which = "" if whole else f" ({', '.join(sorted(stage.value for stage in stages))} only)"
+        which = "" if set(PIPELINE_STAGES) <= stages else f" ({', '.join(sorted(map(str, stages)))} only)"
         words.append(f"--target {target} --precision {precision}{which}")
     return "; ".join(words) or "no models"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,20 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from .focal_providers import FocalProvider
 from .runtime_ref.errors import DofkitError
 from .runtime_ref.files import write_file
 from .runtime_ref.imageio import upsampled_disparity, write_disparity, write_photo
 from .train.data.real_stacks import read_stack, without_breathing
-from .train.networks.focal_depth import SLICES, FocalDepthNet
-from .train.networks.focus_matching import NOISE, luminance, matching_costs, sharpest_seen
+from .train.data.relative_sweep import evenly, likeliest_strength, relative_sweep
+from .train.networks.focus_matching import sharpest_seen
 from .train.rendering.defocus import ThinLensCamera
 from .train.rendering.focus_sweep import FocusSweep
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[np.float32]
-DIOPTRES = (2.0, 1.0)
-"""Of a stack whose distances nobody knows: it is taken to go evenly from the one to the other. What comes out is right
-up to scale and shift of the disparity."""
-MARGIN = 0.15
-"""By what share of its own length such a sweep may be exceeded."""
-STRENGTHS = (3.0, 4.5, 6.5, 9.5, 14.0, 20.0, 30.0)
-"""Pixels of radius by which the last slice may blur what the first has in focus: the likeliest is taken."""
 BAND, AROUND = 256, 3
 """Rows of a full picture that are merged at a time, and how many around them are looked at."""
-TRIED = 256
-"""Longer side in pixels at which that is tried."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,6 @@ class StackRequest:
         camera: of the slices at their full size; needed with distances.
         far_first: without distances, the first slice is focused farthest.
         align: undo focus breathing.
-        side: longer side in pixels at which the network works.
         near, far: depths asked for in metres; None: half the nearest focus, twice the farthest.
     """
 
@@ -57,7 +47,6 @@ class StackRequest:
     camera: ThinLensCamera | None = None
     far_first: bool = False
     align: bool = True
-    side: int = 640
     near: float | None = None
     far: float | None = None
 
@@ -71,10 +60,11 @@ class StackResult:
         slices: used.
         width, height: of the pictures.
         metric: whether depth.png is in millimetres; else distances were unknown and there is a disparity only.
-        strength: without distances, the blur that was found likeliest; see `STRENGTHS`.
+        strength: without distances, the blur that was found likeliest; see `likeliest_strength`.
         breathing: largest change of magnification that was undone, as a share.
         seconds: that it took.
         files: written.
+        runtime: what looked at it.
     """
 
     out: str
@@ -86,13 +76,14 @@ class StackResult:
     breathing: float
     seconds: float
     files: tuple[str, ...]
+    runtime: str
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
         return asdict(self)
 
 
-def depth_of_stack(network: FocalDepthNet, request: StackRequest, out: Path) -> StackResult:
+def depth_of_stack(provider: FocalProvider, request: StackRequest, out: Path) -> StackResult:
     """Look at a stack and write `all_in_focus.png`, `disparity.png` and, where distances are known, `depth.png` of 16
     bits, in millimetres, to `out`.
 
@@ -108,17 +99,14 @@ def depth_of_stack(network: FocalDepthNet, request: StackRequest, out: Path) -> 
     if request.align:
         slices, similarities = without_breathing(slices)
         moves = [abs(one.zoom) for one in similarities]
-    numbers = _chosen(len(slices))
+    numbers = provider.chosen(len(slices))
     slices = [slices[number] for number in numbers]
-    small = _reduced(slices, request.side, network.multiple)
+    small = provider.reduced(slices)
     factor = max(slices[0].size) / max(small.shape[1:3])
     sweep, strength = _sweep(request, numbers, factor, small)
-    place, picture = _looked_at(network, small, sweep)
-    depths = network.config.depths
-    inverse = 1 / sweep.depth_at(torch.from_numpy(place), depths).numpy()
-    disparity = (inverse - 1 / sweep.far) / (1 / sweep.near - 1 / sweep.far)
+    disparity, picture = provider.look(small, sweep)
     full = np.stack([np.asarray(one) for one in slices])
-    disparity = np.clip(_to_size(disparity.astype(np.float32), full[len(full) // 2]), 0, 1)
+    disparity = np.clip(_to_size(disparity, full[len(full) // 2]), 0, 1)
     inverse = disparity * (1 / sweep.near - 1 / sweep.far) + 1 / sweep.far
     out.mkdir(parents=True, exist_ok=True)
     if full.shape != small.shape:  # what the network restores, it restores at its own size
@@ -132,7 +120,9 @@ def depth_of_stack(network: FocalDepthNet, request: StackRequest, out: Path) -> 
     height, width = disparity.shape
     seconds = round(time.perf_counter() - started, 2)
     metric, most = request.focus is not None, round(max(moves), 4)
-    return StackResult(str(out), len(slices), width, height, metric, strength, most, seconds, tuple(files))
+    return StackResult(
+        str(out), len(slices), width, height, metric, strength, most, seconds, tuple(files), provider.runtime
+    )
 
 
 def _check(request: StackRequest) -> None:
@@ -145,65 +135,16 @@ def _check(request: StackRequest) -> None:
         raise DofkitError("focus distances without a camera say nothing of blur; give its lens and pixels as well")
 
 
-def _chosen(count: int) -> list[int]:
-    """At most ten of the slices, evenly."""
-    return np.unique(np.linspace(0, count - 1, min(count, SLICES[1])).round().astype(int)).tolist()
-
-
-def _reduced(slices: Sequence[Image.Image], side: int, multiple: int) -> Bytes:
-    """uint8 [S, h, w, 3], sides multiples of what the network takes."""
-    width, height = slices[0].size
-    scale = min(1.0, side / max(width, height))
-    across, down = (max(multiple, round(scale * one / multiple) * multiple) for one in (width, height))
-    return np.stack([np.asarray(one.resize((across, down), Image.Resampling.LANCZOS)) for one in slices])
-
-
 def _sweep(request: StackRequest, numbers: list[int], factor: float, small: Bytes) -> tuple[FocusSweep, float | None]:
     """How the stack was taken, at the network's size; and what was guessed of it."""
     if request.focus is not None and request.camera is not None:
         focus = tuple(request.focus[number] for number in numbers)
         near, far = request.near or min(focus) / 2, request.far or 2 * max(focus)
         return FocusSweep(request.camera.reduced(factor), focus, near, far), None
-    steps = -(-max(small.shape[1:3]) // TRIED)
-    tried = small[:, : small.shape[1] // steps * steps, : small.shape[2] // steps * steps]
-    means = tried.reshape(len(small), tried.shape[1] // steps, steps, tried.shape[2] // steps, steps, 3).mean((2, 4))
-    grey = luminance(torch.from_numpy(means.astype(np.float32) / 255).movedim(-1, 1)[None])
-    sweeps = {strength: relative_sweep(len(numbers), strength / steps, request.far_first) for strength in STRENGTHS}
-    misfits = {strength: _misfit(grey, sweep) for strength, sweep in sweeps.items()}
-    strength = min(misfits, key=lambda one: misfits[one])
-    return relative_sweep(len(numbers), strength, request.far_first), strength
-
-
-def relative_sweep(count: int, strength: float, far_first: bool = False) -> FocusSweep:
-    """A sweep for slices of which only the order is known.
-
-    Args:
-        count: of slices.
-        strength: pixels of radius by which the last slice blurs what the first has in focus.
-        far_first: the first slice is focused farthest.
-    """
-    first, last = DIOPTRES
-    length = first - last
-    focal_length, f_number = 10e-3, 2.0
-    camera = ThinLensCamera(focal_length, f_number, focal_length**2 / f_number / 2 / (strength / length))
-    focus = tuple((1 / np.linspace(first, last, count)).tolist())
-    near, far = 1 / (first + MARGIN * length), 1 / (last - MARGIN * length)
-    return FocusSweep(camera, focus[::-1] if far_first else focus, near, far)
-
-
-def _misfit(grey: torch.Tensor, sweep: FocusSweep) -> float:
-    """How badly the best depth of each pixel explains a stack, mean over the pixels of the logarithm."""
-    with torch.inference_mode():
-        costs = torch.log(matching_costs(grey, sweep.radius(16)[None]) + NOISE)
-        return float(torch.nn.functional.avg_pool2d(costs, 5, 1, 2).amin(1).mean())
-
-
-def _looked_at(network: FocalDepthNet, small: Bytes, sweep: FocusSweep) -> tuple[Array, Bytes]:
-    """Places [h, w] among the network's depths, and the picture uint8 [h, w, 3]."""
-    pixels = torch.from_numpy(small).movedim(-1, 1)[None].float() / 255
-    with torch.inference_mode():
-        found = network(pixels, sweep.radius(network.config.depths)[None])
-    return found.place[0, 0].numpy(), np.rint(found.picture[0].movedim(0, -1).numpy() * 255).astype(np.uint8)
+    places = evenly(len(numbers))
+    places = places[::-1] if request.far_first else places
+    strength = likeliest_strength(small, places)
+    return relative_sweep(places, strength), strength
 
 
 def _to_size(disparity: Array, guide: Bytes) -> Array:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import FiniteFloat, json_option
+from ..runtime_ref.target import Precision, Target
+from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, json_option
 from ._training import FOLDER, threads_option
 
 if TYPE_CHECKING:
     from ..focal import StackResult
+    from ..focal_providers import GraphProvider, NetworkProvider
     from ..train.rendering.defocus import ThinLensCamera
 
 
@@ -51,10 +53,16 @@ def _metres(flag: str, help: str):
 @click.option("--far-first", is_flag=True, help="Without distances: the first slice is focused farthest.")
 @click.option("--aligned", is_flag=True, help="The slices have one magnification already; do not look for breathing.")
 @click.option(
-    "--side", type=click.IntRange(64), default=640, show_default=True,
-    help="Longer side in pixels at which depth is found; larger is finer and slower.",
+    "--side", type=click.IntRange(64),
+    help="Longer side in pixels at which depth is found; larger is finer and slower.  [default: 640]",
 )  # fmt: skip
 @click.option("--weights", type=FOLDER, help="dfd.safetensors, or the folder of a training.  [default: shipped]")
+@click.option(
+    "--bundle", type=BUNDLE,
+    help="Compute with the graph of this bundle (`dofkit export --stage focal_depth`), at its size and slices.",
+)  # fmt: skip
+@click.option("--target", type=TARGET, help="Of the bundle's files.  [default: the first there is]")
+@click.option("--precision", type=PRECISION, help="Of the bundle's files.  [default: the first there is]")
 @threads_option
 @json_option
 def command(
@@ -68,8 +76,11 @@ def command(
     far: float | None,
     far_first: bool,
     aligned: bool,
-    side: int,
+    side: int | None,
     weights: Path | None,
+    bundle: Path | None,
+    target: Target | None,
+    precision: Precision | None,
     threads: int,
     as_json: bool,
 ) -> None:
@@ -88,6 +99,8 @@ def command(
         --aperture 1 --out refocused.jpg
     In metres, with a 50 mm lens at f/8 and pixels of 12 µm:
       dofkit dfd a.png b.png c.png --focus-distances 1,2,4 --focal-length 50 --f-number 8 --pixel 12 --out depth
+    With an exported graph, as a phone would:
+      dofkit dfd 'keyboard/*.jpg' --bundle focal.dofbundle --target tflite --out keyboard_depth
     """
     from ..runtime_ref.errors import ensure_installed
 
@@ -96,7 +109,6 @@ def command(
 
     from ..focal import StackRequest, depth_of_stack
     from ..runtime_ref.imageio import find_photos
-    from ..train.weights.focal import FOCAL, SHIPPED
     from . import _console
 
     if threads:
@@ -105,12 +117,57 @@ def command(
     _console.print_notes(found.notes)
     paths = tuple(photo.path for photo in found.photos)
     camera = _camera(focus, focal_length, f_number, pixel)
-    request = StackRequest(paths, focus, camera, far_first, not aligned, side, near, far)
-    made = depth_of_stack(FOCAL.load(weights or SHIPPED), request, out)
+    request = StackRequest(paths, focus, camera, far_first, not aligned, near, far)
+    if bundle is None:
+        provider = _network(weights, side, target, precision)
+    else:
+        provider = _graph(bundle, side, weights, target, precision, threads)
+    made = depth_of_stack(provider, request, out)
     if as_json:
         _console.print_json(made.to_json())
     else:
         _console.stdout().print(_sentence(made), markup=False, soft_wrap=True)
+
+
+def _network(
+    weights: Path | None, side: int | None, target: Target | None, precision: Precision | None
+) -> NetworkProvider:
+    """PyTorch's.
+
+    Raises:
+        DofkitError: a file is asked for, and no bundle given.
+    """
+    from ..focal_providers import NetworkProvider
+    from ..runtime_ref.errors import DofkitError
+    from ..train.weights.focal import FOCAL, SHIPPED
+
+    if target or precision:
+        given = "--target" if target else "--precision"
+        raise DofkitError(f"{given} says which file of a bundle computes; give --bundle, too, or leave it out")
+    network = FOCAL.load(weights or SHIPPED)
+    return NetworkProvider(network) if side is None else NetworkProvider(network, side)
+
+
+def _graph(
+    bundle: Path,
+    side: int | None,
+    weights: Path | None,
+    target: Target | None,
+    precision: Precision | None,
+    threads: int,
+) -> GraphProvider:
+    """A bundle's.
+
+    Raises:
+        DofkitError: what the bundle decides is asked for, too.
+    """
+    from ..focal_providers import GraphProvider
+    from ..runtime_ref.errors import DofkitError
+
+    if side or weights:
+        given = "--side" if side else "--weights"
+        raise DofkitError(f"{given}: the bundle's graph has a size and weights of its own; leave it or --bundle out")
+    return GraphProvider.of(bundle, target, precision, threads or 2)
 
 
 def _camera(
@@ -135,5 +192,5 @@ def _sentence(made: StackResult) -> str:
     kind = "depth in metres" if made.metric else "relative depth, no distances being known"
     return (
         f"wrote {', '.join(made.files)} to {made.out}: {made.width}×{made.height}, {made.slices} slices, {kind}, "
-        f"magnification differed by up to {100 * made.breathing:.1f} %, {made.seconds} s"
+        f"magnification differed by up to {100 * made.breathing:.1f} %, {made.seconds} s on {made.runtime}"
     )

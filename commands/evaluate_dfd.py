@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,10 +15,12 @@ from .train_dfd import CAMERAS
 
 if TYPE_CHECKING:
     from ..train.data.focal_stacks import DeepPicture
+    from ..train.data.stack_sets import StackFiles
     from ..train.evaluation.focal import FocalRow
     from ..train.rendering.baselines.focus import FocalMethod
 
 _CONDITIONS = ("clean", "noise", "jpeg")
+Item = TypeVar("Item")
 
 
 @click.command()
@@ -33,6 +36,7 @@ _CONDITIONS = ("clean", "noise", "jpeg")
     help="Score under this alone; noise: a deviation of 5 of 255, jpeg: quality 75. May be given again.",
 )  # fmt: skip
 @click.option("--count", type=click.IntRange(1), help="Pictures of each set, evenly chosen.  [default: all]")
+@click.option("--first", type=click.IntRange(0), default=0, help="Leave out so many before; for other pictures.")
 @click.option("--held-out", is_flag=True, help="Only what `dofkit train dfd` holds out of a folder of this layout.")
 @click.option("--side", type=click.IntRange(32), default=320, show_default=True, help="Longer side of the stacks.")
 @click.option("--out", type=FOLDER, default=Path("evaluation"), show_default=True, help="Folder of scores.json.")
@@ -45,6 +49,7 @@ def command(
     camera: str,
     conditions: tuple[str, ...],
     count: int | None,
+    first: int,
     held_out: bool,
     side: int,
     out: Path,
@@ -55,7 +60,8 @@ def command(
 
     DIR holds photos with depth in metres. Each is photographed at every focus by a renderer that no training uses:
     discs of light in which the near hides the far. Depth is compared in metres, nothing is fitted to the truth. Without
-    DIR the one picture is Middlebury's Motorcycle, which comes with scikit-image.
+    DIR the one picture is Middlebury's Motorcycle, which comes with scikit-image. Where DIR holds focal stacks with
+    depth, in the layout of DefocusNet or FoD500, these are judged as they are.
 
     \b
     A first look, seconds:
@@ -70,7 +76,7 @@ def command(
     import torch
 
     from ..runtime_ref.files import write_json
-    from ..train.evaluation.focal import evaluate_focal
+    from ..train.evaluation.focal import evaluate_focal, evaluate_recorded
     from ..train.rendering.focus_sweep import SWEEPS
     from . import _console
 
@@ -81,15 +87,15 @@ def command(
     rows: list[FocalRow] = []
     with _console.progress() as display:
         bar = display.add_task("evaluate", total=None)
-        for name, pictures in _sets(data, side, count, held_out).items():
-            rows += evaluate_focal(
-                name,
-                pictures,
-                sweep,
-                methods,
-                conditions or _CONDITIONS,
-                lambda done, total, what: display.update(bar, completed=done, total=total, description=what),
-            )
+
+        def show(done: int, total: int, what: str) -> None:
+            display.update(bar, completed=done, total=total, description=what)
+
+        rendered, recorded = _recorded(data, count, held_out, first)
+        for name, pictures in _sets(rendered, side, count, held_out, first, not recorded).items():
+            rows += evaluate_focal(name, pictures, sweep, methods, conditions or _CONDITIONS, show)
+        for name, stacks in recorded.items():
+            rows += evaluate_recorded(name, stacks, side, methods, conditions or _CONDITIONS, show)
     scores = {"camera": camera, "side": side, "rows": [row.to_json() for row in rows]}
     write_json(out / "scores.json", scores)
     if as_json:
@@ -108,22 +114,57 @@ def _methods(weights: Path | None, others: tuple[str, ...]) -> list[FocalMethod]
     return [*networks, LaplacianVariance(), ConfusionArgmin()]
 
 
-def _sets(data: tuple[Path, ...], side: int, count: int | None, held_out: bool) -> dict[str, list[DeepPicture]]:
-    """The sets by name; of `count` pictures at most."""
+def _recorded(
+    data: tuple[Path, ...], count: int | None, held_out: bool, first: int
+) -> tuple[tuple[Path, ...], dict[str, list[StackFiles]]]:
+    """The folders that hold no focal stacks; and of the others the stacks by the set's name.
+
+    Raises:
+        DofkitError: stacks without depth, which cannot be judged.
+    """
+    from ..runtime_ref.errors import DofkitError
+    from ..train.data.stack_sets import find_stacks, split_stacks
+
+    rest: list[Path] = []
+    stacks: dict[str, list[StackFiles]] = {}
+    for folder in data:
+        found = find_stacks(folder)
+        if not found:
+            rest.append(folder)
+            continue
+        judged = [one for one in found if one.depth is not None]
+        if not judged:
+            raise DofkitError(
+                f"{folder}: nothing says how far things are in these stacks; look at them with `dofkit dfd`"
+            )
+        judged = split_stacks(judged)[1] if held_out else judged
+        stacks[folder.resolve().name] = _evenly(judged[first:], count)
+    return tuple(rest), stacks
+
+
+def _evenly(found: Sequence[Item], count: int | None) -> list[Item]:
+    """At most so many, evenly."""
+    step = 1 if count is None else max(1, len(found) // count)
+    return list(found[::step][:count])
+
+
+def _sets(
+    data: tuple[Path, ...], side: int, count: int | None, held_out: bool, first: int, alone: bool
+) -> dict[str, list[DeepPicture]]:
+    """The sets by name; of `count` pictures at most, the `first` ones left out."""
     from ..train.data.focal_stacks import deep_picture
     from ..train.data.rgbd import survey
     from ..train.data.rgbd_scenes import split
     from ..train.evaluation.focal import motorcycle
 
-    if not data:
+    if not data and alone:
         return {"motorcycle": [motorcycle(side)]}
     found: dict[str, list[DeepPicture]] = {}
     for folder in data:
         for one in survey(folder):
             numbers = split(one)[1] if held_out else list(range(len(one)))
-            step = 1 if count is None else max(1, len(numbers) // count)
-            name = one.folder.resolve().name
-            found.setdefault(name, []).extend(deep_picture(one[number], side) for number in numbers[::step][:count])
+            chosen = _evenly(numbers[first:], count)
+            found.setdefault(one.folder.resolve().name, []).extend(deep_picture(one[number], side) for number in chosen)
     return found
 
 
@@ -145,5 +186,5 @@ def _print(rows: list[FocalRow]) -> None:
             table.add_column(title, justify="right")
         for row in chosen:
             values = asdict(row.means)
-            table.add_row(row.method, *(f"{values[name]:.3f}" for name in FIGURES))
+            table.add_row(row.method, *("" if values[name] is None else f"{values[name]:.3f}" for name in FIGURES))
         console.print(table)

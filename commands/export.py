@@ -18,6 +18,7 @@ from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, jso
 
 if TYPE_CHECKING:
     from ..export.precision import Support
+    from ..export.stages import StackSize
     from ..runtime_ref.bundle import ModelEntry
 
 ALL = "all"
@@ -102,7 +103,12 @@ def _mark(support: Support) -> str:
     "stay float32.",
 )
 @click.option(
-    "--stage", "stages", type=EnumChoice(Stage), multiple=True, help="Export only this stage.  [default: all three]"
+    "--stage", "stages", type=EnumChoice(Stage), multiple=True,
+    help="Export only this stage; focal_depth is depth from defocus.  [default: the three of the pipeline]",
+)  # fmt: skip
+@click.option("--slices", type=click.IntRange(1), help="Pictures of a stack that focal_depth takes.  [default: 5]")
+@click.option(
+    "--stack-size", type=SIZE, metavar="HxW", help="Size of these pictures, multiples of 16.  [default: 240x320]"
 )
 @click.option(
     "--tile",
@@ -180,6 +186,8 @@ def command(
     targets: tuple[str, ...],
     precisions: tuple[Precision, ...],
     stages: tuple[Stage, ...],
+    slices: int | None,
+    stack_size: tuple[int, int] | None,
     tile: int | None,
     depth_sizes: tuple[Size | Aspect, ...],
     weights: Path | None,
@@ -209,6 +217,7 @@ def command(
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
         dofkit export --target coreai --single-package
+        dofkit export --target tflite --stage focal_depth --slices 7
         dofkit export --target tflite --depth-model depth-anything/Depth-Anything-V2-Small-hf
         dofkit export --target coreml --deployment-target iOS18 --single-package --extra-tile 256
     """
@@ -229,8 +238,9 @@ def command(
         out=out,
         targets=chosen,
         precisions=tuple(dict.fromkeys(precisions)),
-        stages=tuple(stage for stage in PIPELINE_STAGES if stage in stages) or PIPELINE_STAGES,
+        stages=tuple(stage for stage in Stage if stage in stages) or PIPELINE_STAGES,
         tile=tile,
+        stack=_stack(stages, slices, stack_size),
         depth_sizes=sizes_for(brought.get(Stage.DEPTH), depth_sizes),
         brought=brought,
         weights=weights or SHIPPED,
@@ -270,6 +280,22 @@ def command(
                 _console.stdout().print(line, markup=False)
         _console.print_parity(result.parity)
     ctx.exit(1 if result.parity.verdict is Verdict.FAIL else 0)
+
+
+def _stack(stages: tuple[Stage, ...], slices: int | None, size: tuple[int, int] | None) -> StackSize:
+    """The options of one stage.
+
+    Raises:
+        DofkitError: they are given without it.
+    """
+    from ..export.stages import StackSize
+    from ..runtime_ref.errors import DofkitError
+
+    if Stage.FOCAL_DEPTH not in stages and (slices or size):
+        given = "--slices" if slices else "--stack-size"
+        raise DofkitError(f"{given} is of the graph of focal stacks; add --stage focal_depth, or leave it out")
+    usual = StackSize()
+    return StackSize(slices or usual.slices, size or usual.size)
 
 
 def _storage(model: ModelEntry) -> dict[str, Any]:

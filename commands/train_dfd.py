@@ -21,9 +21,13 @@ CAMERAS = ("nyu", "nyu-wide", "nyu-100", "defocusnet", "mobile")
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, dfd.safetensors.")
 @click.option(
-    "--rgbd", type=FOLDER, multiple=True, required=True,
+    "--rgbd", type=FOLDER, multiple=True,
     help="Photos with depth in metres, of any kind that `dofkit data formats` lists: what stacks are made of. May be "
     "given again.",
+)  # fmt: skip
+@click.option(
+    "--stacks", type=FOLDER, multiple=True,
+    help="Focal stacks in the layout of DefocusNet, FoD500 or Mobile-Depth. May be given again.",
 )  # fmt: skip
 @choice_option(
     "--supervision",
@@ -46,6 +50,7 @@ CAMERAS = ("nyu", "nyu-wide", "nyu-100", "defocusnet", "mobile")
 def command(
     out: Path,
     rgbd: tuple[Path, ...],
+    stacks: tuple[Path, ...],
     supervision: str,
     camera: str,
     usual: float,
@@ -78,6 +83,7 @@ def command(
 
     request = DfdRequest(
         rgbd,
+        stacks,
         supervision,  # pyright: ignore[reportArgumentType]  # one of the option's words
         camera,
         usual,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..runtime_ref.bundle.golden import GoldenArrays
 from ..runtime_ref.pipeline.aspects import Size, size_text
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import TILED, Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.weights.terms import Terms
 from .coreml.options import CoreMLOptions
@@ -89,7 +89,7 @@ class Job:
             yield Unit(stage.value, graph, plan)
             for size in self.plan.further_depth_sizes if stage is Stage.DEPTH else ():
                 yield Unit(f"{stage}_{size_text(size)}", graph.resized(size), self.plan.with_depth(size), size)
-            for tile in tiles if stage is not Stage.DEPTH else ():
+            for tile in tiles if stage in TILED else ():
                 yield Unit(f"{stage}_{tile}", graph.resized((tile, tile)), plan.with_tiles(tile), tile=tile)
 
     def golden_of(self, graph: StageGraph) -> tuple[GoldenArrays, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import tempfile
 import time
@@ -16,9 +15,9 @@ from pathlib import Path
 import torch
 from typing_extensions import assert_never
 
-from .. import __version__
 from ..runtime_ref.bundle import (
     MANIFEST,
+    SCHEMA,
     SUFFIX,
     Bundle,
     GoldenCase,
@@ -26,6 +25,7 @@ from ..runtime_ref.bundle import (
     ModelEntry,
     NetworkEntry,
     describe_files,
+    manifest_schema,
     new_bundle,
     refuse_foreign,
 )
@@ -35,7 +35,7 @@ from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, TILED, Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.brought.networks import Brought
 from ..train.brought.taking_part import NetworkSources
@@ -47,26 +47,15 @@ from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
 from .coverage import Coverage
+from .focal import GoldenStack, refuse_unoffered
 from .golden import golden_pictures
 from .job import Job
 from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
 from .recipe import Recipe, recipes_for
-from .stages import graph_size, stage_graphs
-
-# Packages whose versions decide the bytes of a bundle.
-TOOLS = (
-    "torch",
-    "coremltools",
-    "litert-torch",
-    "ai-edge-quantizer",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "ai-edge-litert",
-    "coreai-core",
-    "coreai-torch",
-)
+from .stages import StackSize, graph_size, stage_graphs
+from .step_pictures import step_pictures, write_step_cases
+from .tools import tool_versions
 
 Watch = Callable[[str, int, int], None]
 
@@ -80,6 +69,7 @@ class ExportRequest:
         targets, precisions, stages: what to write; every combination is written.
         tile: side of the rendering stages' low-resolution tiles in pixels, halo included; None takes each one's own.
         depth_sizes: (height, width) of the depth network's inputs, a graph each; None: the usual ones that it takes.
+        stack: slices and size of the graph of focal stacks, where that is among the stages.
         weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
         brought: networks that take the place of a stage's weights.
         photos: real photos for the golden vectors; empty takes a public-domain one.
@@ -97,6 +87,7 @@ class ExportRequest:
     stages: tuple[Stage, ...] = PIPELINE_STAGES
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
+    stack: StackSize = field(default_factory=StackSize)
     weights: Path = SHIPPED
     brought: Mapping[Stage, Brought] = field(default_factory=dict)
     photos: tuple[Path, ...] = ()
@@ -106,6 +97,11 @@ class ExportRequest:
     coreml: CoreMLOptions = field(default_factory=CoreMLOptions)
     labels: Labels = field(default_factory=Labels)
     architectures: Architectures = ARCHITECTURES
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all stages of the pipeline are among those asked for."""
+        return set(PIPELINE_STAGES) <= set(self.stages)
 
     @property
     def sources(self) -> NetworkSources:
@@ -143,17 +139,17 @@ class _Prepared:
     def steps(self) -> int:
         """How many steps the watcher is told of."""
         request = self.request
-        whole = len(request.stages) == len(PIPELINE_STAGES)
+        whole = request.is_whole
         graphs = len(request.stages)
         graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
         scopes = graphs + whole
         conversions = len(request.targets) * graphs
         tiled = sum(target in (Target.COREML, Target.COREAI) for target in request.targets)
-        conversions += tiled * len(self.coreml.tiles) * sum(stage is not Stage.DEPTH for stage in request.stages)
+        conversions += tiled * len(self.coreml.tiles) * sum(stage in TILED for stage in request.stages)
         comparisons = len(request.targets) * len(request.precisions) * scopes
         if whole:
             comparisons += tiled * len(request.precisions) * len(self.coreml.tiles)
-        return conversions + comparisons + max(1, len(request.photos)) + 1
+        return conversions + comparisons + max(1, len(request.photos)) + 2
 
 
 def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> ExportResult:
@@ -179,6 +175,8 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
+        report("step cases")
+        steps = write_step_cases(folder, step_pictures(prepared.plan), prepared.plan)
         calibration = _calibration(prepared, networks, report)
         # 4. Convert: every stage for every target, in every precision.
         models = [
@@ -196,12 +194,14 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
             networks={stage: _describe(stage, networks[stage], prepared) for stage in request.stages},
             models=tuple(models),
             golden=tuple(_golden_entry(case, folder) for case in cases),
-            tools=_tool_versions(),
+            steps=steps,
+            tools=tool_versions(),
             files={},
         )
         # 5. Parity of the files as they lie on disk.
         parity = _prove(Bundle(folder, manifest), networks, request, cases, report)
         write_readme(folder / "README.md", manifest)
+        (folder / SCHEMA).write_bytes(manifest_schema())
         # 7. Seal: hashes of every file, then the manifest's own digest.
         manifest = manifest.model_copy(update={"files": describe_files(folder)}).sealed()
         (folder / MANIFEST).write_bytes(manifest.encoded())
@@ -218,10 +218,12 @@ def _prepare(request: ExportRequest) -> _Prepared:
     refuse_useless(request.targets, request.precisions, request.force)
     refuse_impossible(request.coreml, request.precisions, request.targets)
     _ensure_packages(request.targets)
-    contracts = {stage: request.sources.contract(stage) for stage in PIPELINE_STAGES}
+    if Stage.FOCAL_DEPTH in request.stages:
+        refuse_unoffered(request.precisions, request.coreml)
+    contracts = {stage: request.sources.contract(stage) for stage in dict.fromkeys((*PIPELINE_STAGES, *request.stages))}
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
-        graph_size(contracts[stage], plan, target)
+        graph_size(contracts[stage], plan, target, request.stack)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
@@ -339,7 +341,7 @@ def _job(
         target=target,
         folder=folder,
         plan=plan,
-        graphs=stage_graphs(exported, plan, target, request.architectures),
+        graphs=stage_graphs(exported, plan, target, request.architectures, request.stack),
         precisions=request.precisions,
         golden=tuple(case.arrays() for case in cases),
         calibration=calibration,
@@ -365,10 +367,13 @@ def _write_golden(
 ) -> list[Case]:
     (folder / "golden").mkdir()
     sessions = torch_sessions(networks)
+    focal = sessions.pop(Stage.FOCAL_DEPTH, None)
+    further = None if focal is None else GoldenStack(focal, prepared.request.stack)
     cases = []
     for number, picture in enumerate(golden_pictures(prepared.request.photos)):
         report(f"golden vectors {picture.name}")
-        cases.append(compute_case(picture, sessions, prepared.plan, folder / f"golden/{number}.safetensors"))
+        path = folder / f"golden/{number}.safetensors"
+        cases.append(compute_case(picture, sessions, prepared.plan, path, further))
     return cases
 
 
@@ -395,13 +400,3 @@ def _describe(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> Ne
         author=prepared.request.labels.author or terms.author,
         provenance=terms.provenance,
     )
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {"dofkit": __version__}
-    for name in TOOLS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # a target that was not asked for
-    return versions

@@ -66,15 +66,18 @@ def cases_against(
                 "take --against pytorch or another bundle"
             )
         return golden_cases(bundle)
+    from .focal import pipeline_and_stacks
+
     with _reference(bundle, against, weights, brought) as sessions:
         cases = []
+        sessions, further = pipeline_and_stacks(sessions, bundle)
         pictures = chain(pictures_of(bundle, images) if images else (), _own_pictures(bundle))
         for number, picture in enumerate(pictures):
             watch(f"{'PyTorch' if against == PYTORCH else against} {picture.name}")
             path = folder / f"case-{number}.safetensors"
             same = sum(case.name.partition(" (")[0] == picture.name for case in cases)
             named = replace(picture, name=f"{picture.name} ({same + 1})") if same else picture
-            cases.append(compute_case(named, sessions, bundle.manifest.plan, path))
+            cases.append(compute_case(named, sessions, bundle.manifest.plan, path, further))
     return cases
 
 
@@ -118,11 +121,15 @@ def _reference(
 
 def _most_exact(bundle: Bundle) -> tuple[Target, Precision]:
     """The first complete variant of a bundle in the order of precision, ONNX, TFLite, Core ML, Core AI."""
-    complete = [variant for variant in bundle.variants() if len(bundle.models(*variant)) == len(PIPELINE_STAGES)]
+    complete = [variant for variant in bundle.variants() if set(PIPELINE_STAGES) <= _stages(bundle, variant)]
     if not complete:
         raise DofkitError(f"{bundle.root} lacks stages; a reference needs all three")
     order, targets = list(Precision), [Target.ONNX, Target.TFLITE, Target.COREML, Target.COREAI]
     return min(complete, key=lambda variant: (order.index(variant[1]), targets.index(variant[0])))
+
+
+def _stages(bundle: Bundle, variant: tuple[Target, Precision]) -> set[Stage]:
+    return {model.stage for model in bundle.models(*variant)}
 
 
 def matching_networks(

@@ -240,7 +240,8 @@ class _Trial:
     ) -> None:
         self._bundle, self._target, self._scratch = bundle, target, scratch
         self._plan = _plan(bundle)
-        base = {model.stage: model for model in bundle.models(target, base_precision(target))}
+        models = bundle.models(target, base_precision(target))
+        base = {model.stage: model for model in models if model.stage in PIPELINE_STAGES}
         if len(base) < len(PIPELINE_STAGES):
             raise DofkitError(
                 f"{bundle.root} lacks {target.title} in {base_precision(target)}; export it with "

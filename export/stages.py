@@ -11,13 +11,26 @@ import torch
 
 from ..runtime_ref.bundle import TensorEntry
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.pipeline.aspects import Size
+from ..runtime_ref.pipeline.aspects import Size, size_text
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..runtime_ref.target import Target
 from ..train.networks.contract import NetworkContract
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from .rewrites import rewritten
+
+
+@dataclass(frozen=True)
+class StackSize:
+    """Of the graph of focal stacks.
+
+    Attributes:
+        slices: pictures of a stack.
+        size: their height and width in pixels.
+    """
+
+    slices: int = 5
+    size: Size = (240, 320)
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,7 @@ class StageGraph:
         size: height and width of its low-resolution inputs, in pixels.
         architecture: its name in the registry.
         exact: layers that stay in floats when the others are quantised.
+        slices: of a focal stack, where the stage takes one.
         rewritten: see `NetworkContract.rewritten`.
     """
 
@@ -38,6 +52,7 @@ class StageGraph:
     size: Size
     architecture: str = ""
     exact: frozenset[str] = frozenset()
+    slices: int = 1
     rewritten: bool = False
 
     @cached_property
@@ -50,9 +65,8 @@ class StageGraph:
         return rewritten(self.network, self.example(), self.stage.value) if self.rewritten else self.network
 
     def shape(self, signal: Signal) -> tuple[int, int, int, int]:
-        """A tensor's shape, `(1, C, H, W)`."""
-        height, width = self.size
-        return 1, signal.channels, signal.scale * height, signal.scale * width
+        """A tensor's shape, `(N, C, H, W)`; N is 1 but for what every slice of a focal stack has."""
+        return signal.shape(*self.size, self.slices)
 
     def resized(self, size: Size) -> StageGraph:
         """The same network at another size."""
@@ -92,9 +106,10 @@ def stage_graphs(
     plan: PipelinePlan,
     target: Target,
     architectures: Architectures = ARCHITECTURES,
+    stack: StackSize | None = None,
 ) -> dict[Stage, StageGraph]:
     """The graphs of all given networks as a target computes them, at the sizes that the plan fixes; the depth network's
-    at its first.
+    at its first, that of focal stacks at `stack`.
 
     Raises:
         DofkitError: a network is of no known architecture; see `graph_size`.
@@ -102,23 +117,29 @@ def stage_graphs(
     graphs = {}
     for stage, network in networks.items():
         contract = architectures.contract_of(network)
+        slices = (stack or StackSize()).slices if stage is Stage.FOCAL_DEPTH else 1
+        size = graph_size(contract, plan, target, stack)
+        shapes = [signal.shape(*size, slices) for signal in contract.inputs]
         graphs[stage] = StageGraph(
             stage,
-            contract.arrange(network, target),
-            graph_size(contract, plan, target),
+            contract.arrange(network, target, shapes),
+            size,
             contract.architecture,
             contract.exact_layers(target),
+            slices,
             contract.rewritten,
         )
     return graphs
 
 
-def graph_size(contract: NetworkContract, plan: PipelinePlan, target: Target) -> Size:
-    """The size that a plan fixes for a stage's graph, of depth the first.
+def graph_size(contract: NetworkContract, plan: PipelinePlan, target: Target, stack: StackSize | None = None) -> Size:
+    """The size that a plan fixes for a stage's graph, of depth the first; that of focal stacks is `stack`'s.
 
     Raises:
         DofkitError: the network's form for the target does not take it.
     """
+    if contract.stage is Stage.FOCAL_DEPTH:
+        return _stack_size(contract, stack or StackSize())
     tiles = {Stage.LENS_BLUR: plan.lens_blur.tile, Stage.GUIDED_UPSAMPLING: plan.guided_upsampling.tile}
     tile = tiles.get(contract.stage)
     if tile is None and contract.stage is not Stage.DEPTH:
@@ -127,3 +148,12 @@ def graph_size(contract: NetworkContract, plan: PipelinePlan, target: Target) ->
     if problem := contract.size_for(target).problem(*size):
         raise DofkitError(f"--tile {tile}: {contract.stage} for {target.title}: {problem}")
     return size
+
+
+def _stack_size(contract: NetworkContract, stack: StackSize) -> Size:
+    least, most = contract.slices
+    if not least <= stack.slices <= most:
+        raise DofkitError(f"--slices {stack.slices}: {contract.stage} takes {least} to {most}")
+    if problem := contract.size.problem(*stack.size):
+        raise DofkitError(f"--stack-size {size_text(stack.size)}: {contract.stage}: {problem}")
+    return stack.size

@@ -9,7 +9,7 @@ import torch
 from ..runtime_ref.bundle import ModelEntry
 from ..runtime_ref.matching import Layer
 from ..runtime_ref.parity.diagnosis.hypotheses import Inputs, ReferenceRun
-from ..runtime_ref.pipeline.stage import OUTPUTS, Stage
+from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Stage
 from .networks.registry import ARCHITECTURES, Architectures
 from .resampling import resampled_variants
 from .session import TorchSession
@@ -29,7 +29,8 @@ class PyTorchReference:
     def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
         """The output of every layer of a model's stage as its target computes it, the stage's own the last."""
         network = self._networks[model.stage]
-        network = self._architectures.contract_of(network).arrange(network, model.target)
+        shapes = [inputs[signal.name].shape for signal in INPUTS[model.stage]]
+        network = self._architectures.contract_of(network).arrange(network, model.target, shapes)
         layers, output = trace_layers(network, model.stage, inputs)
         return [*layers, Layer(OUTPUTS[model.stage].name, "output", output)]
 

@@ -52,13 +52,15 @@ class TorchSession:
 def load_networks(
     directory: Path = SHIPPED, stages: tuple[Stage, ...] = PIPELINE_STAGES, architectures: Architectures = ARCHITECTURES
 ) -> dict[Stage, torch.nn.Module]:
-    """All stages' networks: `stages` from a weights folder, the others from there or else as they ship.
+    """The pipeline's networks and those of further `stages`: these from a weights folder, the others from there or else
+    as they ship.
 
     Raises:
         DofkitError: see `load_weights`.
     """
     folders = {
-        stage: directory if stage in stages or has_weights(stage, directory) else SHIPPED for stage in PIPELINE_STAGES
+        stage: directory if stage in stages or has_weights(stage, directory) else SHIPPED
+        for stage in dict.fromkeys((*PIPELINE_STAGES, *stages))
     }
     return {stage: load_weights(stage, folder, architectures) for stage, folder in folders.items()}
 

@@ -18,9 +18,13 @@ def named_weights(text: str) -> Path:
     return PRODUCT if text == PRODUCT_NAME else Path(text)
 
 
+_FILES = {Stage.FOCAL_DEPTH: "dfd.safetensors"}
+"""Names of files that are not their stage's."""
+
+
 def weights_file(stage: Stage, directory: Path) -> Path:
     """Where a stage's weights lie in a weights directory."""
-    return directory / f"{stage}.safetensors"
+    return directory / _FILES.get(stage, f"{stage}.safetensors")
 
 
 def has_weights(stage: Stage, directory: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from .manifest import (
     MANIFEST,
+    SCHEMA,
     SUFFIX,
     FileEntry,
     GoldenCase,
@@ -9,13 +10,16 @@ from .manifest import (
     Manifest,
     ModelEntry,
     NetworkEntry,
+    StepCase,
     TensorEntry,
+    manifest_schema,
 )
 from .reading import Bundle, describe_files, file_sha256
-from .writing import new_bundle, refuse_foreign
+from .writing import new_bundle, new_folder, refuse_foreign
 
 __all__ = [
     "MANIFEST",
+    "SCHEMA",
     "SUFFIX",
     "Bundle",
     "FileEntry",
@@ -24,9 +28,12 @@ __all__ = [
     "Manifest",
     "ModelEntry",
     "NetworkEntry",
+    "StepCase",
     "TensorEntry",
     "describe_files",
     "file_sha256",
+    "manifest_schema",
     "new_bundle",
+    "new_folder",
     "refuse_foreign",
 ]

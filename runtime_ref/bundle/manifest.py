@@ -14,10 +14,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..pipeline.aspects import size_text
 from ..pipeline.plan import PipelinePlan
+from ..pipeline.rules import HostRules
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
 
 MANIFEST = "manifest.json"
+SCHEMA = "manifest.schema.json"
 SUFFIX = ".dofbundle"
 
 
@@ -34,7 +36,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class FileEntry(_Frozen):
@@ -177,16 +179,44 @@ class GoldenCase(_Frozen):
     note: str
 
 
+class StepTensor(_Frozen):
+    """A tensor of a step case: by which step it can be computed, and how much of it is stored."""
+
+    step: int = Field(ge=1, le=12, description="number of the step in README.md that it is the result of")
+    every: int = Field(ge=1, description="only every so many-th row and column is stored, from the first on")
+
+
+class StepCase(_Frozen):
+    """What the steps around the networks make of a photo and a map, with stand-ins for the networks (see README.md).
+
+    An integer in its tensors is a number in [0, 1], divided by the greatest of its type; `copied_…` holds 0 and 1.
+    """
+
+    name: str
+    path: BundlePath
+    note: str
+    tap: tuple[float, float] | None = Field(description="x, y as fractions of width and height; null: by itself")
+    aperture: float = Field(ge=0, le=1)
+    focus_range: float = Field(ge=0, le=1, description="step 7: of a predicted map plan.focus_range, else 0")
+    depth_size: tuple[int, int] = Field(description="result of step 4: height and width of the depth network's input")
+    focus: float = Field(ge=0, le=1, description="result of step 6")
+    levels: int = Field(ge=0, description="result of step 8: n")
+    weak: bool = Field(description="result of step 8: whether the blur starts one level higher than the lowest")
+    tensors: dict[str, StepTensor]
+
+
 class Manifest(_Frozen):
     """Everything about a bundle, in JSON."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     name: str
     conventions: dict[str, str]
     plan: PipelinePlan
+    rules: HostRules = Field(default_factory=HostRules, description="constants of the steps around the networks")
     networks: dict[Stage, NetworkEntry]
     models: tuple[ModelEntry, ...]
     golden: tuple[GoldenCase, ...]
+    steps: tuple[StepCase, ...] = Field(default=(), description="tests of the steps around the networks")
     tools: dict[str, str]
     files: dict[BundlePath, FileEntry]
     digest: Sha256 | Literal[""] = Field(default="", description="SHA-256 of this manifest with an empty digest")
@@ -204,6 +234,11 @@ class Manifest(_Frozen):
     def encoded(self) -> bytes:
         """The bytes of `manifest.json`."""
         return canonical(self.model_dump(mode="json"))
+
+
+def manifest_schema() -> bytes:
+    """The JSON Schema of `manifest.json`, which every bundle carries."""
+    return canonical(Manifest.model_json_schema(mode="serialization"))
 
 
 def canonical(document: dict[str, Any]) -> bytes:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +13,8 @@ from ..errors import DofkitError
 from ..target import Precision, Target
 from ..validation import invalid
 from .manifest import MANIFEST, FileEntry, Manifest, ModelEntry, canonical, digest_of
+
+_OLDER = (1, 2, 3)  # up to 3 the depth network's input and the maps of levels were resampled in another way
 
 
 class Bundle:
@@ -92,20 +93,15 @@ def _read_manifest(root: Path) -> Manifest:
         raise DofkitError(f"{path}: is not a JSON object ({error}); copy or export the bundle again") from error
     if not whole:
         raise DofkitError(f"{path} was changed after the export (its digest does not match); export the bundle again")
+    if document.get("schema_version") in _OLDER:
+        raise DofkitError(
+            f"{path}: an older dofkit wrote it (schema_version {document['schema_version']}), whose steps around the "
+            "networks were others; export again"
+        )
     try:
-        return Manifest.model_validate_json(canonical(_upgraded(document)))
+        return Manifest.model_validate_json(data)
     except ValidationError as error:
         raise invalid(path, error, "it was written by another version, export again") from error
-
-
-def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of schema 2 in the words of schema 3: the depth network's input was a square then."""
-    plan = document.get("plan")
-    if document.get("schema_version") != 2 or not isinstance(plan, dict) or "depth_size" not in plan:
-        return document
-    others = {name: value for name, value in plan.items() if name != "depth_size"}
-    sides = dict.fromkeys(("depth_height", "depth_width"), plan["depth_size"])
-    return {**document, "schema_version": 3, "plan": {**others, **sides}}
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -21,7 +21,8 @@ from safetensors.numpy import load
 from ..errors import DofkitError, first_line
 from ..files import read_file, write_file
 from ..imageio import read_disparity, read_photo, write_disparity, write_photo
-from ..pipeline.pyramid import as_float, resize
+from ..pipeline.pyramid import as_float
+from ..pipeline.resampling import resize
 from .arrays import Array
 from .elements import Element, Kind
 from .features import ColorSpace, Feature, FeatureKind, span_words

@@ -5,7 +5,7 @@ A bundle carries the golden ones; others are computed by any sessions that serve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..backends import Session
 from ..bundle import Bundle
-from ..bundle.golden import GoldenArrays, golden_arrays, read_golden, write_golden
+from ..bundle.golden import GoldenArrays, StageArrays, golden_arrays, read_golden, write_golden
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Array, Lens, PortraitPipeline, depth_input, to_network
 from ..pipeline.pyramid import halve
@@ -83,14 +83,25 @@ def golden_cases(bundle: Bundle) -> list[Case]:
     ]
 
 
-def compute_case(picture: Picture, sessions: Mapping[Stage, Session], plan: PipelinePlan, path: Path) -> Case:
+Further = Callable[[NDArray[np.uint8], Array], Mapping[Stage, StageArrays]]
+"""Pixels and their disparity → (inputs, output) of stages that are no part of the pipeline."""
+
+
+def compute_case(
+    picture: Picture,
+    sessions: Mapping[Stage, Session],
+    plan: PipelinePlan,
+    path: Path,
+    further: Further | None = None,
+) -> Case:
     """Compute a case with a reference, tiled as a plan says, and write it.
 
     Args:
         picture: what is rendered; focus is chosen automatically, the aperture is wide open.
-        sessions: the reference, all stages.
+        sessions: the reference, all stages of the pipeline.
         plan: tile sizes and halos.
         path: where the results go.
+        further: stages beside them.
     """
     recorders = {stage: _Recorder(session) for stage, session in sessions.items()}
     pipeline = PortraitPipeline(recorders, plan)
@@ -110,6 +121,8 @@ def compute_case(picture: Picture, sessions: Mapping[Stage, Session], plan: Pipe
         if size != disparity.shape:
             inputs = {"image": depth_input(picture.pixels, size)}
             depths[size] = inputs, sessions[Stage.DEPTH].run(inputs)
+    if further is not None:
+        stages |= further(picture.pixels, disparity)
     write_golden(path, golden_arrays(picture.pixels, rendered.astype(np.float32), stages, depths))
     return Case(picture.name, picture.note, picture.kind, lens, path)
 

@@ -23,7 +23,7 @@ from ..errors import DofkitError, MissingExtraError, first_line
 from ..pipeline.optics import defocus
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.portrait import Array, Lens, PortraitPipeline, from_network
-from ..pipeline.pyramid import resize
+from ..pipeline.resampling import resize
 from ..pipeline.session import run_each
 from ..pipeline.stage import PIPELINE_STAGES, Stage
 from ..target import Precision, Target
@@ -33,10 +33,11 @@ from .declared import declared_problems, plan_problems
 from .diagnosis.effects import input_effect
 from .diagnosis.explain import Reference, explain
 from .grade import Grade
+from .host_steps import step_differences
 from .remembering import Memory
 from .tolerance_file import TeamTolerances
 from .tolerances import Tolerance, tolerance
-from .verdict import PIPELINE, RUNTIME, ParityReport, ParityResult, Rendering, RowKey, Verdict
+from .verdict import PIPELINE, RUNTIME, STEPS, ParityReport, ParityResult, Rendering, RowKey, Verdict
 
 __all__ = ["PIPELINE", "CheckOptions", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
 
@@ -99,7 +100,10 @@ def run_parity(
     cases = golden_cases(bundle) if cases is None else cases
     results: list[ParityResult] = []
     renderings: list[Rendering] = []
-    for target, precision in variants if variants is not None else bundle.variants():
+    chosen = list(variants if variants is not None else bundle.variants())
+    if bundle.manifest.steps and chosen:
+        results.append(_steps(bundle, *chosen[0], watch))
+    for target, precision in chosen:
         with options.transport() as transport:
             check = _VariantCheck(bundle, target, precision, cases, options, transport)
             for row in check.rows():
@@ -110,6 +114,19 @@ def run_parity(
             renderings += check.renderings
         results += _absent(target, precision, options)
     return ParityReport(tuple(results), tuple(renderings))
+
+
+def _steps(bundle: Bundle, target: Target, precision: Precision, watch: Watcher | None) -> ParityResult:
+    """The row of the steps around the networks, which no target has a part in: it stands with the first."""
+    if watch is not None:
+        watch(target, precision, STEPS)
+    key = RowKey(STEPS, target, precision, backend="", device="")
+    try:
+        found = step_differences(bundle)
+    except DofkitError as error:
+        return ParityResult(key, Verdict.FAIL, reason=first_line(error))
+    verdict = Verdict.FAIL if found else Verdict.PASS
+    return ParityResult(key, verdict, reason="; ".join(map(str, found)), failing=tuple(each.case for each in found))
 
 
 def _absent(target: Target, precision: Precision, options: CheckOptions) -> Iterator[ParityResult]:
@@ -202,8 +219,8 @@ class _VariantCheck:
             for model in [*models.values(), *depths]:
                 key = replace(self._key(model.stage.value, one), depth_size=model.depth_size)
                 yield _Row(key, one, (model,), model.stage, plan, self._bundle.manifest.is_depth_brought)
-            if one == default_backend(self._target) and len(models) == len(PIPELINE_STAGES):
-                yield from self._pipelines(one, models, depths)
+            if one == default_backend(self._target) and set(PIPELINE_STAGES) <= set(models):
+                yield from self._pipelines(one, {stage: models[stage] for stage in PIPELINE_STAGES}, depths)
 
     def _pipelines(
         self, one: Backend, models: Mapping[Stage, ModelEntry], depths: Sequence[ModelEntry]
@@ -292,8 +309,14 @@ class _VariantCheck:
             yield case.name, values
 
     def _effects(self, row: _Row, stage: Stage) -> dict[str, float]:
-        """How far each input moves the output, on the first case where all do; else the greatest of all cases."""
-        session = self._remembered(row, row.model)
+        """How far each input moves the output, on the first case where all do; else the greatest of all cases.
+
+        It is the file that may have lost an input, so that an evaluation by definition tells as much as a runtime
+        that takes several times as long.
+        """
+        asked = (one for one in self._options.asked(self._target) if one.facts.is_reference)
+        judge = replace(row, backend=next(asked, row.backend)) if row.backend.facts.on_one_core else row
+        session = self._remembered(judge, row.model)
         effects: dict[str, float] = {}
         for case in self._cases[:PROBED]:
             if effects and min(effects.values()) >= LEAST_EFFECT:

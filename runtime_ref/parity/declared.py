@@ -31,8 +31,11 @@ def plan_problems(plan: PipelinePlan, models: Iterable[ModelEntry]) -> list[str]
 
 
 def _planned(plan: PipelinePlan, model: ModelEntry) -> tuple[int, int] | None:
-    """Height and width of a model's input by the plan; None for a whole picture of any size."""
+    """Height and width of a model's input by the plan; None for a stack, of which that does not speak, and for a whole
+    picture of any size."""
     stage = model.stage
+    if stage is Stage.FOCAL_DEPTH:
+        return None
     if stage is Stage.DEPTH:
         return next((size for size in plan.further_depth_sizes if size == model.depth_size), plan.depth_shape)
     tile = (plan.lens_blur if stage is Stage.LENS_BLUR else plan.guided_upsampling).tile

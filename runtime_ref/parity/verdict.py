@@ -9,12 +9,13 @@ from ..backends import BACKENDS, default_backend
 from ..enums import TextEnum
 from ..pipeline.aspects import Size, size_text
 from ..pipeline.portrait import Array
-from ..pipeline.stage import PIPELINE_STAGES
+from ..pipeline.stage import Stage
 from ..target import Precision, Target
 from .grade import Grade, grade
 from .tolerances import Tolerance
 
 PIPELINE = "pipeline"
+STEPS = "steps"  # those around the networks, see `host_steps`
 RUNTIME = "runtime"  # the row that says in one line that a target's own runtimes exist elsewhere only
 
 
@@ -31,7 +32,7 @@ class RowKey:
     """What a row compares: its identity.
 
     Attributes:
-        scope: a stage's name, "pipeline" (all stages, from photo to portrait), or "runtime".
+        scope: a stage's name, "pipeline" (all stages, from photo to portrait), "steps", or "runtime".
         target, precision: of the files.
         backend: id of what computes; empty where none of a target's backends exists here.
         device: what it computes on: "cpu", "gpu", "neural engine".
@@ -120,7 +121,7 @@ class ParityResult:
         key = figures.pop("key")
         figures.pop("failing")
         scope = key.pop("scope")
-        stage = scope if scope in {stage.value for stage in PIPELINE_STAGES} else None
+        stage = scope if scope in {stage.value for stage in Stage} else None
         seen = None if self.grade is None else self.grade.value
         return {**key, "scope": self.title, "stage": stage, "grade": seen, **figures}
 

@@ -21,7 +21,7 @@ class TileSpec(BaseModel):
         align: tile origins and sizes are multiples of this.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
     tile: int | None = Field(ge=1)
     halo: int = Field(ge=0)
@@ -54,7 +54,7 @@ class PipelinePlan(BaseModel):
         copy_below: tiles whose |c| stays below this many pixels are copied from the sharp picture.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
     depth_height: int = Field(ge=1)
     depth_width: int = Field(ge=1)

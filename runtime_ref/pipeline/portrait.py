@@ -20,7 +20,8 @@ from ..errors import DofkitError
 from .focus import Focus, check_disparity
 from .optics import defocus, network_defocus, widen_focus
 from .plan import PipelinePlan
-from .pyramid import Halved, Pyramid, as_float, build_levels, disparity_at_level, first_level, resample, white_of
+from .pyramid import Halved, Pyramid, as_float, build_levels, disparity_at_level, first_level, white_of
+from .resampling import resize
 from .session import Session, SharedSession
 from .stage import Stage
 from .tiling import Tile, TilePlan
@@ -68,16 +69,8 @@ def from_network(output: Array) -> Array:
 
 def depth_input(pixels: NDArray[Any], size: tuple[int, int]) -> Array:
     """The whole photo resized, and stretched, to the depth network's input of (height, width): `[1, 3, h, w]`."""
-    pyramid = Pyramid.of(*pixels.shape[:2])
-    images = build_levels(pixels, pyramid)
-    # From the lowest level that is large enough: resampling the photo itself would need a float copy of it.
-    height, width = size
-    enough = (k for k, image in enumerate(images) if image.shape[0] >= height and image.shape[1] >= width)
-    level = next(enough, pyramid.levels)
-    factor = pyramid.factor(level)
-    step = pyramid.height / (factor * height), pyramid.width / (factor * width)
-    image = resample(as_float(images[level]), size, step)
-    return to_network(image)
+    image = resize(pixels, size)
+    return to_network(image / white_of(pixels) if pixels.dtype.kind == "u" else image)
 
 
 def levels_for(shape: tuple[int, ...], disparity: Array, lens: Lens) -> Pyramid:
@@ -227,8 +220,17 @@ class PortraitPipeline:
         defocused: DefocusLevels,
         dtype: PixelType = np.uint8,
         progress: Progress | None = None,
+        finished: Callable[[NDArray[Any]], None] | None = None,
     ) -> NDArray[Any]:
-        """What `render` does once defocus is known; whoever has let the disparity go by then needs the less memory."""
+        """What `render` does once defocus is known; whoever has let the disparity go by then needs the less memory.
+
+        Args:
+            pixels, dtype, progress: see `render`.
+            defocused: the photo's defocus.
+            finished: called with the result of every level, from 0 to n; those below n are padded, and 16-bit where
+                `dtype` is not float.
+        """
+        told = finished or (lambda _: None)
         pyramid = defocused.pyramid
         images = build_levels(pixels, pyramid, np.float32 if dtype == np.float32 else np.uint16)
         report = _counted(progress, self._tile_count(pyramid))
@@ -236,6 +238,7 @@ class PortraitPipeline:
         plan = self._plan.lens_blur.over(defocused.blurred.shape)
         work = self._blurring(plan, images[0], defocused.blurred, result, report)
         self._each(Stage.LENS_BLUR, plan, defocused.blurred, work)
+        told(result)
         for level, radius in enumerate(defocused.upsampled, start=1):
             images.pop(0)  # what a tile shows one level down is computed from the tile
             blurred = result  # a level is let go as soon as the next one is done
@@ -244,6 +247,7 @@ class PortraitPipeline:
             work = self._upsampling(plan, images[0], blurred, radius, result, report)
             self._each(Stage.GUIDED_UPSAMPLING, plan, radius, work)
             del work  # it holds the level below
+            told(result)
         return result
 
     def _each(self, stage: Stage, plan: TilePlan, radius: Array, work: Callable[[Tile, Session | None], None]) -> None:

@@ -9,20 +9,22 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .optics import NETWORK_RADIUS, largest_radius
+from .resampling import STRIP_ROWS, Pitch, largest, resample, resize
 
 Array = NDArray[np.floating[Any]]
 
 LOWEST_LONG_SIDE = 320  # keeps |c| <= 8 pixels at level 0
+THIN_TIE = 1e-4  # means that differ by less are alike: a thin thing's pixels along its length, however they were summed
 THIN = 0.1  # what shows less than 1 − this of its disparity in any pixel around is thin
-_STRIP_ROWS = 32  # rows of a level that are averaged at a time: bounds the float copy of an 8-bit photo
-_LARGE = 16 * _STRIP_ROWS  # rows from which on strips are averaged on several cores
+THIN_PITCH = 2  # values of a map per pixel of a level from which on there may be thin things in a pixel
+_LARGE = 16 * STRIP_ROWS  # rows from which on strips are averaged on several cores
 _AT_ONCE = min(4, os.cpu_count() or 1)  # strips; with more, memory and not a core is what is waited for
 
 
@@ -64,6 +66,11 @@ class Pyramid:
     def long_side(self, level: int) -> float:
         """Long side of the unpadded photo in pixels of the level; it may be fractional."""
         return max(self.height, self.width) / self.factor(level)
+
+    def pitch(self, level: int, shape: tuple[int, ...]) -> Pitch:
+        """Values of a map `[h, w]` over the unpadded photo per pixel of the level."""
+        factor = self.factor(level)
+        return Fraction(factor * shape[0], self.height), Fraction(factor * shape[1], self.width)
 
 
 def first_level(pyramid: Pyramid, disparity: NDArray[Any], focus: float, aperture: float) -> int:
@@ -197,67 +204,6 @@ def _sixteen_bits(picture: Halved) -> NDArray[np.uint16]:
     return result
 
 
-def _lerp_axis(values: Array, positions: Array, axis: int) -> Array:
-    """Linear interpolation along one of the first two axes at fractional indices, clamped at the ends."""
-    last = values.shape[axis] - 1
-    clamped = np.clip(positions, 0, last)
-    low = np.floor(clamped).astype(np.intp)
-    high = np.minimum(low + 1, last)
-    weight = (clamped - low).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1 - axis))
-    if axis == 0:
-        return values.take(low, 0) * (1 - weight) + values.take(high, 0) * weight
-    result = np.empty((values.shape[0], len(positions), *values.shape[2:]), np.float32)
-    for top in range(0, values.shape[0], _STRIP_ROWS):  # or four copies of a map of 12 megapixels would be alive
-        strip = values[top : top + _STRIP_ROWS]
-        np.multiply(strip.take(low, 1), 1 - weight, out=result[top : top + _STRIP_ROWS])
-        result[top : top + _STRIP_ROWS] += strip.take(high, 1) * weight
-    return result
-
-
-def _reduce_axis(values: Array, factor: int, axis: int, nearest: bool) -> Array:
-    """Mean or largest of blocks of `factor` along one axis; the last block is filled up by repeating the edge."""
-    missing = -values.shape[axis] % factor
-    if missing:
-        values = np.pad(values, [(0, missing if k == axis else 0) for k in range(values.ndim)], mode="edge")
-    # Strided slices: a sixth of the time of a mean over an axis of blocks.
-    parts = (values[start::factor] if axis == 0 else values[:, start::factor] for start in range(factor))
-    if nearest:
-        return reduce(np.maximum, parts)
-    return reduce(np.add, parts) * np.float32(1 / factor)
-
-
-def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float], nearest: bool = False) -> Array:
-    """Resample a picture onto a grid of another pitch (half-pixel centres; bilinear after averaging over whole pixels).
-
-    Result pixel (i, j) sits at ((i + ½)·pitch_y, (j + ½)·pitch_x) of the source, in source pixels from its corner;
-    beyond the source the edge is repeated.
-
-    Args:
-        values: `[H, W]` or `[H, W, C]`.
-        size: (height, width) of the result.
-        pitch: source pixels per result pixel, (vertical, horizontal); above 2 the source is averaged first, so that
-            nothing aliases.
-        nearest: for disparity, take the largest value instead of that average.
-
-    Returns:
-        `[height, width]` or `[height, width, C]`; `values` itself where nothing has to be done.
-    """
-    for axis, (count, step) in enumerate(zip(size, pitch, strict=True)):
-        factor = max(1, int(step))
-        if factor > 1:
-            values = _reduce_axis(values, factor, axis, nearest)
-        if step == factor and values.shape[axis] == count:
-            continue  # every pixel sits where it is wanted
-        positions = (np.arange(count) + 0.5) * (step / factor) - 0.5
-        values = _lerp_axis(values, positions, axis)
-    return values
-
-
-def resize(values: Array, size: tuple[int, int]) -> Array:
-    """Resample the whole picture to `size` (its sides may be stretched differently)."""
-    return resample(values, size, (values.shape[0] / size[0], values.shape[1] / size[1]))
-
-
 def over_photo(disparity: Array, shape: tuple[int, ...]) -> Array:
     """A map whose sides have another ratio than the photo `[H, W, …]` that it covers, with the photo's.
 
@@ -286,16 +232,15 @@ def disparity_at_level(disparity: Array, pyramid: Pyramid, level: int, filled: b
     Returns:
         `[H_level, W_level]`.
     """
-    factor, size = pyramid.factor(level), pyramid.size(level)
-    pitch = (factor * disparity.shape[0] / pyramid.height, factor * disparity.shape[1] / pyramid.width)
+    size, pitch = pyramid.size(level), pyramid.pitch(level, disparity.shape)
     mean = resample(disparity, size, pitch)
-    if max(pitch) < 2:
+    if min(pitch) < THIN_PITCH:
         return mean
-    nearest = resample(disparity, size, pitch, nearest=True)
+    nearest = largest(disparity, size, pitch)
     thin = np.empty(size, bool)
     for rows in _strips(size[0]):
-        largest, least = _around(mean, rows, np.maximum), _around(mean, rows, np.minimum)
-        thin[rows] = nearest[rows] - largest > THIN * (nearest[rows] - least)
+        most, least = _around(mean, rows, np.maximum), _around(mean, rows, np.minimum)
+        thin[rows] = nearest[rows] - most > THIN * (nearest[rows] - least)
     np.copyto(nearest, mean, where=~(_mostly_filled(thin, mean) if filled else thin))
     return nearest
 
@@ -304,14 +249,14 @@ def _mostly_filled(thin: NDArray[np.bool_], mean: Array) -> NDArray[np.bool_]:
     """Of the pixels of thin things those that they fill most, and those beside which there is none."""
     most = np.empty_like(thin)
     for rows in _strips(len(thin)):
-        most[rows] = thin[rows] & (mean[rows] >= _around(mean, rows, np.maximum))
+        most[rows] = thin[rows] & (mean[rows] >= _around(mean, rows, np.maximum) - np.float32(THIN_TIE))
     for rows in _strips(len(thin)):
         thin[rows] &= most[rows] | ~_around(most, rows, np.logical_or)
     return thin
 
 
 def _strips(rows: int) -> Iterator[slice]:
-    return (slice(top, min(top + _STRIP_ROWS, rows)) for top in range(0, rows, _STRIP_ROWS))
+    return (slice(top, min(top + STRIP_ROWS, rows)) for top in range(0, rows, STRIP_ROWS))
 
 
 def _around(values: NDArray[Any], rows: slice, extreme: np.ufunc) -> NDArray[Any]:

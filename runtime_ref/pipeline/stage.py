@@ -17,10 +17,14 @@ class Stage(TextEnum):
     DEPTH = "depth"
     LENS_BLUR = "lens_blur"
     GUIDED_UPSAMPLING = "guided_upsampling"
+    FOCAL_DEPTH = "focal_depth"
 
 
 PIPELINE_STAGES = (Stage.DEPTH, Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
 """The stages that make a portrait of a photo, in the order in which they run."""
+
+TILED = (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)
+"""Those that see a photo in tiles."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,12 @@ class Signal:
 
     Attributes:
         name: name in the exported graph.
-        channels: 3 for an image, 1 for a map.
+        channels: 3 for an image, 1 for a map, 4 for an image with a map.
         low, high: closed range of the values.
         meaning: one line for the app developer.
-        scale: linear size relative to the stage's tile (2 for the high-resolution side of the upsampling).
+        scale: linear size relative to the stage's tile (2 for the high-resolution side of the upsampling); 0 for
+            numbers that belong to no pixels, of 1×1.
+        slices: one for every slice of a focal stack, along the first axis.
     """
 
     name: str
@@ -41,7 +47,16 @@ class Signal:
     high: float
     meaning: str
     scale: int = 1
+    slices: bool = False
 
+    def shape(self, height: int, width: int, slices: int = 1) -> tuple[int, int, int, int]:
+        """A tensor's, `(N, C, H, W)`, of a stage at a size."""
+        count = slices if self.slices else 1
+        return count, self.channels, max(1, self.scale * height), max(1, self.scale * width)
+
+
+DEPTHS = 24
+"""Columns of a focal stack's table of radii: hypothetical depths from near to far."""
 
 _RGB = "RGB, sRGB-encoded"
 _DEFOCUS = "signed radius of the circle of confusion in pixels of this map, divided by 8 and clipped; > 0 is nearer"
@@ -58,10 +73,30 @@ INPUTS: dict[Stage, tuple[Signal, ...]] = {
         Signal("blurred_low", 3, 0, 1, f"the blurred tile one level down, {_RGB}"),
         Signal("defocus_low", 1, -1, 1, f"one level down; {_DEFOCUS}"),
     ),
+    Stage.FOCAL_DEPTH: (
+        Signal("stack", 3, 0, 1, f"slices of a focal stack in any order, {_RGB}", slices=True),
+        Signal(
+            "radius",
+            DEPTHS,
+            -64,
+            64,
+            "of every slice, the signed radius of the circle of confusion in pixels of the stack at each of 24 depths, "
+            "from near to far, each the same factor from the one before; > 0 where the depth is nearer than the focus",
+            scale=0,
+            slices=True,
+        ),
+    ),
 }
 
 OUTPUTS: dict[Stage, Signal] = {
     Stage.DEPTH: Signal("disparity", 1, 0, 1, "normalised inverse depth of the whole photo; 1 is nearest, 0 farthest"),
     Stage.LENS_BLUR: Signal("blurred", 3, 0, 1, f"blurred tile of the lowest level, {_RGB}"),
     Stage.GUIDED_UPSAMPLING: Signal("blurred_high", 3, 0, 1, f"blurred tile of this level, {_RGB}", scale=2),
+    Stage.FOCAL_DEPTH: Signal(
+        "rgbd",
+        4,
+        0,
+        1,
+        f"all in focus, {_RGB}, and disparity: linear in 1 / depth, 1 at the first depth of `radius`, 0 at the last",
+    ),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dofkit.cli import main
-from dofkit.focal import relative_sweep
+from dofkit.focal_providers import GraphProvider
+from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.imageio import read_disparity
 from dofkit.train.data.focal_stacks import DeepPicture, render_stack
+from dofkit.train.data.relative_sweep import evenly, relative_sweep
 from dofkit.train.networks.focal_depth import FocalDepthNet
 from dofkit.train.weights.focal import FOCAL, SHIPPED
 
@@ -78,10 +82,10 @@ def test_the_order_says_what_is_near_where_distances_are_unknown(tmp_path: Path,
 
 
 def test_a_relative_sweep_blurs_the_last_slice_by_what_was_asked() -> None:
-    sweep = relative_sweep(5, 8.0)
+    sweep = relative_sweep(evenly(5), 8.0)
     first, last = (torch.tensor(one) for one in (sweep.focus[0], sweep.focus[-1]))
     assert float(sweep.camera.radius(first, float(last))) == pytest.approx(8.0, rel=0.02)
-    assert relative_sweep(5, 8.0, far_first=True).focus == sweep.focus[::-1]
+    assert relative_sweep(evenly(5)[::-1], 8.0).focus == sweep.focus[::-1]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,7 @@ def test_a_relative_sweep_blurs_the_last_slice_by_what_was_asked() -> None:
         (["--focus-distances", "1,2", *LENS], "2 focus distances for 5 slices; give one for each"),
         (["--focus-distances", "1,1.5,2.5,4,6"], "needs --focal-length, --f-number, --pixel"),
         (["--f-number", "8"], "a lens without --focus-distances says nothing of depth"),
+        (["--target", "onnx"], "--target says which file of a bundle computes"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_line(tmp_path: Path, untrained: str, given: list[str], said: str) -> None:
@@ -137,3 +142,61 @@ def test_the_weights_that_ship_are_small_and_say_their_terms() -> None:
     assert SHIPPED.stat().st_size <= 4_000_000
     assert read_weights(SHIPPED, "missing").metadata["licence"].startswith("research only")
     assert FOCAL.load(SHIPPED).config.depths == 24
+
+
+@dataclass
+class Remembered:
+    """A session that keeps what it was asked, and answers with the first slice and a ramp."""
+
+    runtime: str = "nobody"
+    asked: Mapping[str, np.ndarray] | None = None
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        self.asked = inputs
+        stack = inputs["stack"]
+        ramp = np.linspace(0, 1, stack.shape[2] * stack.shape[3], dtype=np.float32).reshape(1, 1, *stack.shape[2:])
+        return np.concatenate([stack[:1], ramp], 1)
+
+
+def test_a_graph_sees_a_stack_fitted_into_its_size_and_gives_it_back_upright() -> None:
+    session = Remembered()
+    graph = GraphProvider(session, 3, (32, 64))
+    tall = [
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (128, 48, 3)).astype(np.uint8))
+        for number in range(5)
+    ]
+    assert graph.chosen(5) == [0, 2, 4]
+    small = graph.reduced(tall[:3])
+    assert small.shape == (3, 64, 24, 3)  # upright, as it fits on its side
+    sweep = relative_sweep(evenly(3), 8.0)
+    disparity, picture = graph.look(small, sweep)
+    assert session.asked is not None
+    assert session.asked["stack"].shape == (3, 3, 32, 64)
+    assert np.array_equal(session.asked["radius"][:, :, 0, 0], sweep.radius(24).numpy())
+    assert np.array_equal(picture, small[0])
+    assert disparity.shape == (64, 24)
+    assert np.ptp(disparity, axis=1).min() > 0.5  # rows of the graph's ramp are columns of the picture
+    with pytest.raises(DofkitError, match="takes 3 slices, the stack has 2; export it with --slices 2"):
+        graph.chosen(2)
+
+
+@pytest.mark.e2e
+def test_an_exported_graph_finds_the_depth_that_pytorch_finds(tmp_path: Path) -> None:
+    bundle = tmp_path / "focal.dofbundle"
+    arguments = ["--target", "onnx", "--stage", "focal_depth", "--stack-size", "96x128", "--out", str(bundle)]
+    made = run("export", *arguments, "--depth-size", "128")
+    assert made.exit_code == 0, made.output
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (model,) = manifest["models"]
+    assert [tensor["shape"] for tensor in model["inputs"]] == [[5, 3, 96, 128], [5, 24, 1, 1]]
+    assert list(manifest["networks"]) == ["focal_depth"]
+    paths = slices(tmp_path)
+    for name, chosen in (("torch", []), ("graph", ["--bundle", str(bundle)])):
+        found = run(
+            "dfd", *paths, "--focus-distances", "1,1.5,2.5,4,6", *LENS, "--aligned", *chosen,
+            "--out", str(tmp_path / name),
+        )  # fmt: skip
+        assert found.exit_code == 0, found.output
+    for name in ("disparity.png", "all_in_focus.png"):
+        ours, theirs = (np.asarray(Image.open(tmp_path / one / name), np.float64) for one in ("torch", "graph"))
+        assert np.abs(ours - theirs).mean() <= 1e-3 * ours.max()

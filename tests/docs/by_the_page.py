@@ -1,9 +1,11 @@
-"""docs/pipeline.md computed as its reader would: formula by formula, pixel by pixel, nothing taken from the package."""
+"""The steps as a bundle's README.md and docs/pipeline.md tell them, in plain numpy: nothing is taken from the package,
+every number from a manifest as JSON has it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
-
-
-def clamp(x: float, low: float, high: float) -> float:
-    return min(max(x, low), high)
+Size = tuple[int, int]
+Constants = Mapping[str, Any]
+"""`rules` of a manifest."""
 
 
 @dataclass(frozen=True)
@@ -26,168 +27,172 @@ class Levels:
     n: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> Levels:
-        return cls(height, width, max(0, math.ceil(math.log2(max(height, width) / 320))))
+    def of(cls, height: int, width: int, rules: Constants) -> Levels:
+        n = 0
+        while max(height, width) / 2**n > rules["lowest_long_side"]:
+            n += 1
+        return cls(height, width, n)
 
     def factor(self, k: int) -> int:
         return 2 ** (self.n - k)
 
-    def size(self, k: int) -> tuple[int, int]:
+    def size(self, k: int) -> Size:
         return math.ceil(self.height / 2**self.n) * 2**k, math.ceil(self.width / 2**self.n) * 2**k
 
     def long_side(self, k: int) -> float:
         return max(self.height, self.width) / self.factor(k)
 
 
+def clamped(picture: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
+    """Rows and columns of a picture, the edge repeated."""
+    return picture[rows.clip(0, picture.shape[0] - 1)][:, columns.clip(0, picture.shape[1] - 1)]
+
+
 def image_levels(photo: NDArray[np.uint8], levels: Levels) -> list[Array]:
     """Step 3: I_0 … I_n."""
     images: list[Array] = [photo / 255]
     for k in reversed(range(levels.n)):
-        above = images[0]
-        below = np.empty((*levels.size(k), 3))
-        for i, j in np.ndindex(*levels.size(k)):
-            rows = [min(2 * i + r, above.shape[0] - 1) for r in (0, 1)]
-            columns = [min(2 * j + r, above.shape[1] - 1) for r in (0, 1)]
-            below[i, j] = np.sqrt(sum(above[r, c] ** 2 for r in rows for c in columns) / 4)
-        images.insert(0, below)
+        height, width = levels.size(k)
+        above = clamped(images[0], np.arange(2 * height), np.arange(2 * width)) ** 2
+        a, b, c, d = above[::2, ::2], above[::2, 1::2], above[1::2, ::2], above[1::2, 1::2]
+        images.insert(0, np.sqrt((a + b + c + d) / 4))
     return images
 
 
-def depth_input(photo: NDArray[np.uint8], height: int, width: int) -> Array:
-    """Step 4, `[height, width, 3]`."""
-    levels = Levels.of(*photo.shape[:2])
-    images = image_levels(photo, levels)
-    enough = (k for k, image in enumerate(images) if image.shape[0] >= height and image.shape[1] >= width)
-    k = next(enough, levels.n)
-    pitch = levels.height / (levels.factor(k) * height), levels.width / (levels.factor(k) * width)
-    return resample(images[k], (height, width), pitch)
-
-
-def resample(values: Array, size: tuple[int, int], pitch: tuple[float, float], largest: bool = False) -> Array:
+def resample(values: NDArray[Any], size: Size, pitch: tuple[float, float]) -> Array:
     """The section "Resampling"."""
-    down = np.stack([resample_line(column, size[0], pitch[0], largest) for column in np.moveaxis(values, 1, 0)], axis=1)
-    return np.stack([resample_line(row, size[1], pitch[1], largest) for row in down])
+    down = _resample_rows(values.astype(np.float64), size[0], pitch[0])
+    return np.swapaxes(_resample_rows(np.swapaxes(down, 0, 1), size[1], pitch[1]), 0, 1)
 
 
-def resample_line(line: Array, count: int, pitch: float, largest: bool) -> Array:
-    f = max(1, math.floor(pitch))
-    if f > 1:
-        blocks = [[line[min(start + r, len(line) - 1)] for r in range(f)] for start in range(0, len(line), f)]
-        line = np.array([np.max(block, axis=0) if largest else np.mean(block, axis=0) for block in blocks])
-    result = []
+def _resample_rows(values: Array, count: int, pitch: float) -> Array:
+    s, result = max(1.0, pitch), np.empty((count, *values.shape[1:]))
     for i in range(count):
-        x = clamp((i + 0.5) * pitch / f - 0.5, 0, len(line) - 1)
-        t = x - math.floor(x)
-        result.append((1 - t) * line[math.floor(x)] + t * line[min(math.floor(x) + 1, len(line) - 1)])
-    return np.array(result)
+        x = (i + 0.5) * pitch
+        j = np.arange(math.floor(x - s / 2), math.ceil(x + s / 2) + 1)
+        w = np.maximum(0, np.minimum(j + 1, x + s / 2) - np.maximum(j, x - s / 2)) / s
+        rows = values[j.clip(0, len(values) - 1)]
+        result[i] = (w.reshape(-1, *[1] * (values.ndim - 1)) * rows).sum(axis=0)
+    return result
 
 
-def thinned(disparity: Array) -> tuple[Array, int]:
-    """Step 6: every k-th row and column, and k."""
-    k = max(1, math.ceil(max(disparity.shape) / 512))
-    return disparity[::k, ::k], k
+def depth_size(height: int, width: int, plan: Mapping[str, Any]) -> Size:
+    """Step 4: which of the network's sizes."""
+    sizes = [(plan["depth_height"], plan["depth_width"]), *map(tuple, plan["further_depth_sizes"])]
+    return min(sizes, key=lambda size: abs(math.log((size[0] * width) / (size[1] * height))))
 
 
-def focus_of_tap(disparity: Array, x: float, y: float, rho: float) -> float:
+def depth_input(photo: NDArray[np.uint8], size: Size) -> Array:
+    """Step 4, `[height, width, 3]`."""
+    return resample(photo, size, (photo.shape[0] / size[0], photo.shape[1] / size[1])) / 255
+
+
+def focus_of_tap(disparity: Array, x: float, y: float, rho: float, rules: Constants) -> float:
     """Step 6, from a tap."""
     h, w = disparity.shape
-    r = max(1, round(0.01 * max(h, w)))
+    k = math.ceil(max(h, w) / rules["focus_long_side"])
+    r = max(1, round(rules["tap_window"] * max(h, w)))
     row, column = min(math.floor(y * h), h - 1), min(math.floor(x * w), w - 1)
-
-    def window(row: int, column: int, r: int, shape: tuple[int, ...]) -> list[tuple[int, int]]:
-        inside = [(i, j) for i in range(row - r, row + r + 1) for j in range(column - r, column + r + 1)]
-        return [(i, j) for i, j in inside if 0 <= i < shape[0] and 0 <= j < shape[1]]
-
-    m = float(np.median([disparity[p] for p in window(row, column, r, disparity.shape)]))
-    q = min(0.1, rho)
+    m = float(np.median(disparity[_window(row, r)][:, _window(column, r)]))
+    q = min(rules["tap_alike"], rho)
     if q == 0:
         return m
-    d, k = thinned(disparity)
-    alike = {p for p in np.ndindex(*d.shape) if abs(np.float32(d[p]) - np.float32(m)) <= np.float32(q)}
-    waiting = [p for p in window(row // k, column // k, max(1, r // k), d.shape) if p in alike]
-    filled: set[tuple[int, ...]] = set()
+    d, near = disparity[::k, ::k], max(1, r // k)
+    alike = np.abs(d.astype(np.float32) - np.float32(m)) <= np.float32(q)
+    middle = min(row // k, d.shape[0] - 1), min(column // k, d.shape[1] - 1)
+    seeds = np.argwhere(alike[_window(middle[0], near)][:, _window(middle[1], near)])
+    waiting = [(max(0, middle[0] - near) + i, max(0, middle[1] - near) + j) for i, j in seeds.tolist()]
+    filled = np.zeros_like(alike)
     while waiting:
         i, j = waiting.pop()
-        if (i, j) in alike and (i, j) not in filled:
-            filled.add((i, j))
+        if 0 <= i < d.shape[0] and 0 <= j < d.shape[1] and alike[i, j] and not filled[i, j]:
+            filled[i, j] = True
             waiting += [(i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)]
-    return float(np.median([d[p] for p in filled])) if filled else m
+    return float(np.median(d[filled])) if filled.any() else m
 
 
-def focus_by_itself(disparity: Array) -> float:
+def _window(middle: int, r: int) -> slice:
+    return slice(max(0, middle - r), middle + r + 1)
+
+
+def focus_by_itself(disparity: Array, rules: Constants) -> float:
     """Step 6, without a tap."""
-    d, _ = thinned(disparity)
+    k = math.ceil(max(disparity.shape) / rules["focus_long_side"])
+    d = disparity[::k, ::k].astype(np.float64)
     h, w = d.shape
-    least, most = float(d.min()), float(d.max())
-    if most == least:
-        return least
-    weighed = []
-    for i, j in np.ndindex(h, w):
-        u, v = (i + 0.5) / h - 0.5, (j + 0.5) / w - 0.5
-        n = (float(d[i, j]) - least) / (most - least)
-        weighed.append((float(d[i, j]), math.exp(-(u**2 + v**2) / (2 * 0.25**2)) * n**2))
-    sums = [0.0] * 64
-    for value, weight in weighed:
-        sums[min(math.floor(value * 64), 63)] += weight
-    totals = [sum(sums[b] for b in range(t - 20, t + 1) if 0 <= b <= 63) for t in range(84)]
-    t = next(t for t in range(84) if totals[t] >= max(totals) * (1 - 1e-12))
-    window = sorted((value, weight) for value, weight in weighed if t - 20 <= min(math.floor(value * 64), 63) <= t)
-    half, total = sum(weight for _, weight in window) / 2, 0.0
-    for value, weight in window:
-        total += weight
-        if total >= half:
-            return value
-    raise AssertionError("half of a weight lies somewhere")
+    if d.max() == d.min():
+        return float(d.min())
+    u, v = (np.arange(h)[:, None] + 0.5) / h - 0.5, (np.arange(w)[None] + 0.5) / w - 0.5
+    near = (d - d.min()) / (d.max() - d.min())
+    weight = np.exp(-(u**2 + v**2) / (2 * rules["subject_spread"] ** 2)) * near**2
+    bins, number = rules["subject_bins"], rules["subject_window"]
+    inside = np.floor(d * bins).clip(0, bins - 1).astype(int)
+    sums = [float(weight[inside == b].sum()) for b in range(bins)]
+    totals = [sum(sums[max(0, t - number + 1) : t + 1]) for t in range(bins + number - 1)]
+    t = next(t for t in range(len(totals)) if totals[t] >= max(totals) * (1 - 1e-12))
+    chosen = (inside > t - number) & (inside <= t)
+    order = np.argsort(d[chosen], kind="stable")
+    reached = np.cumsum(weight[chosen][order])
+    return float(d[chosen][order][np.flatnonzero(reached >= reached[-1] / 2)[0]])
 
 
 def held(disparity: Array, focus: float, rho: float) -> Array:
     """Step 7."""
-    return np.vectorize(lambda d: focus + np.sign(d - focus) * max(abs(d - focus) - rho, 0))(disparity)
+    return focus + np.sign(disparity - focus) * np.maximum(np.abs(disparity - focus) - rho, 0)
 
 
-def started(levels: Levels, disparity: Array, focus: float, aperture: float) -> Levels:
+def started(levels: Levels, disparity: Array, focus: float, aperture: float, rules: Constants) -> Levels:
     """Step 8."""
     farthest = max(disparity.max() - focus, focus - disparity.min())
-    weak = levels.n > 0 and farthest * aperture * levels.long_side(1) / 40 <= 8
-    return Levels(levels.height, levels.width, levels.n - weak)
+    radius = farthest * aperture * levels.long_side(1) / rules["long_side_per_radius"]
+    weak = levels.n > 0 and radius <= rules["network_radius"]
+    return Levels(levels.height, levels.width, levels.n - int(weak))
 
 
-def disparity_of_level(disparity: Array, levels: Levels, k: int, blur: bool) -> Array:
+def largest(disparity: Array, levels: Levels, k: int) -> Array:
+    """Step 9.3."""
+    for axis, side in enumerate((levels.height, levels.width)):
+        span, rows = levels.factor(k) * disparity.shape[0], []
+        for i in range(levels.size(k)[axis]):
+            first = -((side - 2 * i * span) // (2 * side))
+            last = -((side - 2 * (i + 1) * span) // (2 * side)) - 1
+            end = len(disparity) - 1
+            rows.append(disparity[min(first, end) : min(last, end) + 1].max(axis=0))
+        disparity = np.array(rows).T
+    return disparity
+
+
+def disparity_of_level(disparity: Array, levels: Levels, k: int, blur: bool, rules: Constants) -> Array:
     """Step 9."""
     h, w = disparity.shape
     pitch = (levels.factor(k) * h / levels.height, levels.factor(k) * w / levels.width)
-    size = levels.size(k)
-    mean = resample(disparity, size, pitch)
-    if max(pitch) < 2:
+    mean = resample(disparity, levels.size(k), pitch)
+    if min(pitch) < rules["thin_pitch"]:
         return mean
-    nearest = resample(disparity, size, pitch, largest=True)
-
-    def around(i: int, j: int) -> list[tuple[int, int]]:
-        inside = range(-1, 2)
-        return [(int(clamp(i + a, 0, size[0] - 1)), int(clamp(j + b, 0, size[1] - 1))) for a in inside for b in inside]
-
-    thin, full = set(), set()
-    for i, j in np.ndindex(*size):
-        most, least = max(mean[p] for p in around(i, j)), min(mean[p] for p in around(i, j))
-        if nearest[i, j] - most > 0.1 * (nearest[i, j] - least):
-            thin.add((i, j))
-            if mean[i, j] >= most:
-                full.add((i, j))
-    taken = {p for p in thin if p in full or not full & set(around(*p))} if blur else thin
-    result = mean.copy()
-    for p in taken:
-        result[p] = nearest[p]
-    return result
+    nearest = largest(disparity, levels, k)
+    most, least = _around(mean, np.max), _around(mean, np.min)
+    thin = nearest - most > rules["thin_share"] * (nearest - least)
+    if blur:
+        full = thin & (mean >= most - rules["thin_tie"])
+        thin = full | (thin & ~_around(full, np.any))
+    return np.where(thin, nearest, mean)
 
 
-def defocus(disparity: Array, levels: Levels, k: int, focus: float, aperture: float) -> Array:
+def _around(values: NDArray[Any], reduce: Callable[..., NDArray[Any]]) -> NDArray[Any]:
+    """Of the 3 × 3 pixels around each, the edge repeated."""
+    rows, columns = np.arange(-1, values.shape[0] + 1), np.arange(-1, values.shape[1] + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(clamped(values, rows, columns), (3, 3))
+    return reduce(windows, axis=(2, 3))
+
+
+def defocus(disparity: Array, levels: Levels, k: int, focus: float, aperture: float, rules: Constants) -> Array:
     """Step 10, in pixels."""
-    return (disparity - focus) * aperture * levels.long_side(k) / 40
+    return (disparity - focus) * aperture * levels.long_side(k) / rules["long_side_per_radius"]
 
 
-def network_defocus(c: Array) -> Array:
+def network_defocus(c: Array, rules: Constants) -> Array:
     """Step 10, as the networks get it."""
-    return np.vectorize(lambda r: clamp(r / 8, -1, 1))(c)
+    return (c / rules["network_radius"]).clip(-1, 1)
 
 
 def corners(length: int, core: int) -> list[tuple[int, int]]:
@@ -197,10 +202,7 @@ def corners(length: int, core: int) -> list[tuple[int, int]]:
 
 def cut(picture: NDArray[Any], top: int, left: int, tile: int, halo: int) -> NDArray[Any]:
     """Step 11: a tile's input."""
-    height, width = picture.shape[:2]
-    rows = [int(clamp(top - halo + r, 0, height - 1)) for r in range(tile)]
-    columns = [int(clamp(left - halo + r, 0, width - 1)) for r in range(tile)]
-    return picture[rows][:, columns]
+    return clamped(picture, np.arange(tile) + top - halo, np.arange(tile) + left - halo)
 
 
 @dataclass(frozen=True)
@@ -214,52 +216,100 @@ class Cut:
     def core(self) -> int:
         return self.tile - 2 * self.halo
 
+    def last(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """Corner of the core of the last tile of a picture."""
+        return corners(size[0], self.core)[-1][0], corners(size[1], self.core)[-1][0]
+
 
 Blur = Callable[[Array, Array], Array]
 Upsampling = Callable[[Array, Array, Array, Array], Array]
 
 
+def stand_in_blur(image: Array, x: Array) -> Array:
+    """The section "Step cases"."""
+    t = np.arange(len(image))
+    beside, above = clamped(image, t, t + 3), clamped(image, t - 2, t)
+    return (image + beside + above) / 3 * (1.2 - x[..., None] / 2) - 0.05
+
+
+def stand_in_upsampling(high: Array, low: Array, blurred: Array, x: Array) -> Array:
+    """The section "Step cases"."""
+    t = np.arange(len(low))
+    soft = (blurred + clamped(blurred, t, t - 1)) / 2
+    half = np.arange(2 * len(low)) // 2
+    return (
+        clamped(soft, half, half)
+        + (high - clamped(low, half, half)) * (1.1 - np.abs(clamped(x, half, half)))[..., None]
+    )
+
+
 @dataclass(frozen=True)
 class Renderer:
-    """Steps 8 to 12 with two networks; their pictures are `[h, w, 3]`, their maps `[h, w]`."""
+    """Steps 11 and 12 with two networks; their pictures are `[h, w, 3]`, their maps `[h, w]`."""
 
     blur: Blur
     upsampling: Upsampling
     blur_cut: Cut
     upsampling_cut: Cut
     copy_below: float
+    rules: Constants
+
+    @classmethod
+    def by(cls, plan: Mapping[str, Any], rules: Constants, blur: Blur, upsampling: Upsampling) -> Renderer:
+        """As a manifest says."""
+        below, above = (Cut(plan[stage]["tile"], plan[stage]["halo"]) for stage in ("lens_blur", "guided_upsampling"))
+        return cls(blur, upsampling, below, above, plan["copy_below"], rules)
+
+    def levels(
+        self, images: list[Array], blur_radius: Array, radii: list[Array]
+    ) -> tuple[list[Array], list[NDArray[np.bool_]]]:
+        """B_0 … B_n, each padded, and which tiles of each were copied."""
+        result, copied = self._blurred(images[0], blur_radius)
+        results, copies = [result], [copied]
+        for k, radius in enumerate(radii, start=1):
+            result, copied = self._upsampled(images[k], images[k - 1], result, radius)
+            results.append(result)
+            copies.append(copied)
+        return results, copies
 
     def render(self, photo: NDArray[np.uint8], disparity: Array, focus: float, aperture: float) -> Array:
-        levels = started(Levels.of(*photo.shape[:2]), disparity, focus, aperture)
-        images = image_levels(photo, levels)
+        """Steps 8 to 12."""
+        levels = started(Levels.of(photo.shape[0], photo.shape[1], self.rules), disparity, focus, aperture, self.rules)
 
         def c(k: int, blur: bool) -> Array:
-            return defocus(disparity_of_level(disparity, levels, k, blur), levels, k, focus, aperture)
+            values = disparity_of_level(disparity, levels, k, blur, self.rules)
+            return defocus(values, levels, k, focus, aperture, self.rules)
 
-        result = self._blurred(images[0], c(0, blur=True))
-        for k in range(1, levels.n + 1):
-            result = self._upsampled(images[k], images[k - 1], result, c(k - 1, blur=False), levels.size(k))
-        return result[: levels.height, : levels.width]
+        results, _ = self.levels(
+            image_levels(photo, levels), c(0, blur=True), [c(k, blur=False) for k in range(levels.n)]
+        )
+        return results[-1][: levels.height, : levels.width]
 
-    def _blurred(self, image: Array, c: Array) -> Array:
+    def _copied(self, radius: Array) -> bool:
+        return bool(np.abs(radius).max() < self.copy_below)
+
+    def _blurred(self, image: Array, c: Array) -> tuple[Array, NDArray[np.bool_]]:
         result, (tile, halo) = np.empty((*c.shape, 3)), (self.blur_cut.tile, self.blur_cut.halo)
+        copies = []
         for top, height in corners(c.shape[0], self.blur_cut.core):
             for left, width in corners(c.shape[1], self.blur_cut.core):
                 sharp, radius = cut(image, top, left, tile, halo), cut(c, top, left, tile, halo)
-                copied = np.abs(radius).max() < self.copy_below
-                output = sharp if copied else self.blur(sharp, network_defocus(radius))
+                copies.append(self._copied(radius))
+                output = sharp if copies[-1] else self.blur(sharp, network_defocus(radius, self.rules))
                 core = output[halo : halo + height, halo : halo + width]
                 result[top : top + height, left : left + width] = core.clip(0, 1)
-        return result
+        return result, np.array(copies).reshape(len(corners(c.shape[0], self.blur_cut.core)), -1)
 
-    def _upsampled(self, high: Array, low: Array, blurred: Array, c: Array, size: tuple[int, int]) -> Array:
-        result, (tile, halo) = np.empty((*size, 3)), (self.upsampling_cut.tile, self.upsampling_cut.halo)
+    def _upsampled(self, high: Array, low: Array, blurred: Array, c: Array) -> tuple[Array, NDArray[np.bool_]]:
+        result = np.empty((2 * c.shape[0], 2 * c.shape[1], 3))
+        tile, halo, copies = self.upsampling_cut.tile, self.upsampling_cut.halo, []
         for top, height in corners(c.shape[0], self.upsampling_cut.core):
             for left, width in corners(c.shape[1], self.upsampling_cut.core):
                 sharp, radius = cut(high, 2 * top, 2 * left, 2 * tile, 2 * halo), cut(c, top, left, tile, halo)
-                copied = np.abs(radius).max() < self.copy_below
+                copies.append(self._copied(radius))
                 below, soft = cut(low, top, left, tile, halo), cut(blurred, top, left, tile, halo)
-                output = sharp if copied else self.upsampling(sharp, below, soft, network_defocus(radius))
+                x = network_defocus(radius, self.rules)
+                output = sharp if copies[-1] else self.upsampling(sharp, below, soft, x)
                 core = output[2 * halo : 2 * (halo + height), 2 * halo : 2 * (halo + width)]
                 result[2 * top : 2 * (top + height), 2 * left : 2 * (left + width)] = core.clip(0, 1)
-        return result
+        return result, np.array(copies).reshape(len(corners(c.shape[0], self.upsampling_cut.core)), -1)

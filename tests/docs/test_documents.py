@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from dofkit.export.precision import SUPPORT
 from dofkit.runtime_ref.backends import BACKENDS
+from dofkit.runtime_ref.bundle.steps import write_steps
 from dofkit.runtime_ref.parity.tolerances import tolerance
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -129,13 +130,16 @@ def test_the_table_of_backends_is_the_registrys() -> None:
     assert table == {one.facts.id: one.facts.shows for one in BACKENDS}
 
 
-def test_the_reader_of_golden_files_reads_them() -> None:
+def test_the_reader_of_golden_files_reads_them(tmp_path: Path) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "bundle.md").read_text(), re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
     exec(code, names)
-    path = ROOT / "docs" / "vectors" / "steps.safetensors"
+    path, rng = tmp_path / "steps.safetensors", np.random.default_rng(0)
+    numbers = {np.uint8: rng.integers(0, 256, (5, 7, 3)), np.uint16: rng.integers(0, 65536, (3, 4))}
+    expected = {kind.__name__: values.astype(kind) for kind, values in numbers.items()}
+    write_steps(path, {**expected, "float32": rng.random((2, 3), np.float32)})
     read, expected = names["read"](path), load_file(path)
-    assert read.keys() == expected.keys()
+    assert read.keys() == {"uint8", "uint16", "float32"} == expected.keys()
     for name, values in expected.items():
         assert read[name].dtype == values.dtype
         np.testing.assert_array_equal(read[name], values)

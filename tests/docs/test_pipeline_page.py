@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
-from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.numpy import load_file
 from skimage.data import astronaut
 
 from dofkit.runtime_ref.parity.cases import Picture, compute_case
-from dofkit.runtime_ref.pipeline import optics, portrait, pyramid, subject
+from dofkit.runtime_ref.pipeline import optics, portrait, pyramid, resampling, subject
 from dofkit.runtime_ref.pipeline.focus import Focus
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
+from dofkit.runtime_ref.pipeline.rules import HostRules
 from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.runtime_ref.pipeline.stand_ins import stand_ins
 from dofkit.runtime_ref.pipeline.tiling import TilePlan
 from dofkit.train.session import default_plan, load_networks, torch_sessions
 
 from . import by_the_page as page
-from .step_vectors import FILE, HALO, HELD, LENS, TILE, step_vectors
 
-PAGE = FILE.parent.parent / "pipeline.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "pipeline.md"
+RULES = HostRules().model_dump()
 SIDE = st.integers(1, 5000)
-
-
-@pytest.fixture(scope="module")
-def vectors() -> dict[str, np.ndarray]:
-    return load_file(FILE)
 
 
 def test_the_pages_examples_print_what_they_say() -> None:
@@ -43,67 +39,9 @@ def test_the_pages_examples_print_what_they_say() -> None:
     assert failures == 0
 
 
-def test_the_step_vectors_are_what_the_package_computes(vectors: dict[str, np.ndarray]) -> None:
-    computed = step_vectors()
-    assert computed.keys() == vectors.keys()
-    for name, values in vectors.items():
-        assert computed[name].dtype == values.dtype
-        np.testing.assert_allclose(computed[name], values, atol=1e-6, err_msg=name)
-
-
-def test_the_step_vectors_have_the_shapes_that_the_page_names(vectors: dict[str, np.ndarray]) -> None:
-    table = PAGE.read_text(encoding="utf-8").partition("## Step vectors")[2]
-    named = set()
-    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", table, re.MULTILINE):
-        names = re.findall(r"`(\w+)`", row[0])
-        shapes = []
-        for shape, twice in re.findall(r"`(\[[\d, ]+\])`( twice)?", row[1]):
-            shapes += [tuple(map(int, shape.strip("[]").split(", ")))] * (2 if twice else 1)
-        named |= set(names)
-        assert row[1] == "the same" or [vectors[name].shape for name in names] == shapes, row
-    assert named == vectors.keys()
-
-
-def test_the_pages_formulas_alone_give_the_step_vectors(vectors: dict[str, np.ndarray]) -> None:
-    photo, disparity = vectors["photo"], vectors["disparity"].astype(np.float64)
-    levels = page.started(page.Levels.of(*photo.shape[:2]), disparity, LENS.focus, LENS.aperture)
-    assert (levels.n, levels.factor(0), levels.long_side(0)) == (2, 4, 317.5)
-    images = page.image_levels(photo, levels)
-    expected = {
-        "level_0": images[0],
-        "level_1": images[1],
-        "disparity_held": page.held(disparity, LENS.focus, HELD),
-        "disparity_0_blur": page.disparity_of_level(disparity, levels, 0, blur=True),
-        "disparity_0_upsampling": page.disparity_of_level(disparity, levels, 0, blur=False),
-        "disparity_1": page.disparity_of_level(disparity, levels, 1, blur=False),
-    }
-    for name in ("0_blur", "0_upsampling", "1"):
-        values = expected[f"disparity_{name}"]
-        expected[f"defocus_{name}"] = page.defocus(values, levels, int(name[0]), LENS.focus, LENS.aperture)
-    core = TILE - 2 * HALO
-    top, left = page.corners(levels.size(0)[0], core)[-1][0], page.corners(levels.size(0)[1], core)[-1][0]
-    assert (top, left) == (0, 304)
-    expected["tile_image"] = page.cut(expected["level_0"], top, left, TILE, HALO)
-    expected["tile_defocus"] = page.network_defocus(page.cut(expected["defocus_0_blur"], top, left, TILE, HALO))
-    assert expected.keys() | {"photo", "disparity"} == vectors.keys()
-    for name, values in expected.items():
-        np.testing.assert_allclose(vectors[name], values, atol=2e-5, err_msg=name)
-
-
-def test_the_step_vectors_tell_the_rules_apart(vectors: dict[str, np.ndarray]) -> None:
-    """A vector that would be the same under a simpler rule tests nothing."""
-    levels = page.Levels.of(*vectors["photo"].shape[:2])
-    pitch = (4 * 9 / 10, 4 * 1000 / 1270)
-    mean = page.resample(vectors["disparity"], levels.size(0), pitch)
-    largest = page.resample(vectors["disparity"], levels.size(0), pitch, largest=True)
-    blur, upsampling = vectors["disparity_0_blur"], vectors["disparity_0_upsampling"]
-    for one, other in ((mean, blur), (largest, upsampling), (blur, upsampling), (mean, upsampling)):
-        assert (np.abs(one - other) > 0.05).sum() > 10
-
-
 @given(SIDE, SIDE)
 def test_sizes_of_levels_follow_the_page(height: int, width: int) -> None:
-    ours, theirs = pyramid.Pyramid.of(height, width), page.Levels.of(height, width)
+    ours, theirs = pyramid.Pyramid.of(height, width), page.Levels.of(height, width, RULES)
     assert ours.levels == theirs.n
     for k in range(theirs.n + 1):
         assert ours.factor(k) == theirs.factor(k)
@@ -111,15 +49,31 @@ def test_sizes_of_levels_follow_the_page(height: int, width: int) -> None:
         assert ours.long_side(k) == theirs.long_side(k)
 
 
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(
-    st.integers(1, 12), st.integers(1, 12), st.integers(1, 9), st.floats(0.2, 5.5), st.booleans(), st.integers(0, 99)
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 9),
+    st.fractions(Fraction(1, 5), 6, max_denominator=700),
+    st.integers(0, 99),
 )
-def test_resampling_follows_the_page(h: int, w: int, count: int, pitch: float, largest: bool, seed: int) -> None:
+def test_resampling_follows_the_page(h: int, w: int, count: int, pitch: Fraction, seed: int) -> None:
     values = np.random.default_rng(seed).random((h, w), np.float32)
-    size, pitches = (count, count + 1), (pitch, pitch * 0.8)
-    ours = pyramid.resample(values, size, pitches, nearest=largest)
-    np.testing.assert_allclose(ours, page.resample(values, size, pitches, largest), atol=1e-5)
+    size, pitches = (count, count + 1), (pitch, pitch * Fraction(4, 5))
+    ours = resampling.resample(values, size, pitches)
+    expected = page.resample(values, size, (float(pitches[0]), float(pitches[1])))
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 300), st.integers(320, 700), st.integers(1, 40), st.integers(640, 900), st.integers(0, 99))
+def test_the_largest_values_of_a_level_follow_the_page(height: int, width: int, h: int, w: int, seed: int) -> None:
+    values = np.random.default_rng(seed).random((h, w), np.float32)
+    ours, theirs = pyramid.Pyramid.of(height, width), page.Levels.of(height, width, RULES)
+    pitch = ours.pitch(0, values.shape)
+    if min(pitch) >= 1:
+        nearest = resampling.largest(values, ours.size(0), pitch)
+        np.testing.assert_array_equal(nearest, page.largest(values, theirs, 0))
 
 
 @settings(max_examples=30, derandomize=True)  # two splits may tie but for rounding
@@ -129,19 +83,19 @@ def test_focus_follows_the_page(h: int, w: int, x: float, y: float, seed: int) -
     disparity = np.where(rng.random((h, w)) < 0.4, rng.random((h, w)), 0.3 * rng.random()).astype(np.float32)
     for rho in (0.0, 0.04, 0.25):
         ours = Focus(point=(x, y)).over(disparity, rho)
-        assert ours == pytest.approx(page.focus_of_tap(disparity, x, y, rho))
-    assert subject.auto_focus(disparity) == pytest.approx(page.focus_by_itself(disparity))
+        assert ours == pytest.approx(page.focus_of_tap(disparity, x, y, rho, RULES))
+    assert subject.auto_focus(disparity) == pytest.approx(page.focus_by_itself(disparity, RULES))
 
 
 @settings(max_examples=30, derandomize=True)  # 8 pixels may be met but for rounding
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(300, 1400), st.integers(0, 99))
 def test_the_start_of_the_blur_and_defocus_follow_the_page(focus: float, aperture: float, side: int, seed: int) -> None:
     disparity = np.random.default_rng(seed).random((3, 4), np.float32)
-    levels = page.started(page.Levels.of(40, side), disparity, focus, aperture)
+    levels = page.started(page.Levels.of(40, side, RULES), disparity, focus, aperture, RULES)
     assert portrait.levels_for((40, side), disparity, portrait.Lens(focus, aperture)).levels == levels.n
     c = optics.defocus(disparity, focus, aperture, levels.long_side(0))
-    np.testing.assert_allclose(c, page.defocus(disparity, levels, 0, focus, aperture), atol=1e-5)
-    np.testing.assert_allclose(optics.network_defocus(c), page.network_defocus(c), atol=1e-6)
+    np.testing.assert_allclose(c, page.defocus(disparity, levels, 0, focus, aperture, RULES), atol=1e-5)
+    np.testing.assert_allclose(optics.network_defocus(c), page.network_defocus(c, RULES), atol=1e-6)
 
 
 @settings(max_examples=30)
@@ -164,37 +118,7 @@ def test_tiles_follow_the_page(height: int, width: int, core: int, halo: int) ->
 def test_the_depth_networks_input_follows_the_page(height: int, width: int, size: tuple[int, int]) -> None:
     photo = np.random.default_rng(3).integers(0, 256, (height, width, 3)).astype(np.uint8)
     ours = portrait.from_network(portrait.depth_input(photo, size))
-    np.testing.assert_allclose(ours, page.depth_input(photo, *size), atol=1e-5)
-
-
-class StandIn:
-    """A network of `[h, w, …]` pictures as a session of the pipeline."""
-
-    runtime = "stand-in"
-
-    def __init__(self, names: tuple[str, ...], network: Callable[..., np.ndarray]) -> None:
-        self._names = names
-        self._network = network
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        pictures = [np.squeeze(portrait.from_network(inputs[name])) for name in self._names]
-        return portrait.to_network(self._network(*pictures).astype(np.float32))
-
-
-def stand_in_blur(image: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """It sees three pixels to each side, and leaves [0, 1]."""
-    spread = (image + np.roll(image, 3, axis=0) + np.roll(image, -2, axis=1)) / 3
-    return spread * (1.3 - c[..., None]) - 0.1
-
-
-def stand_in_upsampling(high: np.ndarray, low: np.ndarray, blurred: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """It sees one low-resolution pixel to a side."""
-
-    def twice(picture: np.ndarray) -> np.ndarray:
-        return picture.repeat(2, axis=0).repeat(2, axis=1)
-
-    detail = high - twice(np.roll(low, 1, axis=1))
-    return twice(blurred) + detail * (1.1 - np.abs(twice(c)))[..., None]
+    np.testing.assert_allclose(ours, page.depth_input(photo, size), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -214,20 +138,13 @@ def test_a_rendering_follows_the_page(
     disparity = np.linspace(0, 1, map_size[1], dtype=np.float32)[None].repeat(map_size[0], axis=0)
     disparity[:, : map_size[1] // 3] = 0.2  # as far as the focus: tiles that are copied
     disparity[map_size[0] // 2, map_size[1] // 2 :] = 1.0
-    sessions = {
-        Stage.LENS_BLUR: StandIn(("image", "defocus"), stand_in_blur),
-        Stage.GUIDED_UPSAMPLING: StandIn(
-            ("image_high", "image_low", "blurred_low", "defocus_low"), stand_in_upsampling
-        ),
-    }
     blur, upsampling = TileSpec(tile=24, halo=4, align=2), TileSpec(tile=20, halo=2, align=1)
     plan = PipelinePlan(depth_height=128, depth_width=128, lens_blur=blur, guided_upsampling=upsampling)
     lens = portrait.Lens(focus=0.2, aperture=aperture)
     assert portrait.levels_for(size, disparity, lens).levels == n
-    ours = portrait.PortraitPipeline(sessions, plan).render(photo, disparity, lens, np.float32)
-    theirs = page.Renderer(
-        stand_in_blur, stand_in_upsampling, page.Cut(24, 4), page.Cut(20, 2), plan.copy_below
-    ).render(photo, disparity.astype(np.float64), 0.2, aperture)
+    ours = portrait.PortraitPipeline(stand_ins(), plan).render(photo, disparity, lens, np.float32)
+    renderer = page.Renderer.by(plan.model_dump(), RULES, page.stand_in_blur, page.stand_in_upsampling)
+    theirs = renderer.render(photo, disparity.astype(np.float64), 0.2, aperture)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     copied = (np.abs(ours - photo / np.float32(255)).max(axis=2) < 1e-6).mean()
     assert 0.05 < copied < 0.9
@@ -254,14 +171,17 @@ def test_the_golden_vectors_hold_what_the_page_says(weights: Path, tmp_path: Pat
     arrays = case.arrays()
     photo, disparity = arrays.photo, arrays.output(Stage.DEPTH)[0, 0].astype(np.float64)
     image = portrait.from_network(arrays.inputs(Stage.DEPTH)["image"])
-    np.testing.assert_allclose(image, page.depth_input(photo, *plan.depth_shape_for(*photo.shape[:2])), atol=1e-5)
-    assert case.lens.focus == pytest.approx(page.focus_by_itself(disparity), abs=6e-5)
+    np.testing.assert_allclose(
+        image, page.depth_input(photo, page.depth_size(photo.shape[0], photo.shape[1], plan.model_dump())), atol=1e-5
+    )
+    assert case.lens.focus == pytest.approx(page.focus_by_itself(disparity, RULES), abs=6e-5)
     assert case.lens.aperture == 1
-    levels = page.started(page.Levels.of(*photo.shape[:2]), disparity, case.lens.focus, 1.0)
+    levels = page.started(page.Levels.of(photo.shape[0], photo.shape[1], RULES), disparity, case.lens.focus, 1.0, RULES)
     images = page.image_levels(photo, levels)
-    c = page.defocus(page.disparity_of_level(disparity, levels, 0, blur=True), levels, 0, case.lens.focus, 1.0)
+    values = page.disparity_of_level(disparity, levels, 0, blur=True, rules=RULES)
+    c = page.defocus(values, levels, 0, case.lens.focus, 1.0, RULES)
     inputs = arrays.inputs(Stage.LENS_BLUR)
-    place = recorded_tile(page.network_defocus(c), inputs["defocus"], plan.lens_blur)
+    place = recorded_tile(page.network_defocus(c, RULES), inputs["defocus"], plan.lens_blur)
     assert recorded_tile(images[0], inputs["image"], plan.lens_blur) == place
     inputs = arrays.inputs(Stage.GUIDED_UPSAMPLING)
     assert levels.n == 1

@@ -26,6 +26,7 @@ from ..rendering.defocus import ThinLensCamera, spread_by_bank, spread_by_discs,
 from ..rendering.focus_sweep import SWEEPS, FocusSweep
 from .rgbd import RgbdPair, survey
 from .rgbd_scenes import split
+from .stack_sets import RecordedStack
 
 Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -119,6 +120,7 @@ class StackSettings:
         depths: K of the network.
         usual: share of batches that are taken as `sweep` says, not otherwise.
         sweep: the usual camera and distances.
+        recorded: share of batches that are taken from stacks that were recorded, where there are both kinds.
         reuse: samples drawn from a stack for each new one rendered.
         pool: stacks at hand to draw from.
     """
@@ -128,6 +130,7 @@ class StackSettings:
     depths: int = 24
     usual: float = 0.65
     sweep: FocusSweep = SWEEPS["nyu"]
+    recorded: float = 0.5
     reuse: int = 8
     pool: int = 48
 
@@ -143,22 +146,40 @@ class _Rendered:
 
 
 class TrainingStacks(Dataset[StackSample]):
-    """Samples without end. Sample i is drawn from the stacks whose turn it is: each new one stays for some while."""
+    """Samples without end. Sample i is drawn from the stacks whose turn it is: each new one stays for some while.
 
-    def __init__(self, pictures: Sequence[DeepPicture], settings: StackSettings, seed: int) -> None:
-        small = next((one for one in pictures if min(one.photo.shape[:2]) < settings.crop), None)
-        if small is not None:
-            raise DofkitError(
-                f"{small.name} is {small.photo.shape[1]}×{small.photo.shape[0]}, samples are {settings.crop} pixels "
-                "wide; give a smaller --size, or larger pictures"
-            )
-        self.pictures, self.settings, self.seed = pictures, settings, seed
+    Args:
+        pictures: to render stacks of.
+        settings: how.
+        seed: of everything.
+        recorded: stacks as they are; at least one of a kind is needed.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[DeepPicture],
+        settings: StackSettings,
+        seed: int,
+        recorded: Sequence[RecordedStack] = (),
+    ) -> None:
+        sizes = [(one.name, one.photo.shape[:2]) for one in pictures]
+        for name, (height, width) in [*sizes, *((one.name, one.stack.shape[1:3]) for one in recorded)]:
+            if min(height, width) < settings.crop:
+                raise DofkitError(
+                    f"{name} is {width}×{height}, samples are {settings.crop} pixels wide; give a smaller --size, or "
+                    "larger pictures"
+                )
+        self.pictures, self.settings, self.seed, self.recorded = pictures, settings, seed, recorded
         self._kept: OrderedDict[tuple[int, int], _Rendered] = OrderedDict()
 
     def __getitem__(self, index: int) -> StackSample:
         settings = self.settings
         rng = np.random.default_rng((self.seed, 1, index))
-        slices = _slices(np.random.default_rng((self.seed, 2, index // settings.batch)), settings)
+        shared = np.random.default_rng((self.seed, 2, index // settings.batch))
+        slices = _slices(shared, settings)
+        if self.recorded and (not self.pictures or shared.random() < settings.recorded):
+            fewest = min(len(one.stack) for one in self.recorded)
+            return self._recorded(rng, int(shared.integers(min(3, fewest), min(8, fewest) + 1)))
         number = index // settings.reuse + int(rng.integers(settings.pool))
         return self._sample(self._rendered(number, slices), rng, slices)
 
@@ -177,6 +198,17 @@ class TrainingStacks(Dataset[StackSample]):
         self._kept.move_to_end(key)
         return self._kept[key]
 
+    def _recorded(self, rng: np.random.Generator, slices: int) -> StackSample:
+        """Some slices of a stack; what it looks like all in focus nobody knows."""
+        source, crop = self.recorded[int(rng.integers(len(self.recorded)))], self.settings.crop
+        top, left = (int(rng.integers(side - crop + 1)) for side in source.stack.shape[1:3])
+        window = np.s_[top : top + crop, left : left + crop]
+        order = sorted(rng.choice(len(source.stack), slices, replace=False).tolist())
+        sample = recorded_sample(source, self.settings.depths, order, window)
+        return _mirrored(
+            sample._replace(stack=_tensor(disturbed(source.stack[order][(slice(None), *window)], rng))), rng
+        )
+
     def _sample(self, rendered: _Rendered, rng: np.random.Generator, slices: int | None) -> StackSample:
         source, crop = rendered.source, self.settings.crop
         top, left = (int(rng.integers(side - crop + 1)) for side in source.depth.shape)
@@ -187,11 +219,36 @@ class TrainingStacks(Dataset[StackSample]):
         clean = rendered.stack[order][(slice(None), *window)]
         metres = np.where(source.known, source.depth, np.nan)[window]
         sample = stack_sample(clean, source.photo[window], metres, sweep, self.settings.depths, rendered.linear)
-        sample = sample._replace(stack=_tensor(disturbed(clean, rng)))
-        if rng.random() < 0.5:
-            flip = {name: getattr(sample, name).flip(-1) for name in ("stack", "clean", "picture", "place")}
-            sample = sample._replace(**flip)
+        return _mirrored(sample._replace(stack=_tensor(disturbed(clean, rng))), rng)
+
+
+def _mirrored(sample: StackSample, rng: np.random.Generator) -> StackSample:
+    """Every other one."""
+    if rng.random() < 0.5:
         return sample
+    return sample._replace(**{name: getattr(sample, name).flip(-1) for name in ("stack", "clean", "picture", "place")})
+
+
+def recorded_sample(
+    source: RecordedStack,
+    depths: int,
+    order: Sequence[int] | None = None,
+    window: tuple[slice, slice] = np.s_[:, :],
+) -> StackSample:
+    """A part of a recorded stack; its picture, and its places where depth is unknown, are NaN.
+
+    Args:
+        source: the stack.
+        depths: K of the network.
+        order: of its slices those that are taken; None: all.
+        window: rows and columns.
+    """
+    chosen = list(range(len(source.stack))) if order is None else list(order)
+    slices = source.stack[chosen][(slice(None), *window)]
+    unknown = np.full(slices.shape[1:3], np.nan, np.float32)
+    metres = unknown if source.metres is None else source.metres[window]
+    sample = stack_sample(slices, slices[0], metres, source.sweep.ordered(chosen), depths, linear=True)
+    return sample._replace(picture=torch.full_like(sample.picture, torch.nan))
 
 
 def _slices(rng: np.random.Generator, settings: StackSettings) -> int | None:
@@ -283,3 +340,16 @@ class HeldOutStacks(Dataset[StackSample]):
         stack = render_stack(source, self.sweep, discs=True, linear=True)
         metres = np.where(source.known, source.depth, np.nan).astype(np.float32)
         return stack_sample(stack, source.photo, metres, self.sweep, self.depths, linear=True)
+
+
+class RecordedStacks(Dataset[StackSample]):
+    """Whole stacks as they were recorded."""
+
+    def __init__(self, stacks: Sequence[RecordedStack], depths: int) -> None:
+        self.stacks, self.depths = stacks, depths
+
+    def __len__(self) -> int:
+        return len(self.stacks)
+
+    def __getitem__(self, index: int) -> StackSample:
+        return recorded_sample(self.stacks[index], self.depths)

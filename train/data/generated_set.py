@@ -24,7 +24,7 @@ from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.files import write_file
 from ...runtime_ref.mapping import InTurn, Mapper, every_result
 from ...runtime_ref.pipeline.optics import LONG_SIDE_PER_RADIUS
-from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.pipeline.resampling import resize
 from ..argan_config import Mixture
 from ..networks.aperture_generator import ApertureGenerator, drawn_scales
 from ..rendering.depth_colours import depth_colours

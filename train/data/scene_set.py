@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...runtime_ref.files import write_file
 from ...runtime_ref.mapping import InTurn, Mapper, every_result
-from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.pipeline.resampling import resize
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array
 from .picture_set import PictureSet, SetOptions, SetRecord, contact_sheet, picture_file, png, resumed

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.pipeline.resampling import resize
 from ..rendering.lens import Array, to_linear
 from .mattes import random_matte
 from .sources import Sources, read_image, read_mask

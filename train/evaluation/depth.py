@@ -10,7 +10,7 @@ import numpy as np
 
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.parity.reports.pictures import to_bytes
-from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.pipeline.resampling import resize
 from ..rendering.lens import Array
 from ..systems.depth_metrics import normalised, ordinal_agreement
 from . import depth_scores

@@ -7,7 +7,7 @@ pixels over each other and hide nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,14 @@ from ...runtime_ref.pipeline.optics import LONG_SIDE_PER_RADIUS
 from ..data.focal_stacks import DeepPicture, as_jpeg, deep_picture, noised
 from ..data.rgbd.middlebury import StereoCalibration
 from ..data.rgbd.pair import DepthMap, DepthMeaning, RgbdPair
+from ..data.stack_sets import StackFiles
 from ..networks.focal_depth import FocalDepthNet
 from ..rendering.baselines.focus import FocalMethod, FocalResult
 from ..rendering.baselines.layered import LayeredBlur
 from ..rendering.focus_sweep import FocusSweep
 from ..rendering.layered import SceneLens
 
+Array = NDArray[np.floating[Any]]
 Bytes = NDArray[np.uint8]
 Progress = Callable[[int, int, str], None]
 
@@ -53,8 +55,8 @@ class FocalFigures:
         delta1, delta2, delta3: share of the known pixels whose depth is within a factor 1.25, 1.25², 1.25³.
         rmse: root mean square error in metres.
         abs_rel: mean |z' − z| / z.
-        psnr, ssim: of the all-in-focus picture.
-        gain: by how many dB its PSNR exceeds that of the slice nearest to the truth.
+        psnr, ssim: of the all-in-focus picture; None where nobody knows what is right.
+        gain: by how many dB its PSNR exceeds that of the slice nearest to the truth; None as well.
     """
 
     delta1: float
@@ -62,9 +64,9 @@ class FocalFigures:
     delta3: float
     rmse: float
     abs_rel: float
-    psnr: float
-    ssim: float
-    gain: float
+    psnr: float | None = None
+    ssim: float | None = None
+    gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,18 +115,21 @@ def under(condition: str, stack: Bytes, seed: int) -> Bytes:
 
 def figures_of(found: FocalResult, source: DeepPicture, stack: Bytes) -> FocalFigures:
     """Every figure of a stack's result against what it was made of."""
-    guess, truth = found.depth[source.known].astype(np.float64), source.depth[source.known].astype(np.float64)
-    ratio = np.maximum(guess / truth, truth / guess)
+    depth = depth_figures(found.depth[source.known], source.depth[source.known])
     exact, ours = (one.astype(np.float32) / np.float32(255) for one in (source.photo, found.picture))
     best = max(metrics.psnr(exact, one.astype(np.float32) / np.float32(255)) for one in stack)
     psnr = metrics.psnr(exact, ours)
+    return replace(depth, psnr=psnr, ssim=metrics.ssim(exact, ours), gain=psnr - best)
+
+
+def depth_figures(guess: Array, truth: Array) -> FocalFigures:
+    """The figures of depth alone, over pixels in metres."""
+    guess, truth = guess.astype(np.float64), truth.astype(np.float64)
+    ratio = np.maximum(guess / truth, truth / guess)
     return FocalFigures(
         *(float((ratio < 1.25**power).mean()) for power in (1, 2, 3)),
         rmse=float(np.sqrt(np.square(guess - truth).mean())),
         abs_rel=float((np.abs(guess - truth) / truth).mean()),
-        psnr=psnr,
-        ssim=metrics.ssim(exact, ours),
-        gain=psnr - best,
     )
 
 
@@ -165,9 +170,43 @@ def evaluate_focal(
     return [FocalRow(dataset, *key, len(found), _mean(found)) for key, found in scores.items()]
 
 
+def evaluate_recorded(
+    dataset: str,
+    stacks: Sequence[StackFiles],
+    side: int,
+    methods: Sequence[FocalMethod],
+    conditions: Sequence[str] = CONDITIONS,
+    progress: Progress | None = None,
+) -> list[FocalRow]:
+    """Means over recorded stacks with depth, in its known pixels; their own focus distances count. What they look like
+    all in focus is not known.
+
+    Args:
+        dataset: name of the set.
+        stacks: each with depth.
+        side: longer side at most, in pixels.
+        methods, conditions, progress: as of `evaluate_focal`.
+    """
+    scores: dict[tuple[str, str], list[FocalFigures]] = {}
+    for number, files in enumerate(stacks):
+        if progress is not None:
+            progress(number, len(stacks), f"{dataset} {number + 1}")
+        one = files.read(side)
+        assert one.metres is not None, "stacks that can be judged have depth"
+        known = np.isfinite(one.metres)
+        for condition in conditions:
+            stack = under(condition, one.stack, number)
+            for method in methods:
+                depth = method(stack, one.sweep).depth
+                scores.setdefault((condition, method.name), []).append(depth_figures(depth[known], one.metres[known]))
+    return [FocalRow(dataset, *key, len(found), _mean(found)) for key, found in scores.items()]
+
+
 def _mean(found: Sequence[FocalFigures]) -> FocalFigures:
-    values = np.array([list(asdict(one).values()) for one in found])
-    return FocalFigures(*values.mean(0).tolist())
+    every = [asdict(one) for one in found]
+    return FocalFigures(
+        **{name: None if every[0][name] is None else float(np.mean([one[name] for one in every])) for name in every[0]}
+    )
 
 
 MOTORCYCLE = StereoCalibration(focal=994.978, baseline=193.001, offset=31.086, width=741, height=500)

@@ -15,7 +15,7 @@ from ...runtime_ref.imageio import eight_bits, embedded_disparity, read_photo, w
 from ...runtime_ref.parity.reports.pictures import Window
 from ...runtime_ref.pipeline.optics import defocus, widen_focus
 from ...runtime_ref.pipeline.portrait import Lens
-from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.pipeline.resampling import resize
 from ...runtime_ref.pipeline.subject import auto_focus
 from ..data.sources import SUFFIXES
 from ..rendering.lens import Array

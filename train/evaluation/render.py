@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from ...runtime_ref.mapping import InTurn, Mapper, every_result
 from ...runtime_ref.parity.reports.pictures import Window, to_bytes
-from ...runtime_ref.pipeline.pyramid import resize
+from ...runtime_ref.pipeline.resampling import resize
 from ..data.scenes import ComposedScene
 from ..rendering.layered import SceneLens
 from ..rendering.lens import Array

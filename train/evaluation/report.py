@@ -12,7 +12,8 @@ import numpy as np
 
 from ...runtime_ref.files import write_file, write_json
 from ...runtime_ref.parity.reports.pictures import data_uri, to_bytes
-from ...runtime_ref.pipeline.pyramid import as_float, resize
+from ...runtime_ref.pipeline.pyramid import as_float
+from ...runtime_ref.pipeline.resampling import resize
 from .methods import DisparitySource, Group, Method, Networks
 from .page import page
 from .photos import PhotoView

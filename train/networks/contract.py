@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -100,6 +100,9 @@ class NetworkContract:
         preprocessing: what comes before the network in exported graphs.
         meaning: of the network's own output.
         exact: paths of layers that stay in floats at every precision.
+        slices: fewest and most slices of a focal stack that it takes.
+        fixed: makes the form that exported graphs have for the shapes of their inputs; None: the network itself takes
+            every size.
         arrangements: target -> another form; a target that is not named takes the network as it is.
         rewritten: converters are given the network's exported program after `export.rewrites`, not its module: what
             networks of others need that were not written with converters in mind.
@@ -113,6 +116,8 @@ class NetworkContract:
     preprocessing: Preprocessing = Preprocessing()
     meaning: Meaning = Meaning.PICTURE
     exact: tuple[str, ...] = ()
+    slices: tuple[int, int] = (1, 1)
+    fixed: Callable[[nn.Module, Sequence[tuple[int, ...]]], nn.Module] | None = None
     arrangements: Mapping[Target, Arrangement] = field(default_factory=dict)
     rewritten: bool = False
 
@@ -126,8 +131,16 @@ class NetworkContract:
         """The graph's only output."""
         return OUTPUTS[self.stage]
 
-    def arrange(self, network: nn.Module, target: Target) -> nn.Module:
-        """The network as files of a target compute it, in the same mode (training or evaluation)."""
+    def arrange(self, network: nn.Module, target: Target, shapes: Sequence[tuple[int, ...]] = ()) -> nn.Module:
+        """The network as files of a target compute it, in the same mode (training or evaluation).
+
+        Args:
+            network: of this contract.
+            target: whose files.
+            shapes: of the inputs, for a network whose form depends on them.
+        """
+        if self.fixed is not None:
+            return self.fixed(network, shapes).train(network.training)
         arrangement = self.arrangements.get(target)
         return network if arrangement is None else arrangement.form(network).train(network.training)
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from .filters import convolution, twice
 from .focus_matching import NOISE, focus_agreement, luminance, matching_costs, sharpest_seen, window_mean
 
+ARCHITECTURE = "focal_depth"
 SLICES = (2, 10)
 """Fewest and most slices of a stack."""
 AROUND = 9

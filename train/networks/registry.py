@@ -17,6 +17,9 @@ from .adapted import adapted, core
 from .contract import Arrangement, BringsContract, Meaning, NetworkContract, SizeRule
 from .depth import DepthConfig, DepthNet
 from .filled_inputs import with_filled_inputs
+from .focal_depth import FocalDepthConfig
+from .focal_graph import CONTRACT as FOCAL_CONTRACT
+from .focal_graph import FocalStage
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
 from .guided_upsampling_blocks import GuidedUpsamplingBlocks
 from .guided_upsampling_by_colour import GuidedUpsamplingByColour
@@ -169,4 +172,5 @@ ARCHITECTURES = Architectures(
         LensBlurConfig,
     ),
     Architecture(_UPSAMPLING, GuidedUpsamplingNet, GuidedUpsamplingConfig),
+    Architecture(FOCAL_CONTRACT, FocalStage, FocalDepthConfig),
 )

@@ -6,7 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from ..networks.focal_depth import FocalDepthConfig, FocalDepthNet
+from ...runtime_ref.pipeline.stage import Stage
+from ..networks.focal_depth import ARCHITECTURE, FocalDepthConfig, FocalDepthNet
 from .network_file import NetworkFile
 from .terms import Terms
 
@@ -15,6 +16,7 @@ FOCAL = NetworkFile[FocalDepthNet](
     noun="network of focal stacks",
     name="dfd.safetensors",
     command="dofkit train dfd",
+    marks={"stage": Stage.FOCAL_DEPTH.value, "architecture": ARCHITECTURE},  # as files of the bundle's stages have
     describe=lambda network: json.dumps(dataclasses.asdict(network.config), sort_keys=True),
     build=lambda config: FocalDepthNet(FocalDepthConfig(**config)),
 )

@@ -6,8 +6,8 @@ One `NetworkFile` a kind, see `generative`; the stages of the bundle have files 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +32,7 @@ class NetworkFile(Generic[Network]):
         command: that trains one.
         describe: the configuration of a network, as JSON.
         build: makes the network of what the configuration's JSON holds; pydantic's errors are ValueErrors.
+        marks: further texts by name.
     """
 
     kind: str
@@ -40,10 +41,11 @@ class NetworkFile(Generic[Network]):
     command: str
     describe: Callable[[Network], str]
     build: Callable[[Any], Network]
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, network: Network, folder: Path, terms: Terms = _NOTHING) -> Path:
         """Write a network to `folder`, with what is known of its terms; the file appears whole or not at all."""
-        metadata = {"kind": self.kind, "config": self.describe(network), **terms.as_metadata()}
+        metadata = {"kind": self.kind, "config": self.describe(network), **self.marks, **terms.as_metadata()}
         return write_weights(folder / self.name, network, metadata, torch.float16)
 
     def at(self, path: Path) -> Path:

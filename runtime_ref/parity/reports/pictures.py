@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ...pipeline.portrait import Array
-from ...pipeline.pyramid import resize
+from ...pipeline.resampling import resize
 from ...pipeline.stage import Stage
 from .. import metrics
 from ..verdict import ParityReport, Rendering, Verdict

@@ -1,4 +1,4 @@
-"""Bundles of before are read; what a manifest says of networks and their stored weights."""
+"""Bundles of before are refused; the published schema; what a manifest says of networks and their stored weights."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from dofkit.runtime_ref.bundle import MANIFEST, Bundle, LayerEntry
+from dofkit.runtime_ref.bundle import MANIFEST, SCHEMA, Bundle, LayerEntry, manifest_schema
 from dofkit.runtime_ref.bundle.manifest import canonical, digest_of
 from dofkit.runtime_ref.errors import DofkitError
+from dofkit.runtime_ref.pipeline.rules import HostRules
 
 from .small_bundle import model, write_bundle
 
@@ -28,28 +29,40 @@ def rewritten(bundle: Bundle, **changes: Any) -> Path:
     return bundle.root
 
 
-def plan_of_before(bundle: Bundle, size: int) -> dict[str, Any]:
-    """The plan as schema 2 wrote it."""
-    plan = bundle.manifest.plan.model_dump(mode="json")
-    others = {name: value for name, value in plan.items() if name not in ("depth_height", "depth_width")}
-    return {**others, "depth_size": size}
-
-
-def test_a_bundle_of_schema_2_is_read_its_depth_input_a_square(new: Bundle) -> None:
-    old = Bundle.open(rewritten(new, schema_version=2, plan=plan_of_before(new, 384)))
-    assert old.manifest.plan.depth_shape == (384, 384)
-    assert old.manifest.plan.lens_blur == new.manifest.plan.lens_blur
-    assert old.manifest.models == new.manifest.models
-
-
-@pytest.mark.parametrize(("version", "size"), [(1, 384), (4, 384), (2, 0), (2, "wide"), (3, 384)])
-def test_what_no_schema_says_is_refused_in_one_line_that_says_export_again(
-    new: Bundle, version: int, size: object
-) -> None:
-    plan: Any = plan_of_before(new, 384) | {"depth_size": size}
-    with pytest.raises(DofkitError, match="export again") as refusal:
-        Bundle.open(rewritten(new, schema_version=version, plan=plan))
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_bundle_of_other_steps_is_refused_in_one_line_that_says_export_again(new: Bundle, version: int) -> None:
+    with pytest.raises(DofkitError, match=rf"schema_version {version}.*export again") as refusal:
+        Bundle.open(rewritten(new, schema_version=version))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("changes", [{"schema_version": 5}, {"schema_version": "4"}, {"schema_version": None}])
+def test_what_no_schema_says_is_refused_in_one_line(new: Bundle, changes: dict[str, Any]) -> None:
+    with pytest.raises(DofkitError, match="export again") as refusal:
+        Bundle.open(rewritten(new, **changes))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", HostRules.model_fields)
+def test_a_bundle_whose_steps_have_another_constant_is_refused_with_its_name(new: Bundle, name: str) -> None:
+    rules = new.manifest.rules.model_dump()
+    with pytest.raises(DofkitError, match=f"{name}: this dofkit has other rules"):
+        Bundle.open(rewritten(new, rules={**rules, name: rules[name] + 1}))
+
+
+def test_the_published_schema_is_what_the_reader_says_and_takes_what_it_takes(new: Bundle) -> None:
+    published = (Path(__file__).parents[3] / "docs" / SCHEMA).read_bytes()
+    assert published == manifest_schema()
+    validator = pytest.importorskip("jsonschema").Draft202012Validator(json.loads(published))
+    document = json.loads((new.root / MANIFEST).read_bytes())
+    validator.validate(document)
+    for broken in (
+        {**document, "more": 1},
+        {**document, "schema_version": 3},
+        {**document, "rules": {}},
+        {**document, "rules": {**document["rules"], "thin_pitch": 3}},
+    ):
+        assert not validator.is_valid(broken)
 
 
 def test_height_and_width_survive_the_file(new: Bundle) -> None:

@@ -195,6 +195,34 @@ def test_an_output_that_depends_on_no_input_fails_even_if_it_is_right(bundle_pat
             assert f"does not depend on {signal.name}" in rows[stage].reason
 
 
+def test_what_a_file_depends_on_is_asked_of_an_evaluator_where_the_runtime_keeps_to_one_core(bundle_path: Path) -> None:
+    onnx = Bundle.open(bundle_path)
+    models = [model for model in onnx.models(Target.ONNX, Precision.FP32) if model.stage is Stage.GUIDED_UPSAMPLING]
+    of_coreai = tuple(model.model_copy(update={"target": Target.COREAI}) for model in models)
+    bundle = Bundle(onnx.root, onnx.manifest.model_copy(update={"models": of_coreai}))
+    runs: list[str] = []
+
+    class Counting(InProcess):
+        def open(self, backend: Backend, bundle: Bundle, model: ModelEntry) -> Session:
+            def noted(output: np.ndarray) -> np.ndarray:
+                runs.append(backend.facts.id)
+                return output
+
+            return _Stub(open_session(onnx, models[0]), noted)
+
+    def rows_asked(*ids: str) -> list[str]:
+        runs.clear()
+        options = CheckOptions(backends=tuple(map(backend, ids)), transport=Counting)
+        report = run_parity(bundle, [(Target.COREAI, Precision.FP32)], golden_cases(onnx)[:1], options)
+        assert report.verdict is Verdict.PASS, report
+        assert report.results[0].metrics["input_effect"] > 0
+        return runs
+
+    changed = len(INPUTS[Stage.GUIDED_UPSAMPLING])
+    assert rows_asked("coreai", "coreai-reference") == ["coreai", *["coreai-reference"] * (1 + changed)]
+    assert rows_asked("coreai") == ["coreai"] * (1 + changed)
+
+
 @pytest.mark.e2e
 def test_a_tint_is_measured(bundle_path: Path) -> None:
     rows = _rows_with(bundle_path, lambda output: output + np.float32(0.01))

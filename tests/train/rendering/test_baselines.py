@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.runtime_ref.pipeline.pyramid import resize
+from dofkit.runtime_ref.pipeline.resampling import resize
 from dofkit.train.rendering.aperture import lens_points
 from dofkit.train.rendering.baselines import (
     CLASSICAL,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ....runtime_ref.pipeline.pyramid import resize
+from ....runtime_ref.pipeline.resampling import resize
 from ..layered import SceneLens
 from ..lens import Array, disc_spectrum, from_spectrum, spectrum, to_linear, to_srgb
 from .planes import bordered, checked_defocus, levels_of, shares, without_border

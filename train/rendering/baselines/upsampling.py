@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ....runtime_ref.errors import DofkitError
-from ....runtime_ref.pipeline.pyramid import resize
+from ....runtime_ref.pipeline.resampling import resize
 from ..lens import Array
 
 

@@ -8,6 +8,7 @@ from torch import fx
 
 from .constants import fold_constants
 from .idle import drop_checks, drop_idle, reshape_views
+from .norms import name_batch_norms
 from .products import multiply_vectors
 
 PASSES: tuple[Callable[[fx.GraphModule], None], ...] = (
@@ -16,4 +17,5 @@ PASSES: tuple[Callable[[fx.GraphModule], None], ...] = (
     drop_idle,  # before folding, which looks for chains of operations between parameters
     fold_constants,
     multiply_vectors,
+    name_batch_norms,
 )

@@ -18,6 +18,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render", "Render a photo with a shallow depth of field."),
     "dfd": ("dfd", "Make depth and an all-in-focus picture of a focal stack."),
     "check": ("check", "Check that a bundle computes what PyTorch computes (for CI)."),
+    "kit": ("kit", "Write the source of an app's portrait mode around a bundle."),
+    "demo": ("demo", "Show portrait mode in a browser, here or as files for a web server."),
     "inspect": ("inspect", "Show what is inside a bundle."),
     "diff": ("diff", "Compare two bundles: sizes, operations, parity, latency."),
     "sensitivity": ("sensitivity", "Find the layers that int8 hurts; write a recipe for mixed exports."),

@@ -34,10 +34,10 @@ def print_bench(report: BenchReport) -> None:
     counts = _table("Instructions of a run, millions", ("runtime", "stage"), ("instructions",))
     minutes = _table("Preview under a load that goes on", ("runtime",), ("minute", "p50 ms", "runs", "°C", "MHz"))
     for row in rows:
-        for stage in row.stages:
-            stages.add_row(_runtime(row), stage.stage.value, *_stage(stage))
+        for stage in row.every_stage:
+            stages.add_row(_runtime(row), stage.title, *_stage(stage))
             if stage.instructions is not None:
-                counts.add_row(row.title, stage.stage.value, f"{stage.instructions / 1e6:.1f}")
+                counts.add_row(row.title, stage.title, f"{stage.instructions / 1e6:.1f}")
         for photo in (*row.photos, *(() if row.preview is None else (row.preview,))):
             name = f"{photo.title}, networks only" if photo.networks_only else photo.title
             photos.add_row(row.title, name, *_photo(photo), "" if row.peak_mb is None else f"{row.peak_mb:.0f}")
@@ -46,7 +46,7 @@ def print_bench(report: BenchReport) -> None:
     for table in (stages, counts, photos, minutes):
         if table.row_count:
             console.print(table)
-    if any(not stage.settled for row in rows for stage in row.stages):
+    if any(not stage.settled for row in rows for stage in row.every_stage):
         console.print("* the warm-up's time was over before the times were stable", markup=False)
     for row in rows:
         if row.error:

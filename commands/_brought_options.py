@@ -40,6 +40,10 @@ def depth_model_options(command: Any) -> Any:
             "unknown scale.  [default: known of most classes of transformers]",
         ),
         _option(
+            "--assume-sign", is_flag=True,
+            help="Do not ask photos whether it gives near as near: for random weights.",
+        ),
+        _option(
             "--depth-normalisation", type=HintedChoice(list(NORMALISATIONS)),
             help="What it wants done to RGB in [0, 1]: none; imagenet, its mean and deviation; half, (x − 0.5)/0.5.  "
             "[default: as the folder says, else none]",
@@ -56,7 +60,7 @@ def _kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     return value
 
 
-def _given(ctx: click.Context, name: str) -> str | None:
+def _given(ctx: click.Context, name: str) -> Any:
     return ctx.meta[f"{__name__}.{name}"]
 
 
@@ -80,20 +84,28 @@ def depth_model_name(ctx: click.Context, sizes: Sequence[Size | Aspect] = ()) ->
     return DepthModelName(model, _given(ctx, "depth_kind"), _given(ctx, "depth_normalisation"), size)
 
 
-def brought_depth(ctx: click.Context, sizes: Sequence[Size | Aspect] = ()) -> dict[Stage, Brought]:
+def brought_depth(
+    ctx: click.Context, sizes: Sequence[Size | Aspect] = (), ask_photos: bool = False
+) -> dict[Stage, Brought]:
     """What a command's options bring: stage -> network, nothing where none does. What is to be known is printed.
 
     Args:
         ctx, sizes: as for `depth_model_name`.
+        ask_photos: whether its near is near, unless --assume-sign is given.
 
     Raises:
-        DofkitError: see `DepthModelName.open`; options without --depth-model.
+        DofkitError: see `DepthModelName.open`; options without --depth-model; photos agree that its near is far.
     """
     name = depth_model_name(ctx, sizes)
     if name is None:
         return {}
     brought = name.open()
-    for note in brought.notes:
+    notes = list(brought.notes)
+    if ask_photos and not _given(ctx, "assume_sign"):
+        from ..export.sign import sign_on_photos
+
+        notes += filter(None, [sign_on_photos(brought)])
+    for note in notes:
         click.echo(f"dofkit: warning: {note}", err=True)
     return {brought.stage: brought}
 

@@ -38,8 +38,8 @@ def print_profiles(profiles: Mapping[str, Profile]) -> None:
 
 
 def print_profile(profile: Profile) -> None:
-    """A line a figure, with its source."""
-    table = _table("what", "figure", "source")
+    """A line a figure, with its source, and a page that says the same."""
+    table = _table("what", "figure", "source", "opened")
     named = {
         "released": profile.released,
         "chip": profile.chip,
@@ -62,7 +62,8 @@ def print_profile(profile: Profile) -> None:
     for one in profile.deployments:
         named |= {f"{one.target.title}: precisions": one.precisions, f"{one.target.title}: system": one.system}
     for what, figure in named.items():
-        table.add_row(what, _text(figure) or "not known", "" if figure is None else figure.source)
+        where = ("", "") if figure is None else (figure.source, figure.seen)
+        table.add_row(what, _text(figure) or "not known", *where)
     console = stdout()
     console.print(profile.title, markup=False, style="bold")
     console.print(table)
@@ -97,7 +98,11 @@ def print_lint(report: LintReport, title: str) -> None:
             console.print(f"    {line}", markup=False)
         if len(lines) > _SHOWN:
             console.print(f"    … and {len(lines) - _SHOWN} more, see --json", markup=False)
+        if (measured := report.measured(first)) is not None:
+            console.print(f"    {measured}", markup=False)
         console.print(f"    → {first.rewrite}", markup=False)
+    for line in report.not_run:
+        console.print(line, markup=False)
     counts = Counter(one.severity.value for one in report.findings)
     words = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items()) or "nothing found"
     console.print(f"{title}: {words} in {report.files} files", markup=False)
@@ -114,18 +119,26 @@ def _short(name: str) -> str:
     return name if len(name) <= 60 else f"…{name[-59:]}"
 
 
-def print_estimates(found: Sequence[Estimate], title: str, ratio: float | None) -> None:
-    """A line a file; what the estimates are worth beside them."""
-    table = _table("file", "stage", "MFLOP", "MB moved", "estimate, ms", "memory-bound", "measured / estimate here")
+def print_estimates(found: Sequence[Estimate], title: str) -> None:
+    """A line a file; what the estimates are worth beside them, and for each backend together."""
+    from ..devices.estimate_validation import spread_of
+
+    asked = [one for estimate in found for one in estimate.validations]
+    devices = {one.device: one.compared for one in asked}
+    worth = [f"measured / estimated: {device}, {what}" for device, what in devices.items()] or ["measured / estimated"]
+    table = _table("file", "stage", "MFLOP", "MB moved", "estimate, ms", "memory-bound", *worth)
     for one in found:
-        worth = "not known" if one.ratio is None else f"{one.ratio:.1f}"
+        ratios = {each.device: each.ratio for each in one.validations}
+        told = ["not known" if (ratio := ratios.get(name)) is None else f"{ratio:.1f}" for name in devices]
         file = f"{one.model.target.title} {one.model.precision}"
         sizes = (f"{one.cost.flops / 1e6:.0f}", f"{one.cost.moved / 1e6:.1f}", f"{one.milliseconds:.2f}")
-        table.add_row(file, one.model.name, *sizes, f"{one.bound:.0%}", worth)
+        table.add_row(file, one.model.name, *sizes, f"{one.bound:.0%}", *(told or ["not known"]))
     console = stdout()
     console.print(f"ESTIMATE (roofline, no measurement): {title}", markup=False, style="bold")
     console.print(table)
-    worth = "was not measured here" if ratio is None else f"is {ratio:.1f} on this machine"
-    console.print(
-        f"What a file takes, divided by its estimate, {worth}; a device has a ratio of its own.", markup=False
-    )
+    for id, title in {one.backend: one.title for one in asked}.items():
+        theirs = [one for one in asked if one.backend == id]
+        reason = next((one.reason for one in theirs if one.reason), "")
+        words = spread_of(theirs) or f"NOT RUN ({reason})"
+        console.print(f"{title}, {theirs[0].compared}, measured / estimated: {words}", markup=False)
+    console.print("A device has ratios of its own.", markup=False)

@@ -189,12 +189,14 @@ def device_options(help: str) -> Callable[[Any], Any]:
         ),
         click.option(
             "--device-binary", "device_binaries", multiple=True, type=FILE, expose_value=False, callback=_kept,
-            help="A tool to run on adb:SERIAL: LiteRT's benchmark_model or onnxruntime_perf_test, built for Android.",
+            help="A tool to run on adb:SERIAL: benchmark_model, run_model or onnxruntime_perf_test, built for Android; "
+            "and the .so files that it needs there.",
             cls=GroupedOption, group=_DEVICES,
         ),
         click.option(
-            "--delegate", "delegates", multiple=True, type=HintedChoice(["cpu", "gpu", "nnapi"]), expose_value=False,
-            callback=_kept, help="What computes on adb:SERIAL.  [default: cpu]", cls=GroupedOption, group=_DEVICES,
+            "--delegate", "delegates", multiple=True, type=HintedChoice(["cpu", "gpu", "nnapi", "npu"]),
+            expose_value=False, callback=_kept, help="What computes on adb:SERIAL.  [default: cpu]",
+            cls=GroupedOption, group=_DEVICES,
         ),
         click.option(
             "--allow-fallback", is_flag=True, expose_value=False, callback=_kept,

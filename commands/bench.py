@@ -57,6 +57,9 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--photo", "photos", type=PhotoSize(), multiple=True, metavar="SIZE", default=["2048"], show_default=True,
     help="A photo for the whole pipeline: long side, megapixels (12mp) or 1920x1080; repeatable; 0 leaves it out.",
 )  # fmt: skip
+@click.option(
+    "--one-size", is_flag=True, help="Leave out the depth network's further sizes and the stages' further tiles."
+)
 @click.option("--no-preview", is_flag=True, help="Leave out the preview of 1280×960 (frames a second).")
 @click.option(
     "--sustained", type=Duration(), default=0.0, metavar="TIME",
@@ -97,6 +100,7 @@ def command(
     runs: int,
     seconds: float,
     photos: tuple[tuple[int, int], ...],
+    one_size: bool,
     no_preview: bool,
     sustained: float,
     as_json: bool,
@@ -164,6 +168,7 @@ def command(
             threads=threads,
             budget=TimeBudget(runs=runs, seconds=seconds),
             photos=sizes,
+            every_size=not one_size,
             preview=not no_preview and bool(sizes),
             sustained=sustained,
             watch=lambda title, done, total: display.update(bar, description=title, completed=done, total=total),

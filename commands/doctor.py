@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,13 @@ ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "export to Core AI": ("train,coreai,report", ("torch", "coreai-core", "coreai-torch", "Jinja2")),
     "export to ONNX": ("train,onnx,report", ("torch", "onnx", "onnxscript", "Jinja2")),
 }
+
+# Platform of a kit, the programs that its test needs, and what brings them.
+TOOLCHAINS = (
+    ("the web", ("node", "npm"), "apt-get install nodejs npm"),
+    ("Android", ("java", "kotlinc"), "apt-get install openjdk-17-jdk-headless; npm's kotlin-compiler has bin/kotlinc"),
+    ("iOS", ("swift",), "on a Mac install Xcode, on Debian 13 apt-get install swiftlang"),
+)
 
 # As `devices.registry` has them, which imports more than `--help` should.
 DEVICES = ("arm64", "browser")
@@ -67,6 +75,7 @@ def _diagnose() -> list[Finding]:
             Finding(ability, not missing, versions, f"missing {', '.join(missing)}: {install}" if missing else "")
         )
     findings.append(_numpy_for_coreml())
+    findings += _toolchains()
     findings += _known_bad()
     is_mac = sys.platform == "darwin"
     findings.append(
@@ -75,6 +84,17 @@ def _diagnose() -> list[Finding]:
         )
     )
     return findings
+
+
+def _toolchains() -> list[Finding]:
+    """What compiles or runs the tests of the kits that `dofkit kit` writes."""
+    lacking = [
+        (name, [p for p in programs if shutil.which(p) is None], remedy) for name, programs, remedy in TOOLCHAINS
+    ]
+    return [
+        Finding(f"test a kit for {name}", not missing, {}, f"missing {', '.join(missing)}: {remedy}" if missing else "")
+        for name, missing, remedy in lacking
+    ]
 
 
 def _known_bad() -> list[Finding]:

@@ -6,6 +6,7 @@ figures are is in `figures`; where a backend computes is its own affair.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,7 +22,7 @@ from ..runtime_ref.backends import Backend, BackendUnavailableError, default_bac
 from ..runtime_ref.backends.latency import TimeBudget
 from ..runtime_ref.backends.own_process import OwnProcess, ProcessSession
 from ..runtime_ref.bundle import Bundle, ModelEntry
-from ..runtime_ref.bundle.golden import GoldenArrays, read_golden
+from ..runtime_ref.bundle.golden import read_golden
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity import metrics
 from ..runtime_ref.parity.declared import plan_problems
@@ -41,6 +42,7 @@ from .figures import (
     StageFigures,
     SustainedFigures,
 )
+from .first_case import StageCase, first_case
 from .machine import MachineState, this_machine, this_state
 
 _USUAL = TimeBudget(runs=30, seconds=10)
@@ -60,6 +62,7 @@ class BenchRequest:
         precision: of the files.
         threads: CPU threads of the runtime.
         budget: steady runs of a stage and of the photo.
+        every_size: measure the depth network's further sizes and the stages' further tiles, too.
         photos: (width, height) of the photos for the whole pipeline, in pixels.
         preview: whether a preview of 1280×960 is measured, too.
         sustained: seconds that the preview is rendered again and again; 0 leaves it out.
@@ -71,6 +74,7 @@ class BenchRequest:
     precision: Precision = Precision.FP32
     threads: int = 2
     budget: TimeBudget = _USUAL
+    every_size: bool = True
     photos: tuple[tuple[int, int], ...] = ((2048, 1536),)
     preview: bool = True
     sustained: float = 0.0
@@ -94,6 +98,11 @@ class BenchRequest:
         found = {model.stage: model for model in self.bundle.models(*self._variant())}
         return {stage: found[stage] for stage in Stage if stage in found}
 
+    def further_models(self) -> list[ModelEntry]:
+        """Those of other sizes that are measured, too."""
+        variant = self._variant()
+        return self.bundle.further_depths(*variant) + self.bundle.other_tiles(*variant) if self.every_size else []
+
     def depth_for(self, size: Size) -> ModelEntry | None:
         """The depth network of a further input size; None: `models` has the one of this size."""
         return next((model for model in self.bundle.further_depths(*self._variant()) if model.depth_size == size), None)
@@ -108,6 +117,7 @@ def bench_bundle(
     fileless: Sequence[Backend] = (),
     threads: int = 2,
     budget: TimeBudget = _USUAL,
+    every_size: bool = True,
     photos: Sequence[tuple[int, int]] = ((2048, 1536),),
     preview: bool = True,
     sustained: float = 0.0,
@@ -123,6 +133,7 @@ def bench_bundle(
         fileless: backends that need none of the bundle's files, such as PyTorch's; measured last, in fp32.
         threads: CPU threads of each runtime.
         budget: steady runs of a stage and of a photo.
+        every_size: measure the depth network's further sizes and the stages' further tiles, too.
         photos: (width, height) of the photos for the whole pipeline, in pixels.
         preview: whether a preview of 1280×960 is measured, too.
         sustained: seconds that the preview is rendered again and again; 0 leaves it out.
@@ -137,7 +148,9 @@ def bench_bundle(
     opened = Bundle.open(Path(bundle))
 
     def request(one: Backend, target: Target | None, precision: Precision) -> BenchRequest:
-        return BenchRequest(opened, one, target, precision, threads, budget, tuple(photos), preview, sustained)
+        return BenchRequest(
+            opened, one, target, precision, threads, budget, every_size, tuple(photos), preview, sustained
+        )
 
     asked = [
         request(one, target, precision)
@@ -198,11 +211,13 @@ class _Row:
         request = self._request
         before = self._state()
         stages = tuple(self._stage(stage, model) for stage, model in request.models().items())
+        further = tuple(self._measured(model)[1] for model in request.further_models())
         renders = self._elsewhere is None or self._elsewhere.whole_photos
         whole = renders and set(PIPELINE_STAGES) <= set(self._sessions)
         photos = [self._photo(size) for size in request.photos if whole]
         return {
             "stages": stages,
+            "further_stages": further,
             "photo": photos[0] if photos else None,
             "further_photos": tuple(photos[1:]),
             "preview": self._photo(_PREVIEW) if whole and request.preview else None,
@@ -227,19 +242,20 @@ class _Row:
         return max((session.peak_memory for session in self._sessions.values()), default=0) / 1e6
 
     def _stage(self, stage: Stage, model: ModelEntry) -> StageFigures:
+        """Of the plan's size; its session stays for the photos."""
+        self._sessions[stage], figures = self._measured(model)
+        return figures
+
+    def _measured(self, model: ModelEntry) -> tuple[ProcessSession, StageFigures]:
         request = self._request
         session = self._transport.open(request.backend, request.bundle, model)
-        self._sessions[stage] = session
-        arrays, inputs = self._arrays(stage), self._arrays(stage).inputs(stage)
-        times = session.time_runs(inputs, request.budget)
-        size = max(array.shape[2:] for array in inputs.values())
-        parity = _parity(arrays.output(stage), session, inputs)
-        counted = _instructions(session, inputs)
-        return StageFigures.of(stage, session.load, times, size=size, parity=parity, instructions=counted)
-
-    def _arrays(self, stage: Stage) -> GoldenArrays:
-        several = stage is Stage.DEPTH and self._plan.further_depth_sizes
-        return self._golden.at_depth(self._plan.depth_shape) if several else self._golden
+        case = first_case(request.bundle, model, self._golden)
+        times = session.time_runs(case.inputs, request.budget)
+        size = max((array.shape[2:] for array in case.inputs.values()), key=math.prod)
+        parity = _parity(case, session)
+        counted = _instructions(session, case.inputs)
+        figures = StageFigures.of(model.stage, session.load, times, size=size, parity=parity, instructions=counted)
+        return session, figures
 
     def _photo(self, size: tuple[int, int]) -> PhotoFigures:
         pixels = _enlarged(self._golden.photo, size)
@@ -286,17 +302,15 @@ def _instructions(session: ProcessSession, inputs: Mapping[str, Any]) -> int | N
         return None
 
 
-def _parity(
-    wanted: NDArray[np.floating[Any]], session: ProcessSession, inputs: Mapping[str, NDArray[np.floating[Any]]]
-) -> ParityFigures | None:
+def _parity(case: StageCase, session: ProcessSession) -> ParityFigures | None:
     """None where nothing can be compared: no outputs, another shape, or not finite. `check` says what is wrong then."""
     try:
-        output = session.run(inputs)
+        output = case.comparable(session.run(case.inputs))
     except BackendUnavailableError:  # a tool that takes times only
         return None
-    if wanted.shape != output.shape or not np.isfinite(output).all():
+    if case.wanted.shape != output.shape or not np.isfinite(output).all():
         return None
-    return ParityFigures(psnr=metrics.psnr(wanted, output), max_abs=metrics.max_abs(wanted, output))
+    return ParityFigures(psnr=metrics.psnr(case.wanted, output), max_abs=metrics.max_abs(case.wanted, output))
 
 
 def _enlarged(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

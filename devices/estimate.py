@@ -8,25 +8,24 @@ is measured on this machine and told beside every estimate.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
-from ..runtime_ref.backends import default_backend
-from ..runtime_ref.backends.latency import TimeBudget
 from ..runtime_ref.bundle import Bundle, ModelEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.target import Precision, Target
-from .bench import BenchRequest, bench
+from .device import Device
+from .estimate_validation import Validation, Yardstick, counted, measured_times, yardsticks
 from .lint.graph import Graph, Node
 from .lint.readers import read_graph
-from .machine import this_machine
 from .profile import DeviceUnit, Profile
 from .rates import Rates, rates_here
 
 _BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float64": 8, "int64": 8}
-_QUICK = TimeBudget(runs=10, seconds=2)
+# A core of Arm's multiplies and adds 128 bits of floats an instruction, four pairs of bytes a lane with SDOT, and moves
+# 16 bytes (Arm, Cortex-A76 Software Optimization Guide).
+_VECTOR = 16
 
 
 @dataclass(frozen=True)
@@ -55,21 +54,14 @@ class Estimate:
         cost: of all its operations.
         milliseconds: the sum of its operations' rooflines.
         bound: the part of that which is spent moving numbers, 0 to 1.
-        here: the same for this machine; None where it was not validated.
-        measured: median here; None where no runtime here computes the file.
+        validations: the same estimates for what is at hand, beside what was measured there.
     """
 
     model: ModelEntry
     cost: Cost
     milliseconds: float
     bound: float
-    here: float | None = None
-    measured: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times its estimate the file takes on this machine."""
-        return None if self.here is None or self.measured is None else self.measured / self.here
+    validations: tuple[Validation, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """For machines."""
@@ -83,7 +75,7 @@ class Estimate:
             "bytes": self.cost.moved,
             "milliseconds": self.milliseconds,
             "memory_bound": self.bound,
-            "measured_to_estimated_here": self.ratio,
+            "validations": [one.as_json() for one in self.validations],
         }
 
 
@@ -129,21 +121,33 @@ def roofline(graph: Graph, rates: Rates) -> tuple[Cost, float, float]:
     return Cost(sum(one.flops for one in costs), sum(one.moved for one in costs)), total, bound
 
 
+def instructions_of(graph: Graph) -> float:
+    """Vector instructions of a run on ARM, in millions: those that compute and those that move."""
+    return sum(_instructions(graph, node) for node in graph.nodes) / 1e6
+
+
+def _instructions(graph: Graph, node: Node) -> float:
+    cost = cost_of(graph, node)
+    given = next((graph.tensors[name] for name in node.inputs if name in graph.tensors), None)
+    lanes = _VECTOR / (4 if given is None else min(_bytes(given.element), 4))
+    return cost.flops / (2 * lanes) + cost.moved / _VECTOR
+
+
 def estimate_bundle(
     bundle: Path | str,
     rates: Rates,
     *,
     targets: Sequence[Target] = (),
     precisions: Sequence[Precision] = (),
-    validate: bool = True,
+    devices: Sequence[Device] = (),
 ) -> tuple[Estimate, ...]:
-    """Verify a bundle's files and estimate each, with what the same estimate is worth on this machine.
+    """Verify a bundle's files and estimate each, with what the same estimate is worth where they can be computed.
 
     Args:
         bundle: its folder.
         rates: of the unit; targets that it does not compute are left out.
         targets, precisions: of the files; empty: all.
-        validate: measure this machine's rates and every file that a runtime here computes.
+        devices: "host", "browser" or "arm64", where every file is computed; empty: nowhere.
 
     Raises:
         DofkitError: a file is missing or was changed, or the unit computes none.
@@ -159,33 +163,49 @@ def estimate_bundle(
     if not variants:
         there = ", ".join(f"{target} {precision}" for target, precision in opened.variants())
         raise DofkitError(f"{opened.root} holds nothing that {rates.unit.title} computes; it holds {there}")
-    here = rates_here(this_machine().cores) if validate else None
-    return tuple(one for variant in variants for one in _of_variant(opened, variant, rates, here))
+    sticks = {target: yardsticks(devices, target) for target, _ in variants}
+    threads = {stick.threads for several in sticks.values() for stick in several if not stick.counts}
+    here = {count: rates_here(count) for count in threads}
+    return tuple(one for variant in variants for one in _of_variant(opened, variant, rates, sticks[variant[0]], here))
 
 
 def _of_variant(
-    bundle: Bundle, variant: tuple[Target, Precision], rates: Rates, here: Rates | None
+    bundle: Bundle,
+    variant: tuple[Target, Precision],
+    rates: Rates,
+    sticks: Sequence[Yardstick],
+    here: Mapping[int, Rates],
 ) -> Iterator[Estimate]:
-    measured = {} if here is None else _measured(bundle, variant)
-    for model in bundle.models(*variant):
-        graph = read_graph(bundle, model)
-        cost, milliseconds, bound = roofline(graph, rates)
-        expected = None if here is None else roofline(graph, here)[1]
-        yield Estimate(model, cost, milliseconds, bound, expected, measured.get(model.name))
+    graphs = {model.name: (model, read_graph(bundle, model)) for model in bundle.models(*variant)}
+    found: dict[str, list[Validation]] = {name: [] for name in graphs}
+    for stick in sticks:
+        for name, one in _validated(bundle, variant, graphs, stick, here):
+            found[name].append(one)
+    for name, (model, graph) in graphs.items():
+        yield Estimate(model, *roofline(graph, rates), tuple(found[name]))
 
 
-def _measured(bundle: Bundle, variant: tuple[Target, Precision]) -> dict[str, float]:
-    """Medians on this machine by the models' names, with all its cores; nothing where no runtime is here."""
-    usual = default_backend(variant[0])
-    if usual.facts.is_reference:
-        return {}
-    target, precision = variant
-    cores = this_machine().cores
-    request = BenchRequest(bundle, usual, target, precision, cores, _QUICK, photos=(), preview=False)
-    return {one.stage.value: one.p50 for one in bench(request).stages}
-
-
-def typical_ratio(found: Sequence[Estimate]) -> float | None:
-    """The median of the ratios that were measured here; None where none was."""
-    ratios = [one.ratio for one in found if one.ratio is not None]
-    return median(ratios) if ratios else None
+def _validated(
+    bundle: Bundle,
+    variant: tuple[Target, Precision],
+    graphs: Mapping[str, tuple[ModelEntry, Graph]],
+    stick: Yardstick,
+    here: Mapping[int, Rates],
+) -> Iterator[tuple[str, Validation]]:
+    """What a backend makes of every file; where it cannot, its first words stand for all."""
+    facts, reason, times = stick.backend.facts, "", dict[str, float]()
+    if not stick.counts:
+        try:
+            times = measured_times(bundle, stick, *variant)
+        except DofkitError as error:
+            reason = str(error)
+    for name, (model, graph) in graphs.items():
+        measured = times.get(name)
+        if stick.counts and not reason:
+            try:
+                measured = counted(bundle, stick, model)
+            except DofkitError as error:
+                reason = str(error)
+        expected = instructions_of(graph) if stick.counts else roofline(graph, here[stick.threads])[1]
+        unit = "million instructions" if stick.counts else "ms"
+        yield name, Validation(stick.device, facts.id, facts.title, unit, expected, measured, reason)

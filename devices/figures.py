@@ -75,6 +75,11 @@ class StageFigures(RunFigures):
     parity: ParityFigures | None = None
     instructions: int | None = None
 
+    @property
+    def title(self) -> str:
+        """Its name, with the size of its input where that was recorded."""
+        return " ".join(filter(None, (self.stage.value, _size(self.size))))
+
     @classmethod
     def of(cls, stage: Stage, load: float, times: RunTimes, **more: Any) -> StageFigures:
         """The figures of raw times."""
@@ -155,6 +160,8 @@ class BenchFigures(BaseModel):
         runtime: its name and version.
         machine: where, if that is not the report's machine: a phone.
         before, after: how warm and how fast that was before the first and after the last figure.
+        stages: of the sizes that the plan has first.
+        further_stages: the depth network's further sizes, and the stages' further tiles.
         photo: the first photo; further sizes are in `further_photos`.
         preview: 1280×960, as an app shows it while a user chooses.
         sustained: the preview under a load that goes on.
@@ -170,6 +177,7 @@ class BenchFigures(BaseModel):
     before: MachineState = MachineState()
     after: MachineState = MachineState()
     stages: tuple[StageFigures, ...] = ()
+    further_stages: tuple[StageFigures, ...] = ()
     photo: PhotoFigures | None = None
     further_photos: tuple[PhotoFigures, ...] = ()
     preview: PhotoFigures | None = None
@@ -178,13 +186,18 @@ class BenchFigures(BaseModel):
     error: str = ""
 
     @property
+    def every_stage(self) -> tuple[StageFigures, ...]:
+        """Of every size."""
+        return self.stages + self.further_stages
+
+    @property
     def photos(self) -> tuple[PhotoFigures, ...]:
         """All photos, in the order that was asked for."""
         return (() if self.photo is None else (self.photo,)) + self.further_photos
 
     def timed(self) -> dict[str, RunFigures]:
         """Everything of which there are samples, by name: a stage with its size, a photo, the preview."""
-        stages = {" ".join(filter(None, (one.stage.value, _size(one.size)))): one for one in self.stages}
+        stages = {one.title: one for one in self.every_stage}
         photos = {f"photo {one.title}": one for one in self.photos}
         return {**stages, **photos, **({} if self.preview is None else {"preview": self.preview})}
 

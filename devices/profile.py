@@ -45,10 +45,17 @@ class _Frozen(BaseModel):
 
 
 class Sourced(_Frozen, Generic[Value]):
-    """A figure and the public document that says it."""
+    """A figure and the public document that says it.
+
+    Attributes:
+        value: the figure.
+        source: the document, by its name: the maker's where there is one.
+        seen: address of a page that was opened and says the same; empty where none was found to open.
+    """
 
     value: Value
     source: str = Field(min_length=8)
+    seen: str = Field(default="", pattern="^(https?://.+)?$")
 
 
 _Positive = Annotated[float, Field(gt=0)]

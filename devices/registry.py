@@ -18,7 +18,7 @@ class DeviceSettings:
     """What devices behind a cable need beside their name.
 
     Attributes:
-        binaries: tools that run there, by path here.
+        binaries: tools that run there, and shared libraries that they need, by path here.
         delegates: what computes there; empty: the CPU.
         allow_fallback: a delegate may leave operations to the CPU.
     """

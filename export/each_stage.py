@@ -13,7 +13,7 @@ from ..runtime_ref.bundle import ModelEntry, TensorEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.stage import Signal
 from ..runtime_ref.target import Precision, Target
-from .folded import FoldedLayer, NetworkWeights, network_weights
+from .folded import FoldedLayer, NetworkWeights, graph_weights
 from .job import Job, Unit
 from .labels import Stamp
 from .ranges import Ranges
@@ -88,7 +88,7 @@ def convert_units(job: Job, files: Files, units: Iterable[Unit], scratch: Path) 
     Raises:
         DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
     """
-    weights = {stage: network_weights(graph.network, graph.example()) for stage, graph in job.graphs.items()}
+    weights = {stage: graph_weights(graph) for stage, graph in job.graphs.items()}
     for stage, found in weights.items():
         for precision in job.precisions:
             refuse_unknown(job.kept_float(stage, precision), found.convolutions)
@@ -99,7 +99,9 @@ def convert_units(job: Job, files: Files, units: Iterable[Unit], scratch: Path) 
         ranges = None
         if any(precision.needs_ranges for precision in job.precisions):
             ranges = job.calibration.ranges(unit.graph.stage, unit.plan, job.target, path)
-        yield Converted(unit, weights[unit.graph.stage], path, ranges)
+        # A rewritten program has constants of its size.
+        found = graph_weights(unit.graph) if unit.graph.rewritten else weights[unit.graph.stage]
+        yield Converted(unit, found, path, ranges)
 
 
 def _export_unit(job: Job, files: Files, converted: Converted) -> Iterator[ModelEntry]:

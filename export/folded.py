@@ -3,15 +3,19 @@ what other layers compute with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import fx, nn
 from torch.overrides import TorchFunctionMode
+
+from .neighbours import Neighbours
+from .rewrites.constants import FOLDED
+from .stages import StageGraph
 
 # Converters fold BatchNorm in float32 in an order of their own; relative to a layer's largest value. ONNX files had
 # bit for bit the values of `folded_layers`; four roundings are granted.
@@ -40,11 +44,16 @@ class OtherLayer:
         name: the module's path in the network.
         kind: of the module: "Linear", "LayerNorm" …
         parameters: those that the network computed with, by their names in the module, float32.
+        joined: the same with neighbours multiplied in, which a converter may do, float64: of a fully connected layer a
+            LayerNorm before it or a scale of its outputs after it. Empty where there is none.
+        joined_into: of such a neighbour, the layers that it may be multiplied into.
     """
 
     name: str
     kind: str
     parameters: Mapping[str, NDArray[Any]]
+    joined: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    joined_into: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +75,10 @@ def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Ne
     norms: dict[int, nn.BatchNorm2d] = {}
     names = {module: name for name, module in network.named_modules()}
 
+    neighbours = Neighbours()
+
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        neighbours.note(names[module], module, inputs, output)
         if isinstance(module, nn.Conv2d):
             calls.append((names[module], module, output))
         elif isinstance(module, nn.BatchNorm2d):
@@ -84,8 +96,47 @@ def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Ne
     known = {id(parameter) for module in (*(call[1] for call in calls), *folded) for parameter in module.parameters()}
     return NetworkWeights(
         [_folded(name, module, norms.get(id(output))) for name, module, output in calls],
-        list(_others(network, used.seen - known)),
+        list(_others(network, used.seen - known, neighbours)),
     )
+
+
+def graph_weights(graph: StageGraph) -> NetworkWeights:
+    """All that a graph computes with: its network's weights; of a rewritten one those that are left in its program, and
+    the constants that others became."""
+    weights = network_weights(graph.network, graph.example())
+    if not graph.rewritten:
+        return weights
+    program = graph.computed
+    assert isinstance(program, fx.GraphModule)
+    left = {str(node.target) for node in program.graph.nodes if node.op == "get_attr"}
+    others = [layer for each in weights.others if (layer := _left_in(each, left)).parameters]
+    constants = [(name, values) for name, values in program.named_buffers() if name.startswith(FOLDED)]
+    others += [
+        OtherLayer(name, "constant", {name: values.float().numpy()})
+        for name, values in constants
+        if values.is_floating_point()
+    ]
+    return NetworkWeights(_with_computed_weights(weights.convolutions, program), others)
+
+
+def _with_computed_weights(layers: list[FoldedLayer], program: fx.GraphModule) -> list[FoldedLayer]:
+    """The convolutions of a network as its program computes them: some networks make a convolution's weights of its
+    parameters (standardised ones), which then are constants of the program."""
+    calls = [node for node in program.graph.nodes if node.target is torch.ops.aten.conv2d.default]
+    if len(calls) != len(layers):
+        return layers
+    buffers = dict(program.named_buffers())
+    computed = [buffers.get(str(node.args[1].target)) for node in calls]
+    return [
+        layer if values is None else replace(layer, weight=values.numpy())
+        for layer, values in zip(layers, computed, strict=True)
+    ]
+
+
+def _left_in(layer: OtherLayer, left: Collection[str]) -> OtherLayer:
+    """A layer with those of its parameters whose paths are among those left."""
+    kept = {name: values for name, values in layer.parameters.items() if f"{layer.name}.{name}".lstrip(".") in left}
+    return replace(layer, parameters=kept)
 
 
 class _UsedParameters(TorchFunctionMode):
@@ -107,7 +158,7 @@ class _UsedParameters(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _others(network: nn.Module, used: set[int]) -> Iterator[OtherLayer]:
+def _others(network: nn.Module, used: set[int], neighbours: Neighbours) -> Iterator[OtherLayer]:
     """The layers whose own parameters are among those used."""
     for name, module in network.named_modules():
         parameters = {
@@ -116,7 +167,8 @@ def _others(network: nn.Module, used: set[int]) -> Iterator[OtherLayer]:
             if id(parameter) in used
         }
         if parameters:
-            yield OtherLayer(name, type(module).__name__, parameters)
+            joined, into = neighbours.joined(name), neighbours.joined_into(name)
+            yield OtherLayer(name, type(module).__name__, parameters, joined, into)
 
 
 def _folded(name: str, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None) -> FoldedLayer:

@@ -7,7 +7,7 @@ they were folded into others, or are wrong: that cannot be told here, and the la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -24,6 +24,10 @@ _ALIKE = 0.5
 """Share of equal numbers from which a tensor is taken for a layer's, and the others for wrong."""
 _SAMPLE = 256
 """Numbers that are compared first, to choose the tensor."""
+_JOINING = 2.0**-17
+"""Rounding of a shift that a converter summed over a layer's inputs in float32, relative to the largest."""
+_FACTORS = np.concatenate([np.arange(2, 257) ** -0.5, np.arange(2, 257) ** -0.25])
+"""What scales queries and keys of heads of 2 to 256 channels, where it is applied to one of them or to both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +65,28 @@ def compare_others(expected: Sequence[OtherLayer], constants: Sequence[StoredCon
     by_size: dict[int, list[StoredConstant]] = {}
     for constant in constants:
         by_size.setdefault(constant.values.size, []).append(constant)
-    return tuple(_entry(layer, by_size) for layer in expected)
+    entries, joined = {}, set()
+    for layer in expected:
+        found = _parameters(layer.parameters, by_size)
+        if None in found.values() and layer.joined:
+            other = _parameters(layer.joined, by_size, _JOINING)
+            if None not in other.values():
+                found = other
+                joined.add(layer.name)
+        entries[layer.name] = _entry(layer, found)
+    for layer in expected:
+        if layer.joined_into and joined.issuperset(layer.joined_into):  # its numbers were compared there
+            entries[layer.name] = entries[layer.name].model_copy(update={"uncompared": ""})
+    return tuple(entries.values())
 
 
-def _entry(layer: OtherLayer, by_size: dict[int, list[StoredConstant]]) -> LayerEntry:
-    found = {name: _search(name, values, by_size) for name, values in layer.parameters.items()}
+def _parameters(
+    wanted: Mapping[str, Array], by_size: dict[int, list[StoredConstant]], rounding: float = FOLDING
+) -> dict[str, _Found | None]:
+    return {name: _search(name, values, by_size, rounding) for name, values in wanted.items()}
+
+
+def _entry(layer: OtherLayer, found: Mapping[str, _Found | None]) -> LayerEntry:
     missing = [name for name, match in found.items() if match is None]
     matches = {name: match for name, match in found.items() if match is not None}
     return LayerEntry(
@@ -80,19 +101,39 @@ def _entry(layer: OtherLayer, by_size: dict[int, list[StoredConstant]]) -> Layer
     )
 
 
-def _search(name: str, wanted: Array, by_size: dict[int, list[StoredConstant]]) -> _Found | None:
+def _search(
+    name: str, wanted: Array, by_size: dict[int, list[StoredConstant]], rounding: float = FOLDING
+) -> _Found | None:
     """The tensor that holds a parameter's numbers, if there is one."""
     forms = [form for constant in by_size.get(wanted.size, ()) for form in _forms(constant, wanted.shape)]
     if forms:
         places = np.linspace(0, wanted.size - 1, min(wanted.size, _SAMPLE)).astype(int)
         sample = wanted.reshape(-1)[places]
-        values, step, stored = max(forms, key=lambda form: _agreeing(sample, _taken(form, places)))
-        fits = _fits(wanted, values, step)
+        values, step, stored = max(forms, key=lambda form: _agreeing(sample, _taken(form, places), rounding))
+        fits = _fits(wanted, values, step, rounding)
         if fits.mean() >= _ALIKE:
             problem = "" if fits.all() else f"differs in {int((~fits).sum())} of {fits.size} numbers"
             return _Found(stored, float(np.abs(values - wanted).max()), problem)
     if not wanted.any() and name.endswith("bias"):
         return _Found("", 0.0)  # adding zeros: no converter keeps that
+    if wanted.ndim == 1 and (wanted == 1).all():
+        return _Found("", 0.0)  # multiplying by one, too
+    return _scaled(wanted, forms, places, rounding) if forms else None
+
+
+def _scaled(wanted: Array, forms: Sequence[_Form], places: Array, rounding: float) -> _Found | None:
+    """The tensor that holds a parameter's numbers times the factor of attention, 1/√d or its root, for any width d of a
+    head: converters multiply it into the layers that give queries and keys.
+    """
+    sample = wanted.reshape(-1)[places].astype(np.float64)
+    power = float(sample @ sample)
+    for values, step, stored in forms if power > 0 else ():
+        estimate = float(values.reshape(-1)[places] @ sample) / power
+        factor = float(_FACTORS[np.abs(_FACTORS - estimate).argmin()])
+        if not _fits(sample * factor, *_taken((values, step, stored), places), rounding).all():
+            continue
+        if _fits(wanted * factor, values, step, rounding).all():
+            return _Found(stored, float(np.abs(values / factor - wanted).max()))
     return None
 
 
@@ -121,10 +162,10 @@ def _taken(form: _Form, places: Array) -> tuple[Array, Array]:
     return form[0].reshape(-1)[places], form[1].reshape(-1)[places]
 
 
-def _agreeing(wanted: Array, found: tuple[Array, Array]) -> float:
-    return float(_fits(wanted, *found).mean())
+def _agreeing(wanted: Array, found: tuple[Array, Array], rounding: float) -> float:
+    return float(_fits(wanted, *found, rounding).mean())
 
 
-def _fits(wanted: Array, found: Array, step: Array) -> Array:
-    """Where a file's numbers are a parameter's within the storage's rounding."""
-    return np.abs(found - wanted) <= step + FOLDING * np.abs(wanted).max(initial=0.0)
+def _fits(wanted: Array, found: Array, step: Array, rounding: float) -> Array:
+    """Where a file's numbers are a parameter's within the rounding of storage and of arithmetic."""
+    return np.abs(found - wanted) <= step + rounding * np.abs(wanted).max(initial=0.0)

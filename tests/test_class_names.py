@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FLOORS = ("runtime_ref", "train", "devices", "export", "commands")
+FLOORS = ("runtime_ref", "train", "devices", "export", "kits", "commands")
 
 
 def test_no_two_public_classes_share_a_name() -> None:

@@ -16,7 +16,8 @@ FLOORS = {
     "train": {"runtime_ref"},
     "devices": {"runtime_ref"},
     "export": {"runtime_ref", "train"},
-    "commands": {"runtime_ref", "train", "export", "devices", "api", "rendering", "batch", "focal"},
+    "kits": {"runtime_ref"},
+    "commands": {"runtime_ref", "train", "export", "devices", "kits", "api", "rendering", "batch", "focal"},
 }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.files import read_file
 from ..device import Device
 from ..machine import Machine, MachineState
+from .known_tools import NAMES, tool_at
 from .phone import FOLDER, Phone, Said, quoted
-from .tools import Delegate, Tool, ToolJob, ToolTimes, tool_named
+from .tools import Delegate, Tool, ToolJob, ToolTimes
 
 Array = NDArray[np.floating[Any]]
+
+_LIBRARY = ".so"
 
 
 class PhoneSession:
@@ -51,30 +55,28 @@ class PhoneSession:
 
         A tool that writes no outputs gives NaN.
         """
-        mark = f"{FOLDER}/{secrets.token_hex(6)}"
-        files = {name: f"{mark}-{number}.in" for number, name in enumerate(inputs)}
-        output = f"{mark}.out"
+        job = replace(self._job, folder=f"{FOLDER}/{secrets.token_hex(6)}")
         try:
-            for name, path in files.items():
-                if self._tool.gives_outputs:
-                    self._phone.push(self._as_stored(inputs[name]).tobytes(), path)
-            times = self._started(files, output)
-            result = self._result(output)
+            if self._tool.gives_outputs:
+                self._phone.shell(quoted(["mkdir", "-p", job.input_folder, job.output_folder]))
+                for name, values in inputs.items():
+                    self._phone.push(self._as_stored(values).tobytes(), job.input_path(name))
+            times = self._started(job)
+            result = self._result(job.output_path)
         finally:
-            self._tidy([*files.values(), output])
+            self._tidy(job.folder)
         elapsed = times.first if self._is_first else times.typical
         self._is_first = False
         return result, elapsed
 
-    def _started(self, files: Mapping[str, str], output: str) -> ToolTimes:
-        job = self._job
-        command = self._tool.command(
-            ToolJob(job.tool, job.graph, files, output, job.entry, job.delegate, job.strict, job.threads)
-        )
-        said = self._phone.shell(f"cd {FOLDER} && {quoted(command)}")
+    def _started(self, job: ToolJob) -> ToolTimes:
+        command = quoted(self._tool.command(job))
+        if job.libraries:
+            command = f"LD_LIBRARY_PATH={quoted([job.libraries])} {command}"
+        said = self._phone.shell(f"cd {FOLDER} && {command}")
         self._refuse_fallback(said)
         if said.code:
-            raise DofkitError(f"{self.runtime} ended with {said.code} ({said.last}); try it there: {quoted(command)}")
+            raise DofkitError(f"{self.runtime} ended with {said.code} ({said.last}); try it there: {command}")
         times = self._tool.times(said.text)
         if job.strict and times.delegated is not None and times.delegated[0] < times.delegated[1]:
             raise self._fell_back(f"it took {times.delegated[0]} of {times.delegated[1]} operations")
@@ -108,14 +110,14 @@ class PhoneSession:
         if len(data) != wanted:
             raise DofkitError(
                 f"{self.runtime} wrote {len(data)} bytes of output, {tensor.name} has {wanted}; "
-                "use a tool that knows --output_filepath"
+                "use another build of the tool"
             )
         return np.frombuffer(data, "<f4").reshape(tensor.shape).transpose(0, 3, 1, 2)
 
-    def _tidy(self, paths: Sequence[str]) -> None:
+    def _tidy(self, folder: str) -> None:
         """Remove the run's files; a device that is gone cannot, and the error that is on its way says so."""
         with suppress(DofkitError):
-            self._phone.shell(quoted(["rm", "-f", *paths]))
+            self._phone.shell(quoted(["rm", "-rf", folder]))
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class PhoneBackend(Backend):
     Attributes:
         serial: of the device, as `adb devices` lists it.
         binary: path of the tool here.
+        libraries: paths of shared libraries that it needs there, here.
         delegate: what computes there.
         strict: refuse a delegate that leaves operations to the CPU.
         patience: seconds of silence after which a run is given up.
@@ -132,6 +135,7 @@ class PhoneBackend(Backend):
 
     serial: str = ""
     binary: str = ""
+    libraries: tuple[str, ...] = ()
     delegate: Delegate = Delegate.CPU
     strict: bool = True
     patience: float = 120.0
@@ -144,6 +148,7 @@ class PhoneBackend(Backend):
         settings = {
             "serial": self.serial,
             "binary": self.binary,
+            "libraries": os.pathsep.join(self.libraries),
             "delegate": self.delegate.value,
             "strict": "yes" if self.strict else "no",
             "patience": repr(self.patience),
@@ -152,7 +157,7 @@ class PhoneBackend(Backend):
 
     def open(self, bundle: Bundle, model: ModelEntry, threads: int = 2) -> PhoneSession:
         """Bring the tool and the model to the phone; see `Backend.open`."""
-        tool = tool_named(Path(self.binary).name)
+        tool = tool_at(Path(self.binary))
         graph = read_file(self._path(bundle, model))
         phone = self._phone()
         there = phone.shell(quoted(["mkdir", "-p", FOLDER]))
@@ -161,12 +166,12 @@ class PhoneBackend(Backend):
         job = ToolJob(
             tool=_brought(phone, read_file(Path(self.binary)), "tool", 0o755),
             graph=_brought(phone, graph, f"model{model.target.suffix}"),
-            inputs={},
-            output="",
+            folder="",
             entry=model,
             delegate=self.delegate,
             strict=self.strict,
             threads=threads,
+            libraries=_brought_libraries(phone, self.libraries),
         )
         return PhoneSession(phone, tool, job, f"{Path(self.binary).name}, {self.delegate.title}, on {phone.serial}")
 
@@ -190,18 +195,35 @@ def _brought(phone: Phone, data: bytes, name: str, mode: int = 0o644) -> str:
     return path
 
 
+def _brought_libraries(phone: Phone, paths: Sequence[str]) -> str:
+    """The folder on the phone in which libraries lie under their own names; empty where there are none."""
+    contents = {Path(path).name: read_file(Path(path)) for path in paths}
+    if not contents:
+        return ""
+    digest = hashlib.sha256(b"".join(contents.values())).hexdigest()[:16]
+    folder = f"{FOLDER}/{digest}-libraries"
+    phone.shell(quoted(["mkdir", "-p", folder]))
+    for name, data in contents.items():
+        if phone.size(f"{folder}/{name}") != len(data):
+            phone.push(data, f"{folder}/{name}")
+    return folder
+
+
 def backend(
-    id: str, *, serial: str, binary: str, delegate: str, strict: str = "yes", patience: str = "120"
+    id: str, *, serial: str, binary: str, libraries: str, delegate: str, strict: str = "yes", patience: str = "120"
 ) -> PhoneBackend:
     """The backend of those settings; `id` must be the one that they make."""
-    made = _made(serial, Path(binary), Delegate(delegate), strict == "yes", float(patience))
+    paths = tuple(filter(None, libraries.split(os.pathsep)))
+    made = _made(serial, Path(binary), Delegate(delegate), strict == "yes", paths, float(patience))
     if made.facts.id != id:
         raise ValueError(f"{id} is not {made.facts.id}")
     return made
 
 
-def _made(serial: str, binary: Path, delegate: Delegate, strict: bool, patience: float = 120.0) -> PhoneBackend:
-    tool = tool_named(binary.name)
+def _made(
+    serial: str, binary: Path, delegate: Delegate, strict: bool, libraries: tuple[str, ...], patience: float = 120.0
+) -> PhoneBackend:
+    tool = tool_at(binary)
     name = f"{tool.target.title} on {delegate.title} of {serial or 'the device'}"
     facts = BackendFacts(
         id=f"adb:{serial}:{tool.target}:{delegate}",
@@ -217,7 +239,7 @@ def _made(serial: str, binary: Path, delegate: Delegate, strict: bool, patience:
         arithmetic=Arithmetic.FP16 if delegate is not Delegate.CPU else Arithmetic.STORED,
         row=f"{{scope}}, {delegate.title} of {serial or 'the device'}",
     )
-    return PhoneBackend(facts, serial, str(binary), delegate, strict, patience)
+    return PhoneBackend(facts, serial, str(binary), libraries, delegate, strict, patience)
 
 
 def device(serial: str, binaries: Sequence[Path], delegates: Sequence[Delegate], strict: bool) -> Device:
@@ -225,28 +247,31 @@ def device(serial: str, binaries: Sequence[Path], delegates: Sequence[Delegate],
 
     Args:
         serial: as `adb devices` lists it; empty where only one is connected.
-        binaries: tools, by path here.
+        binaries: tools, and the shared libraries (`*.so`) that they need there, by path here.
         delegates: what computes; those that a tool lacks are left out.
         strict: refuse a delegate that leaves operations to the CPU.
 
     Raises:
         DofkitError: no tool, one that is not known or not there, or none for a delegate.
     """
-    if not binaries:
+    libraries = tuple(str(path.resolve()) for path in binaries if path.suffix == _LIBRARY)
+    tools = {path.resolve(): tool_at(path) for path in binaries if path.suffix != _LIBRARY}
+    if not tools:
         raise DofkitError(
-            f"adb:{serial} runs your own tool; give --device-binary PATH "
-            "(LiteRT's benchmark_model or onnxruntime_perf_test, built for Android)"
+            f"adb:{serial} runs your own tool; give --device-binary PATH ({', '.join(NAMES)}; built for Android)"
         )
-    for path in binaries:
-        read_file(path)
+    for path in libraries:
+        read_file(Path(path))
+    if len({tool.target for tool in tools.values()}) < len(tools):
+        names = " and ".join(path.name for path in tools)
+        raise DofkitError(f"{names} run the same files; give one of them")
     backends = tuple(
-        _made(serial, path.resolve(), one, strict)
-        for path in binaries
+        _made(serial, path, one, strict, libraries)
+        for path, tool in tools.items()
         for one in delegates or (Delegate.CPU,)
-        if one in tool_named(path.name).delegates
+        if one in tool.delegates
     )
     if not backends:
-        raise DofkitError(
-            f"{', '.join(delegates)}: none of the tools computes on that; LiteRT's does on cpu, gpu, nnapi"
-        )
+        there = dict.fromkeys(one.value for tool in tools.values() for one in tool.delegates)
+        raise DofkitError(f"{', '.join(delegates)}: none of the tools computes on that; they do on {', '.join(there)}")
     return Device(f"adb:{serial}", f"Android device {serial}".strip(), backends)

@@ -9,6 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ...runtime_ref.runtime_faults import wrong_on_webgpu
 from ...runtime_ref.target import Target
 from ..profile import Accelerator, DeviceUnit
 from .finding import Problem, Rule, Severity
@@ -280,11 +281,7 @@ class ManyOperations:
 
 @dataclass(frozen=True)
 class WrongOnWebGpu:
-    """Convolutions that ONNX Runtime's WebGPU computes wrongly.
-
-    Measured with onnxruntime-web 1.30.0 on SwiftShader, single convolutions swept: 3×3 kernels of C → O channels with
-    C > 3, C divisible by 3 and not by 4, O divisible by 4.
-    """
+    """Convolutions that ONNX Runtime's WebGPU computes wrongly; see `runtime_faults`."""
 
     id = "wrong-on-webgpu"
     severity = Severity.ERROR
@@ -296,9 +293,7 @@ class WrongOnWebGpu:
             return
         for node in graph.nodes:
             one = node.convolution
-            if one is None or one.groups != 1 or one.taps == 1 or one.inputs <= 3:
-                continue
-            if one.inputs % 3 == 0 and one.inputs % 4 and one.outputs % 4 == 0:
+            if one is not None and wrong_on_webgpu(one.groups, one.inputs // one.groups, one.outputs, one.taps):
                 yield Problem(
                     node, f"{one.inputs} → {one.outputs} channels were computed wrongly (onnxruntime-web 1.30.0)"
                 )

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ...runtime_ref.backends.tracers import open_tracer
 from ...runtime_ref.bundle import Bundle, ModelEntry
-from ...runtime_ref.bundle.golden import read_golden
 from ...runtime_ref.errors import DofkitError
-from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
+from ..first_case import first_case
 from ..profile import Accelerator, Profile
-from . import mobile_checker
+from . import arm_measurement, mobile_checker
+from . import gpu_accelerator as gpu
+from .arm_measurement import ArmMeasurement
 from .finding import LintFinding, Problem, Rule, Severity
-from .graph import Graph
 from .readers import read_graph
 from .rules import RULES
 
@@ -27,15 +27,25 @@ class LintReport:
     Attributes:
         findings: in the order of the files, then of the rules.
         files: how many were looked at.
+        measurements: of the files with findings of 16-bit floats, what those really do.
+        not_run: engines that could not be asked, and why.
     """
 
     findings: tuple[LintFinding, ...]
     files: int
+    measurements: tuple[ArmMeasurement, ...] = ()
+    not_run: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[LintFinding, ...]:
         """Those that a unit does not compute, or computes wrongly."""
         return tuple(one for one in self.findings if one.severity is Severity.ERROR)
+
+    def measured(self, finding: LintFinding) -> ArmMeasurement | None:
+        """What stands beside a finding of 16-bit floats; None beside others."""
+        if finding.rule not in arm_measurement.RULES:
+            return None
+        return next((one for one in self.measurements if one.model == finding.model), None)
 
 
 def lint_bundle(
@@ -45,6 +55,8 @@ def lint_bundle(
     targets: Sequence[Target] = (),
     precisions: Sequence[Precision] = (),
     with_ranges: bool = True,
+    with_engines: bool = True,
+    measure: bool = False,
     rules: Sequence[Rule] = RULES,
     watch: Callable[[str, int, int], None] = lambda *_: None,
 ) -> LintReport:
@@ -55,6 +67,8 @@ def lint_bundle(
         profile: the device.
         targets, precisions: of the files; empty: all that run there.
         with_ranges: compute every file once on the first golden photo, for the rules that need values; slower.
+        with_engines: ask the runtimes' own checkers, too: LiteRT's GPU accelerator, ONNX Runtime's for phones.
+        measure: compute the files with findings of 16-bit floats in such floats on an emulated ARM core; minutes.
         rules: what is looked for.
         watch: called with a file's name, how many are done and how many there are.
 
@@ -73,11 +87,37 @@ def lint_bundle(
         there = ", ".join(f"{target} {precision}" for target, precision in opened.variants())
         runs = ", ".join(target.value for target in profile.targets)
         raise DofkitError(f"{opened.root} holds no such file for {profile.title} ({runs}); it holds {there}")
+    accelerator = gpu.GpuAccelerator() if with_engines else None
     findings: list[LintFinding] = []
-    for number, model in enumerate(models):
-        watch(f"{model.target.title} {model.precision} {model.name}", number, len(models))
-        findings += _of_model(opened, model, profile, with_ranges, rules)
-    return LintReport(tuple(findings), len(models))
+    try:
+        for number, model in enumerate(models):
+            watch(_name(model), number, len(models))
+            findings += _of_model(opened, model, profile, with_ranges, rules)
+            if accelerator is not None:
+                findings += _by_engine(opened, model, profile.units_for(model.target), accelerator)
+    finally:
+        if accelerator is not None:
+            accelerator.stop()
+    absent = "" if accelerator is None else accelerator.absent
+    not_run = (f"{gpu.TITLE}: NOT RUN ({absent})",) if absent else ()
+    measurements = tuple(_measurements(opened, findings, measure, lambda model: watch(f"ARM: {_name(model)}", 0, 1)))
+    return LintReport(tuple(findings), len(models), measurements, not_run)
+
+
+def _name(model: ModelEntry) -> str:
+    return f"{model.target.title} {model.precision} {model.name}"
+
+
+def _measurements(
+    bundle: Bundle, findings: Sequence[LintFinding], measure: bool, watch: Callable[[ModelEntry], None]
+) -> Iterator[ArmMeasurement]:
+    doubted = {one.model.location: one.model for one in findings if one.rule in arm_measurement.RULES}
+    for model in doubted.values():
+        if not measure:
+            yield ArmMeasurement(model, reason=arm_measurement.NOT_ASKED)
+            continue
+        watch(model)
+        yield arm_measurement.measured(bundle, model)
 
 
 def _of_model(
@@ -91,15 +131,23 @@ def _of_model(
         for unit in units:
             for problem in rule.find(graph, unit):
                 yield _finding(rule.id, rule.severity, rule.rewrite, model, unit, problem)
-    yield from _by_engine(bundle, model, units, graph)
 
 
-def _by_engine(bundle: Bundle, model: ModelEntry, units: Sequence[Accelerator], graph: Graph) -> Iterator[LintFinding]:
+def _by_engine(
+    bundle: Bundle, model: ModelEntry, units: Sequence[Accelerator], accelerator: gpu.GpuAccelerator
+) -> Iterator[LintFinding]:
     for unit in units:
-        if graph.target is Target.ONNX and unit.unit is mobile_checker.UNIT:
-            for problem in mobile_checker.nnapi_problems(bundle.path(model.path)):
-                checker = mobile_checker
-                yield _finding(checker.ID, Severity.WARNING, checker.REWRITE, model, unit, problem)
+        match model.target, unit.unit:
+            case Target.ONNX, mobile_checker.UNIT:
+                problems, severity = mobile_checker.nnapi_problems(bundle.path(model.path)), Severity.WARNING
+                rule, rewrite = mobile_checker.ID, mobile_checker.REWRITE
+            case gpu.TARGET, gpu.UNIT:
+                problems, severity = accelerator.problems(bundle, model), Severity.ERROR
+                rule, rewrite = gpu.ID, gpu.REWRITE
+            case _:
+                continue
+        for problem in problems:
+            yield _finding(rule, severity, rewrite, model, unit, problem)
 
 
 def _finding(
@@ -112,11 +160,8 @@ def _finding(
 
 def _ranges(bundle: Bundle, model: ModelEntry) -> dict[str, tuple[float, float]]:
     """Least and greatest value of what the file computes on the first golden photo."""
-    golden = read_golden(bundle.path(bundle.manifest.golden[0].path))
-    if model.stage is Stage.DEPTH and bundle.manifest.plan.further_depth_sizes:
-        golden = golden.at_depth(model.depth_size or bundle.manifest.plan.depth_shape)
     tracer = open_tracer(model.stage, model.target, bundle.path(model.path), model.function)
-    values = tracer.trace(golden.inputs(model.stage))
+    values = tracer.trace(first_case(bundle, model).inputs)
     return {name: (float(value.min()), float(value.max())) for name, value in values if _has_range(value)}
 
 

@@ -28,6 +28,7 @@ Array = NDArray[Any]
 
 # int4 takes the largest of these that divides a layer's input channels; without one the layer stays as it is.
 BLOCKS = (32, 16, 8)
+_CONVOLUTION, _PRODUCT = "conv2d", "broadcasting_batch_matmul"
 _STEPS = 255  # of int8 over a range
 
 
@@ -60,7 +61,8 @@ def quantise(
                     _round_input(call, ranges[names[call.operands[0]]])
     to_half_precision(module, keep_fp32)
     if precision.weight_bits is not None:
-        for weight in dict.fromkeys(call.operands[1] for call in calls):
+        for weight in dict.fromkeys(map(_stored_weight, calls)):  # other constants than before: they were rounded
+            assert weight is not None
             _compress(weight.owner, precision)
     module.operation.verify()
     save(module, goal)
@@ -72,15 +74,27 @@ def convolutions(asset: Path) -> list[CoreMLConvolution]:
 
 
 def _to_quantise(graph: Any, kept: Collection[str]) -> Iterator[Any]:
-    """The convolutions of a graph whose weights are stored numbers and worth storing in fewer bits."""
+    """The layers of a graph whose weights are stored numbers and worth storing in fewer bits."""
     names = value_names(graph)
     for operation in block_of(graph).operations:
         call = operation.operation
-        if kind(call) == "conv2d" and names[call.results[0]] not in kept:
-            weight = call.operands[1]
-            stored = not isinstance(weight, ir().BlockArgument) and weight.owner.name == CONSTANT
-            if stored and prod(weight.type.shape) >= LEAST_WEIGHTS:
+        if kind(call) in (_CONVOLUTION, _PRODUCT) and names[call.results[0]] not in kept:
+            weight = _stored_weight(call)
+            if weight is not None and prod(weight.type.shape) >= LEAST_WEIGHTS:
                 yield call
+
+
+def _stored_weight(call: Any) -> Any | None:
+    """The constant that a layer's weight is; of a fully connected layer one that is transposed first, `[O, I]`."""
+    weight = call.operands[1]
+    if kind(call) == _PRODUCT:
+        if isinstance(weight, ir().BlockArgument) or kind(weight.owner) != "transpose":
+            return None
+        weight = weight.owner.operands[0]
+        if len(weight.type.shape) != 2:
+            return None
+    stored = not isinstance(weight, ir().BlockArgument) and weight.owner.name == CONSTANT
+    return weight if stored else None
 
 
 def _round_input(call: Any, bounds: tuple[float, float]) -> None:

@@ -21,11 +21,11 @@ BLOCKS = (32, 16, 8)
 
 
 def compress(model: Any, layers: list[CoreMLConvolution], precision: Precision, kept: Collection[str] = ()) -> Any:
-    """A coremltools model with its convolutions' weights compressed.
+    """A coremltools model with the weights of its layers compressed.
 
     Args:
         model: an uncompressed model.
-        layers: its convolutions as they lie in its package.
+        layers: its convolutions and fully connected layers as they lie in its package.
         precision: one that stores weights in fewer than 16 bits.
         kept: names of the convolutions that stay as they are.
     """

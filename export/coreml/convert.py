@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from ...runtime_ref.errors import DofkitError
-from ...runtime_ref.target import Precision
+from ...runtime_ref.target import Precision, Target
 from ..keep_fp32 import KeepFp32
+from ..refusals import refusing
 from ..stages import StageGraph
 from .features import declared_inputs, declared_outputs, network_to_export
 from .options import CoreMLOptions
@@ -33,7 +34,7 @@ class TracedStage:
         self.graph = graph
         self.options = options
         with quietly(), torch.inference_mode():
-            network = network_to_export(graph, options)
+            network = self._network = network_to_export(graph, options)
             self._traced: Any = torch.jit.trace(network, graph.example(), check_trace=False)
         refuse_antialias(self._traced, graph.stage.value)
         _divide_for_reciprocals(self._traced)
@@ -51,7 +52,7 @@ class TracedStage:
         compute = ct.transform.FP16ComputePrecision(op_selector=select)
         if precision is Precision.FP32:
             compute = ct.precision.FLOAT32
-        with quietly(), torch.inference_mode():
+        with refusing(self.graph, self._network, Target.COREML), quietly(), torch.inference_mode():
             return ct.convert(
                 self._traced,
                 inputs=declared_inputs(ct, self.graph, self.options),

@@ -29,7 +29,8 @@ def quantise(base: Path, goal: Path, precision: Precision, ranges: Ranges | None
     if precision.needs_ranges:
         assert ranges is not None, f"{precision} needs ranges"
         model = quantise_activations(model, concatenations_joined(base, ranges), sorted(kept))
-    compress(model, convolutions(base), precision, kept).save(str(goal))
+    program = StoredProgram(base)
+    compress(model, [*program.convolutions(), *program.dense()], precision, kept).save(str(goal))
 
 
 def convolutions(package: Path) -> list[CoreMLConvolution]:

@@ -129,6 +129,14 @@ class StoredProgram:
         """All convolutions, in the order in which the program computes them."""
         return list(self._convolutions())
 
+    def dense(self) -> list[CoreMLConvolution]:
+        """All fully connected layers, in the order in which the program computes them; weights `[O, I]`."""
+        return [
+            CoreMLConvolution(operation.name, self._tensor(operation, "weight"), None)
+            for operation in self._function.block.walk()
+            if operation.type == "linear"
+        ]
+
     def constants(self) -> list[StoredConstant]:
         """Every tensor of floats that the program stores, compressed or not, wherever it is used."""
         found = [self._compressed(each) for each in self._constants.values() if each.type.startswith("constexpr")]

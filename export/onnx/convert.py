@@ -12,6 +12,8 @@ import torch
 
 from ...runtime_ref.errors import require
 from ...runtime_ref.quiet import silence
+from ...runtime_ref.target import Target
+from ..refusals import refusing
 from ..stages import StageGraph
 from .file import encoded
 
@@ -56,7 +58,8 @@ def _exported(graph: StageGraph, network: torch.nn.Module) -> Any:
     require("onnxscript", "onnx", "exporting to ONNX")
     onnx = require("onnx", "onnx", "exporting to ONNX")
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), silence():
+    given = network.network if isinstance(network, _Half) else network
+    with refusing(graph, given, Target.ONNX), warnings.catch_warnings(), silence():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,

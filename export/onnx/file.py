@@ -59,6 +59,14 @@ class OnnxFile:
             if values.dtype in (np.float16, np.float32):
                 yield name, values
 
+    def integers(self) -> Iterator[tuple[str, Array]]:
+        """Name and numbers of every stored tensor of int8."""
+        helper = require("onnx.numpy_helper", "onnx", "reading an ONNX file")
+        for name, tensor in self._stored.items():
+            values = np.asarray(helper.to_array(tensor))
+            if values.dtype == np.int8 and values.ndim > 1:
+                yield name, values
+
     def producer(self, name: str) -> Any | None:
         """The operation that computes a tensor; None for inputs and stored tensors."""
         return self._producers.get(name)

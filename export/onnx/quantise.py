@@ -25,6 +25,7 @@ from .stored import layer_name
 Array = NDArray[Any]
 
 _LEVELS = 127  # symmetric: −128 is not used
+_DENSE = ("MatMul", "Gemm")  # fully connected layers, where their second operand is stored
 _CLIPPED = ("Relu", "Clip")  # ReLU and ReLU6: behind a convolution they vanish in its range
 
 
@@ -67,7 +68,7 @@ def quantise(
 
 
 def _store_integers(file: OnnxFile, model: Any, kept: Collection[str]) -> None:
-    """Store the weights of all other convolutions in int8, one scale a channel.
+    """Store the weights of all other convolutions, and of fully connected layers, in int8, one scale a channel.
 
     Given `Conv(x, w)`, the result is `Conv(x, Mul(Cast(w), scale))`, which ONNX Runtime computes once, when it loads.
     Not DequantizeLinear: it would be kept, and computed again in every run (the depth network: 1.7 times the time).
@@ -77,13 +78,32 @@ def _store_integers(file: OnnxFile, model: Any, kept: Collection[str]) -> None:
         assert values is not None
         if values.size < LEAST_WEIGHTS:
             continue
-        integers, scale = _integers(values)
-        _replace(model, name, integers, scale)
+        _replace(model, name, *_integers(values, 0))
+    for name, axis in _dense_weights(file).items():
+        values = file.constant(name)
+        assert values is not None
+        _replace(model, name, *_integers(values, axis))
 
 
-def _integers(weight: Array) -> tuple[Array, Array]:
-    """A weight `[O, I, kh, kw]` as int8 `[O, I, kh, kw]` times a scale `[O, 1, 1, 1]`."""
-    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+def _dense_weights(file: OnnxFile) -> dict[str, int]:
+    """The stored weights of fully connected layers that are worth fewer bits, each with its axis of outputs."""
+    found = {}
+    for node in file.nodes:
+        if _is_dense(file, node):
+            transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+            found[node.input[1]] = 0 if transposed else 1
+    return found
+
+
+def _is_dense(file: OnnxFile, node: Any) -> bool:
+    values = file.constant(node.input[1]) if node.op_type in _DENSE else None
+    return values is not None and values.ndim == 2 and values.size >= LEAST_WEIGHTS
+
+
+def _integers(weight: Array, axis: int) -> tuple[Array, Array]:
+    """A weight as int8 of the same shape times a scale of each channel on an axis, which broadcasts against it."""
+    others = tuple(each for each in range(weight.ndim) if each != axis)
+    largest = np.abs(weight).max(axis=others, keepdims=True)
     scale = (largest / _LEVELS).astype(np.float32)
     scale[scale < np.finfo(np.float32).tiny] = 1  # a channel of zeros, or of numbers too small for a scale
     return np.rint(weight / scale).astype(np.int8), scale
@@ -118,7 +138,7 @@ def _replace(model: Any, name: str, stored: Array, scale: Array | None = None) -
         nodes.append(onnx.helper.make_node("Mul", [restored, f"{name}_scale"], [f"{name}_restored"], f"{name}_mul"))
         restored = f"{name}_restored"
     for node in model.graph.node:
-        if node.op_type == "Conv" and node.input[1] == name:
+        if node.op_type in ("Conv", *_DENSE) and node.input[1] == name:
             node.input[1] = restored
     nodes += model.graph.node
     del model.graph.node[:]
@@ -134,9 +154,9 @@ def _dynamic(file: OnnxFile, kept: Collection[str]) -> Any:
         tools.quantize_dynamic(
             _prepared(file),
             str(goal),
-            op_types_to_quantize=["Conv"],
+            op_types_to_quantize=["Conv", *_DENSE],
             weight_type=tools.QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in file.nodes if _is_kept(file, node, kept)],
+            nodes_to_exclude=[node.name for node in file.nodes if _stays(file, node, kept)],
         )
         return _in_order(file, onnx.load(str(goal)))
 
@@ -164,7 +184,7 @@ def _static(file: OnnxFile, ranges: Ranges, kept: Collection[str]) -> Any:
             tensors_range=calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, limits),
             nodes_to_quantize=[],
             nodes_to_exclude=left,
-            op_types_to_quantize=["Conv", *_CLIPPED],
+            op_types_to_quantize=["Conv", *_DENSE, *_CLIPPED],
             extra_options={},
         )
         quantizer.quantize_model()
@@ -180,7 +200,7 @@ def _left_in_floats(file: OnnxFile, ranges: Ranges, kept: Collection[str]) -> li
     left = []
     for node in file.nodes:
         source = file.producer(node.input[0])
-        if node.op_type == "Conv" and not _is_kept(file, node, kept):
+        if (node.op_type == "Conv" and not _is_kept(file, node, kept)) or _is_dense(file, node):
             needed = [node.input[0], node.output[0]]
         elif node.op_type in _CLIPPED and source and source.op_type == "Conv" and not _is_kept(file, source, kept):
             needed = [node.output[0]]
@@ -217,6 +237,11 @@ def _in_order(file: OnnxFile, model: Any) -> Any:
 
 def _is_kept(file: OnnxFile, node: Any, kept: Collection[str]) -> bool:
     return node.op_type == "Conv" and layer_name(file, node) in kept
+
+
+def _stays(file: OnnxFile, node: Any, kept: Collection[str]) -> bool:
+    """Whether an operation that could be quantised is not: a kept convolution, a product of two results."""
+    return _is_kept(file, node, kept) or (node.op_type in _DENSE and not _is_dense(file, node))
 
 
 def _prepared(file: OnnxFile) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,27 @@ def convolutions(path: Path) -> list[StoredConvolution]:
 
 
 def constants(path: Path) -> list[StoredConstant]:
-    """Every tensor of floats that a file stores; layers that are no convolutions stay in floats in every precision."""
-    found = []
-    for name, values in OnnxFile(path).floats():
+    """Every tensor of floats, or of integers that stand for floats, that a file stores."""
+    file, found = OnnxFile(path), []
+    for name, values in file.floats():
         plain = _plain(values)
         found.append(StoredConstant(name, plain.values, _STORED.get(plain.stored, plain.stored), plain.step))
+    for name, restored in _restored(file):
+        found.append(
+            StoredConstant(name, restored.values, _STORED.get(restored.stored, restored.stored), restored.step)
+        )
     return found
+
+
+def _restored(file: OnnxFile) -> Iterator[tuple[str, _Constant]]:
+    """What the file's int8 tensors stand for: they, or the sums of their products, are scaled by a tensor of that
+    name."""
+    for name, values in file.integers():
+        scale = file.constant(f"{name.removesuffix('_quantized')}_scale")
+        if scale is not None:
+            along = [-1 if size == scale.size else 1 for size in values.shape] if scale.ndim == 1 else scale.shape
+            spread = scale.astype(np.float64).reshape(along if scale.size > 1 else [1] * values.ndim)
+            yield name, _plain(values).scaled(spread)
 
 
 def layer_name(file: OnnxFile, convolution: Any) -> str:

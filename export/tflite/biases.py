@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from ...runtime_ref.errors import require
 from ...runtime_ref.tflite_file import TFLiteFile
-from .stored import CONVOLUTIONS
+from .stored import CONVOLUTIONS, DENSE
 
 Array = NDArray[Any]
+
+_WEIGHTED = (*CONVOLUTIONS, DENSE)
 
 _MOST = 2**30
 """Greatest bias in its unit: half of int32, the rest is for the sum of the products."""
@@ -30,9 +32,9 @@ def with_fitting_biases(float32: TFLiteFile, quantised: bytes | bytearray) -> by
         quantised: what the quantizer wrote, with the same convolutions in the same order.
     """
     content = _Content(bytearray(quantised))
-    exact = [operation for operation in float32.operations if operation.kind in CONVOLUTIONS]
+    exact = [operation for operation in float32.operations if operation.kind in _WEIGHTED]
     for operation, inputs in zip(exact, content.convolutions(), strict=True):
-        if inputs[2] < 0 or content.element(inputs[2]) != np.int32:
+        if len(inputs) < 3 or inputs[2] < 0 or content.element(inputs[2]) != np.int32:
             continue
         weight, bias = (float32.constant(tensor) for tensor in operation.inputs[1:3])
         assert weight is not None
@@ -62,7 +64,7 @@ class _Content:
         self.bytes = content
         self._model = schema.Model.GetRootAs(content, 0)
         self._graph = self._model.Subgraphs(0)
-        self._kinds = {getattr(schema.BuiltinOperator, kind) for kind in CONVOLUTIONS}
+        self._kinds = {getattr(schema.BuiltinOperator, kind) for kind in _WEIGHTED}
         self._elements = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32}
 
     def convolutions(self) -> list[list[int]]:

@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from ...runtime_ref.errors import require
 from ...runtime_ref.quiet import silence
+from ...runtime_ref.target import Target
+from ..refusals import refusing
 from ..stages import StageGraph
 from .editing import name_tensors
 
@@ -54,10 +56,11 @@ def convert(graph: StageGraph, path: Path) -> None:
         signal.name: value.permute(0, 2, 3, 1).contiguous()
         for signal, value in zip(graph.inputs, graph.example(), strict=True)
     }
-    with warnings.catch_warnings(), silence():
+    wrapped = _ChannelLast(graph).eval()
+    with refusing(graph, wrapped.network, Target.TFLITE), warnings.catch_warnings(), silence():
         warnings.simplefilter("ignore")
         converter = litert.Converter()
-        converter.add_signature(graph.stage.value, _ChannelLast(graph).eval(), sample_kwargs=example)
+        converter.add_signature(graph.stage.value, wrapped, sample_kwargs=example)
         converter.convert().export(str(path))
     name_tensors(path, [signal.name for signal in graph.inputs])
 

@@ -17,7 +17,7 @@ from ...runtime_ref.target import Precision
 from ...runtime_ref.tflite_file import TFLiteFile, TfliteOperation
 from ..ranges import Ranges
 from .biases import with_fitting_biases
-from .stored import CONVOLUTIONS, layer_name
+from .stored import CONVOLUTIONS, DENSE, layer_name
 
 # Operations that only move numbers. Where nothing but int8 convolutions reads their results they move int8 as well:
 # depth takes 0.40 instead of 0.50 of fp32's time, guided upsampling 0.49 instead of 0.53, and no photo loses more than
@@ -72,7 +72,7 @@ def _configure(job: Any, file: TFLiteFile, precision: Precision, kept: Collectio
         return _exactly(name for name in _names(file, (kind,)) if name not in kept and name not in without)
 
     # What no other rule names: float16 weights, in front of a DEQUANTIZE that runtimes fold away on loading.
-    for kind in CONVOLUTIONS:
+    for kind in (*CONVOLUTIONS, DENSE):
         job.add_weight_only_config(".*", operations(kind), 16, algorithm_key=casting)
     match precision:
         case Precision.FP16:
@@ -81,8 +81,10 @@ def _configure(job: Any, file: TFLiteFile, precision: Precision, kept: Collectio
             bits = 4 if precision is Precision.W4 else 8
             job.add_weight_only_config(pattern("CONV_2D"), anything, bits)
             job.add_weight_only_config(pattern("DEPTHWISE_CONV_2D", _widening(file)), anything, 8)
+            job.add_weight_only_config(pattern(DENSE), anything, bits)
         case Precision.DYNAMIC:  # a dynamic depthwise convolution has no fast kernel: twice as slow as in floats
             job.add_dynamic_config(pattern("CONV_2D"), anything, 8)
+            job.add_dynamic_config(pattern(DENSE), anything, 8)
         case Precision.W8A8 | Precision.MIXED:
             integers = integer_operations(file, kept)
             names = _exactly(file.name(operation.outputs[0]) for operation in integers)
@@ -112,11 +114,11 @@ def _widening(file: TFLiteFile) -> list[str]:
 
 
 def integer_operations(file: TFLiteFile, kept: Collection[str] = ()) -> list[TfliteOperation]:
-    """The operations that w8a8 computes in integers: convolutions, and what only such convolutions read."""
+    """The operations that w8a8 computes in integers: convolutions, fully connected layers, and what only those read."""
     chosen = {
         operation
         for operation in file.operations
-        if operation.kind in CONVOLUTIONS and layer_name(file, operation) not in kept
+        if operation.kind in (*CONVOLUTIONS, DENSE) and layer_name(file, operation) not in kept
     }
     consumers: dict[int, list[TfliteOperation]] = {}
     for operation in file.operations:

@@ -16,6 +16,7 @@ from ..stored import StoredConvolution, StoredWeights, half_step, within_roundin
 Array = NDArray[Any]
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+DENSE = "FULLY_CONNECTED"
 _STORED = {"FLOAT32": "fp32", "FLOAT16": "fp16", "INT8": "int8", "INT4": "int4"}
 
 

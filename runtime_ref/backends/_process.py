@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -30,12 +31,15 @@ class SessionProcess:
         opened: what it replied when it opened a model, by the model's key.
     """
 
-    def __init__(self, hello: Hello, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, hello: Hello, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Start it.
 
         Args:
             hello: what it is told first.
             command: what runs `_worker.main`; None: this interpreter does.
+            environment: variables beside those of this process.
         """
         self.opened: dict[str, Reply] = {}
         self._hello: Hello | None = hello
@@ -43,7 +47,7 @@ class SessionProcess:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             command or [sys.executable, "-c", _START, *module_path()],
-            stdin=pipe, stdout=pipe, stderr=pipe, pipesize=_PIPE,
+            stdin=pipe, stdout=pipe, stderr=pipe, pipesize=_PIPE, env={**os.environ, **(environment or {})},
         )  # fmt: skip
         self._stdin, self._stdout = cast("BinaryIO", self._process.stdin), cast("BinaryIO", self._process.stdout)
         self._heard: deque[bytes] = deque(maxlen=_LINES)

@@ -44,10 +44,18 @@ class OwnProcess:
         timeout: seconds that opening a model or computing a stage may take.
         threads: CPU threads of each runtime.
         command: what runs the worker of this package, elsewhere than in this interpreter (an emulated one).
+        environment: variables of the processes, beside those of this one.
     """
 
-    def __init__(self, timeout: float = 600.0, threads: int = 2, command: Sequence[str] | None = None) -> None:
-        self._timeout, self._threads, self._command = timeout, threads, command
+    def __init__(
+        self,
+        timeout: float = 600.0,
+        threads: int = 2,
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._timeout, self._threads = timeout, threads
+        self._start = partial(SessionProcess, command=command, environment=environment)
         self._variants: dict[_Key, _Variant] = {}
 
     def __enter__(self) -> Self:
@@ -80,7 +88,7 @@ class OwnProcess:
         key = (str(bundle.root), model.target, model.precision, origin.model_dump_json(), number)
         if key not in self._variants:
             hello = Hello(root=bundle.root, manifest=bundle.manifest, origin=origin, threads=self._threads)
-            self._variants[key] = _Variant(hello, self._timeout, self._command)
+            self._variants[key] = _Variant(hello, self._timeout, self._start)
         return self._variants[key]
 
 
@@ -157,8 +165,8 @@ class ProcessSession:
 class _Variant:
     """The models that share a process; one call at a time."""
 
-    def __init__(self, hello: Hello, timeout: float, command: Sequence[str] | None) -> None:
-        self._hello, self._timeout, self._command = hello, timeout, command
+    def __init__(self, hello: Hello, timeout: float, start: Callable[[Hello], SessionProcess]) -> None:
+        self._hello, self._timeout, self._start = hello, timeout, start
         self._process: SessionProcess | None = None
         self._fatal: dict[str, str] = {}  # models that must not be opened again, and why
         self._busy = threading.Lock()
@@ -185,7 +193,7 @@ class _Variant:
     def _running(self) -> SessionProcess:
         if self._process is None or not self._process.alive:
             self._end()
-            self._process = SessionProcess(self._hello, self._command)
+            self._process = self._start(self._hello)
         return self._process
 
     def _open(self, model: ModelEntry) -> SessionProcess:

@@ -15,7 +15,7 @@ from .manifest import (
     manifest_schema,
 )
 from .reading import Bundle, describe_files, file_sha256
-from .writing import new_bundle, refuse_foreign
+from .writing import new_bundle, new_folder, refuse_foreign
 
 __all__ = [
     "MANIFEST",
@@ -34,5 +34,6 @@ __all__ = [
     "file_sha256",
     "manifest_schema",
     "new_bundle",
+    "new_folder",
     "refuse_foreign",
 ]

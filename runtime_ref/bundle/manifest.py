@@ -162,6 +162,11 @@ class NetworkEntry(_Frozen):
     author: str = ""
     provenance: str = Field(default="", description="of what the weights were made")
 
+    @property
+    def is_brought(self) -> bool:
+        """Whether it is none of dofkit's own: its configuration then says where it is from."""
+        return "source" in self.configuration
+
 
 class GoldenCase(_Frozen):
     """Inputs and PyTorch fp32 outputs, of every stage and of the whole pipeline, in one safetensors file."""
@@ -215,6 +220,12 @@ class Manifest(_Frozen):
     tools: dict[str, str]
     files: dict[BundlePath, FileEntry]
     digest: Sha256 | Literal[""] = Field(default="", description="SHA-256 of this manifest with an empty digest")
+
+    @property
+    def is_depth_brought(self) -> bool:
+        """Whether the depth network is none of dofkit's own."""
+        network = self.networks.get(Stage.DEPTH)
+        return network is not None and network.is_brought
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""

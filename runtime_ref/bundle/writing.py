@@ -31,13 +31,23 @@ def refuse_foreign(goal: Path) -> None:
 
 @contextmanager
 def new_bundle(goal: Path) -> Iterator[Path]:
+    """A temporary folder beside the goal that becomes the bundle there; see `new_folder`, `refuse_foreign`."""
+    refuse_foreign(goal)
+    with new_folder(goal) as folder:
+        yield folder
+
+
+@contextmanager
+def new_folder(goal: Path) -> Iterator[Path]:
     """A temporary folder beside the goal that becomes the goal when the block ends without an error.
 
-    An interrupted block leaves no goal; a killed process leaves a hidden `.NAME.partial-PID`, which the next export to
-    the same goal removes. An older bundle at the goal is replaced, and only at the very end; where a process was killed
-    between the two steps of that, the next export puts the older bundle back before it begins.
+    An interrupted block leaves no goal; a killed process leaves a hidden `.NAME.partial-PID`, which the next one to
+    write the same goal removes. An older folder at the goal is replaced, and only at the very end; where a process was
+    killed between the two steps of that, the next one puts the older folder back before it begins.
+
+    Raises:
+        DofkitError: the folder cannot be made.
     """
-    refuse_foreign(goal)
     goal = goal.absolute()
     _clear_stale(goal)
     folder = goal.parent / f".{goal.name}{_PARTIAL}{os.getpid()}"

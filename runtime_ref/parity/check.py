@@ -148,6 +148,7 @@ class _Row:
         models: what is computed.
         stage: None for the pipeline.
         plan: how tiles are cut.
+        brought: the bundle's depth network was brought.
     """
 
     key: RowKey
@@ -155,6 +156,7 @@ class _Row:
     models: tuple[ModelEntry, ...]
     stage: Stage | None
     plan: PipelinePlan
+    brought: bool = False
 
     @property
     def is_default(self) -> bool:
@@ -177,7 +179,9 @@ class _Row:
         """What is promised of it."""
         model = self.models[0]
         facts, buffers = self.backend.facts, model.has_buffers
-        limits = tolerance(self.key.scope, model.precision, model.target, buffers, facts.arithmetic, facts.half_sums)
+        limits = tolerance(
+            self.key.scope, model.precision, model.target, buffers, facts.arithmetic, facts.half_sums, self.brought
+        )
         return limits if team is None else team.apply(self.key, limits)
 
 
@@ -214,7 +218,7 @@ class _VariantCheck:
         for one in self._options.asked(self._target):
             for model in [*models.values(), *depths]:
                 key = replace(self._key(model.stage.value, one), depth_size=model.depth_size)
-                yield _Row(key, one, (model,), model.stage, plan)
+                yield _Row(key, one, (model,), model.stage, plan, self._bundle.manifest.is_depth_brought)
             if one == default_backend(self._target) and set(PIPELINE_STAGES) <= set(models):
                 yield from self._pipelines(one, {stage: models[stage] for stage in PIPELINE_STAGES}, depths)
 
@@ -222,12 +226,13 @@ class _VariantCheck:
         self, one: Backend, models: Mapping[Stage, ModelEntry], depths: Sequence[ModelEntry]
     ) -> Iterator[_Row]:
         plan = self._bundle.manifest.plan
-        yield _Row(self._key(PIPELINE, one), one, (*models.values(), *depths), None, plan)
+        brought = self._bundle.manifest.is_depth_brought
+        yield _Row(self._key(PIPELINE, one), one, (*models.values(), *depths), None, plan, brought)
         others = self._bundle.other_tiles(self._target, self._precision)
         for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):
             resized = {**models, **{model.stage: model for model in others if model.tile == tile}}
             key = replace(self._key(PIPELINE, one), tile=tile)
-            yield _Row(key, one, (*resized.values(), *depths), None, plan.with_tiles(tile))
+            yield _Row(key, one, (*resized.values(), *depths), None, plan.with_tiles(tile), brought)
 
     def _key(self, scope: str, one: Backend) -> RowKey:
         return RowKey(scope, self._target, self._precision, one.facts.id, one.facts.device)

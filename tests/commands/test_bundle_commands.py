@@ -67,7 +67,8 @@ def test_check_refuses_a_flipped_byte_with_the_files_name(cli: Callable, bundle_
 def test_check_writes_json_and_nothing_else(cli: Callable, bundle_path: Path) -> None:
     report = json.loads(cli("check", str(bundle_path), "--target", "onnx", "--precision", "fp32", "--json").stdout)
     assert report["verdict"] == "PASS"
-    assert {row["scope"] for row in report["results"]} == {*(stage.value for stage in PIPELINE_STAGES), "pipeline"}
+    scopes = {row["scope"] for row in report["results"]}
+    assert scopes == {"steps", *(stage.value for stage in PIPELINE_STAGES), "pipeline"}
 
 
 @pytest.mark.e2e
@@ -89,7 +90,7 @@ def test_inspect_shows_models_and_plan(cli: Callable, bundle_path: Path) -> None
     for word in ("guided_upsampling", "Core ML", "iOS 17", "halo", "astronaut", "litert-torch"):
         assert word in text
     manifest = json.loads(cli("inspect", str(bundle_path), "--json").stdout)
-    assert manifest["schema_version"] == 3
+    assert manifest["schema_version"] == 4
 
 
 @pytest.mark.e2e

@@ -77,6 +77,19 @@ def test_stages_are_measured_in_their_order_and_every_time_is_kept(
     assert figures.peak_mb > 20
 
 
+def test_tiles_of_other_sizes_have_figures_of_their_own_and_can_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    further = model("lens_blur", path="models/onnx/lens_blur_64.fp32", tile=64)
+    bundle = write_bundle(tmp_path / "small.dofbundle", [model("lens_blur"), further], [])
+    fake_runtime(tmp_path, monkeypatch, run="time.sleep(0.002)")
+    figures = bench.bench(request_for(bundle))
+    assert figures.error == ""
+    assert [one.title for one in figures.further_stages] == ["lens_blur 64×64"]
+    assert len(figures.every_stage) == 2
+    assert bench.bench(request_for(bundle, every_size=False)).further_stages == ()
+
+
 def test_a_stages_figures_are_the_median_and_the_90th_percentile_of_steady_runs() -> None:
     figures = StageFigures.of(Stage.DEPTH, 7.0, RunTimes(first=100.0, steady=tuple(map(float, range(1, 12)))))
     assert (figures.load, figures.first, figures.p50, figures.p90, figures.runs) == (7.0, 100.0, 6.0, 10.0, 11)

@@ -19,6 +19,15 @@ def test_a_profile_is_read_and_its_units_compute_its_targets(name: str) -> None:
         assert set(deployment.precisions.value) <= set(Precision)
 
 
+def test_a_page_that_was_opened_is_told_beside_the_source(tmp_path: Path) -> None:
+    seen = [one.seen for one in map(profile, names()) for one in (one.chip, one.cores, one.memory_gb) if one]
+    assert sum(bool(address) for address in seen) >= 30
+    path = tmp_path / "mine.toml"
+    path.write_text('chip = { value = "X", source = "its maker", seen = "somewhere" }\n' + MINE)
+    with pytest.raises(DofkitError, match=r"chip\.seen: String should match pattern"):
+        profile(str(path))
+
+
 def test_the_devices_that_teams_ask_for_are_there() -> None:
     wanted = {f"iphone-{number}" for number in range(12, 18)} | {f"pixel-{number}" for number in range(6, 11)}
     wanted |= {f"galaxy-s{number}" for number in range(22, 26)} | {"galaxy-s22-exynos", "galaxy-s24-exynos"}

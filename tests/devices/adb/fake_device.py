@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -29,14 +30,33 @@ def benchmark_model(flags: dict[str, str], files: Files, speed: float = 2000.0) 
     """The tool's words, and an output: the first input, channel n of its last axis times n + 1; `speed` in us."""
     name, shape = flags["input_layer"].split(",")[0], flags["input_layer_shape"].split(":")[0]
     path = dict(pair.split(":") for pair in flags["input_layer_value_files"].split(","))[name]
-    sizes = [int(size) for size in shape.split(",")]
-    values = np.frombuffer(files[path], "<f4").reshape(sizes)
-    files[flags["output_filepath"]] = (values * np.arange(1, sizes[-1] + 1, dtype=np.float32)).tobytes()
+    files[flags["output_filepath"]] = _weighted(files[path], int(shape.rpartition(",")[2]))
     return 0, (
         f"INFO: count=3 first=9000 curr=3000 min=2900 max=9000 avg=5000 std=1 p5=1 median=3000 p95=1\n"
         f"INFO: count=10 first=2100 curr=2000 min=1900 max=2500 avg=2050 std=1 p5=1 median={speed:g} p95=2400\n"
         "INFO: Inference timings in us: Init: 4000, First inference: 9000, Warmup (avg): 5000, Inference (avg): 2050\n"
     )
+
+
+def run_model(flags: dict[str, str], files: Files) -> tuple[int, str]:
+    """LiteRT's tool: what `benchmark_model` computes, of images with three channels, from and to folders."""
+    files[flags["output_dir"] + "/disparity.raw"] = _weighted(files[flags["input_dir"] + "/image.raw"], 3)
+    return 0, (
+        "First run took 9000 microseconds\nSlowest run took 9000 microseconds\nFastest run took 1900 microseconds\n"
+        "All runs took average 2538 microseconds\nModel run completed\n"
+    )
+
+
+def _weighted(data: bytes, channels: int) -> bytes:
+    """Floats of that many channels, channel n times n + 1."""
+    values = np.frombuffer(data, "<f4").reshape(-1, channels)
+    return (values * np.arange(1, channels + 1, dtype=np.float32)).tobytes()
+
+
+def program(path: Path, *flags: str) -> Path:
+    """A file that stands for a program with such flags; it takes more than one packet."""
+    path.write_bytes(b"\x7fELF" + b"\0".join(flag.encode() for flag in flags) + b"x" * 200_000)
+    return path
 
 
 @dataclass
@@ -137,7 +157,7 @@ class FakeDevice:
                 pass
 
     def _run(self, command: str) -> tuple[int, str]:
-        words = shlex.split(command.rpartition("&&")[2])
+        words = [word for word in shlex.split(command.rpartition("&&")[2]) if not word.startswith("LD_LIBRARY_PATH=")]
         if "getprop" in command:
             return 0, "Maker\nModel 9\nChip\n16\narm64-v8a\n8\nMemTotal:        8000000 kB\n"
         if "thermalservice" in command:
@@ -145,8 +165,8 @@ class FakeDevice:
         if words[0] == "mkdir":
             return 0, ""
         if words[0] == "rm":
-            for path in words[2:]:
-                self.files.pop(path, None)
+            for path in [path for path in self.files if path.startswith(f"{words[2]}/")]:
+                del self.files[path]
             return 0, ""
         if words[0] not in self.files:
             return 127, f"sh: {words[0]}: not found\n"

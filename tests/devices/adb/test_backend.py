@@ -22,7 +22,7 @@ from dofkit.runtime_ref.pipeline.session import SelfTimedSession
 from dofkit.runtime_ref.target import Precision, Target
 
 from ...runtime_ref.bundle.small_bundle import model, write_bundle
-from .fake_device import FakeDevice, Files, benchmark_model
+from .fake_device import FakeDevice, Files, benchmark_model, program, run_model
 
 Plugged = Callable[..., FakeDevice]
 
@@ -160,14 +160,40 @@ def test_a_device_that_disappears_is_a_row_with_what_it_said_last(plugged: Plugg
 
 @pytest.mark.e2e
 def test_a_tool_that_writes_no_outputs_is_not_run_by_check(plugged: Plugged, bundle: Bundle, tmp_path: Path) -> None:
-    path = tmp_path / "onnxruntime_perf_test"
-    path.write_bytes(b"\x7fELF")
+    path = program(tmp_path / "onnxruntime_perf_test")
     phone = device(plugged().serial, [path], [], strict=True)
     options = CheckOptions(backends=phone.backends)
     report = run_parity(bundle, [(Target.ONNX, Precision.FP32)], golden_cases(bundle), options)
     (result,) = report.results
     assert result.verdict is Verdict.NOT_RUN
     assert "writes no outputs" in result.reason
+
+
+@pytest.mark.e2e
+def test_run_model_computes_from_and_to_folders_with_its_libraries_beside_it(
+    plugged: Plugged, bundle: Bundle, tmp_path: Path
+) -> None:
+    tool = program(tmp_path / "run_model", "input_dir", "output_dir")
+    library = program(tmp_path / "libLiteRtDispatch_Vendor.so")
+    phone = plugged(tool=run_model)
+    (one,) = device(phone.serial, [tool, library], [Delegate.NPU], strict=True).backends
+    session = one.open(bundle, bundle.models(Target.TFLITE)[0])
+    assert isinstance(session, PhoneSession)
+    image = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
+    output, first = session.run_timed({"image": image})
+    np.testing.assert_array_equal(output, image * np.array([1, 2, 3], np.float32)[None, :, None, None])
+    assert (first, session.run_timed({"image": image})[1]) == (9.0, pytest.approx(1.9995)), "without the first run"
+    command = next(one for one in phone.commands if "--graph" in one)
+    assert "--accelerator=npu " in command
+    (folder,) = {path.rpartition("/")[0] for path in phone.files if path.endswith("/libLiteRtDispatch_Vendor.so")}
+    assert f"LD_LIBRARY_PATH={folder} " in command
+    assert f"--dispatch_library_dir={folder}" in command
+    assert not any(path.endswith(".raw") for path in phone.files)
+
+
+def test_two_tools_for_the_same_files_are_refused(tool: Path, tmp_path: Path) -> None:
+    with pytest.raises(DofkitError, match="benchmark_model and run_model run the same files; give one of them"):
+        registered("adb:x", DeviceSettings((tool, program(tmp_path / "run_model"))))
 
 
 def test_a_device_without_a_tool_says_which_are_meant(tmp_path: Path) -> None:
@@ -178,9 +204,8 @@ def test_a_device_without_a_tool_says_which_are_meant(tmp_path: Path) -> None:
 
 
 def test_a_delegate_that_no_tool_has_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "onnxruntime_perf_test"
-    path.write_bytes(b"\x7fELF")
-    with pytest.raises(DofkitError, match="gpu: none of the tools"):
+    path = program(tmp_path / "onnxruntime_perf_test")
+    with pytest.raises(DofkitError, match="gpu: none of the tools computes on that; they do on cpu, nnapi, npu"):
         registered("adb:x", DeviceSettings((path,), ("gpu",)))
 
 

@@ -22,7 +22,7 @@ from dofkit.runtime_ref.parity.check import CheckOptions, Verdict, run_parity
 from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # depth is large for an emulator; `test_every_device` is small
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
 RECORDED = Path(__file__).with_name("instructions.json")
 CLOSE = 0.03  # totals repeat within 0.0003 %; the rest is for releases of compilers and of Python

@@ -34,7 +34,8 @@ def onnx_file(
     result = helper.make_tensor_value_info(nodes[-1][2], onnx.TensorProto.FLOAT, None)
     weights = [numpy_helper.from_array(values, name) for name, values in (stored or {}).items()]
     graph = helper.make_graph(made, "small", [image], [result], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), str(path))
+    # of an older format than the newest: runtimes of phones and pages lag behind
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
     return path
 
 
@@ -77,17 +78,31 @@ class Tflite:
         self.last = result
         return self
 
-    def write(self, path: Path) -> Path:
-        """The file."""
+    def write(self, path: Path, signature: tuple[str, str, str] | None = None) -> Path:
+        """The file; with a signature of (its name, the input's, the output's)."""
         graph, model = schema.SubGraphT(), schema.ModelT()
         graph.tensors, graph.operators = self.tensors, self.operators
         graph.inputs, graph.outputs = np.array([0], np.int32), np.array([self.last], np.int32)
         model.version, model.subgraphs, model.buffers = 3, [graph], self.buffers
         model.operatorCodes = [_code(kind) for kind in self.kinds]
+        if signature is not None:
+            model.signatureDefs = [self._signature(*signature)]
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         path.write_bytes(bytes(builder.Output()))
         return path
+
+    def _signature(self, name: str, given: str, result: str) -> Any:
+        made = schema.SignatureDefT()
+        made.signatureKey = name.encode()
+        made.inputs, made.outputs = [_mapped(given, 0)], [_mapped(result, self.last)]
+        return made
+
+
+def _mapped(name: str, tensor: int) -> Any:
+    mapped = schema.TensorMapT()
+    mapped.name, mapped.tensorIndex = name.encode(), tensor
+    return mapped
 
 
 def _code(kind: int) -> Any:

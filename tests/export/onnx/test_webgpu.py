@@ -9,17 +9,24 @@ import pytest
 import torch
 
 from dofkit.export.onnx.file import OnnxFile
-from dofkit.train.networks.filled_inputs import trips_webgpu, with_filled_inputs
+from dofkit.runtime_ref.runtime_faults import wrong_on_webgpu
+from dofkit.train.networks.filled_inputs import with_filled_inputs
 
-# Single 3 × 3 convolutions to 16 channels that were computed in a browser: numbers of input channels.
-WRONG = (6, 9, 15, 21, 33)
+# Single 3 × 3 convolutions to 4, 8 or 16 channels that were computed in a browser: numbers of input channels.
+WRONG = (6, 9, 15, 18, 21, 27, 33)
 RIGHT = (1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13, 14, 16, 17, 25)
 
 
 @pytest.mark.parametrize(("channels", "wrong"), [(n, True) for n in WRONG] + [(n, False) for n in RIGHT])
 def test_the_rule_is_what_a_sweep_of_single_convolutions_showed(channels: int, wrong: bool) -> None:
-    assert trips_webgpu(groups=1, channels=channels, taps=9) is wrong
-    assert not trips_webgpu(groups=1, channels=channels, taps=1)
+    assert wrong_on_webgpu(groups=1, inputs=channels, outputs=16, taps=9) is wrong
+    assert not wrong_on_webgpu(groups=1, inputs=channels, outputs=16, taps=1)
+    assert not wrong_on_webgpu(groups=2, inputs=channels, outputs=8, taps=9)
+
+
+@pytest.mark.parametrize("outputs", [3, 5, 6, 7, 10, 19])
+def test_numbers_of_output_channels_that_four_does_not_divide_were_right(outputs: int) -> None:
+    assert not wrong_on_webgpu(groups=1, inputs=9, outputs=outputs, taps=9)
 
 
 def test_no_stage_has_such_a_convolution(bundle_path: Path) -> None:
@@ -32,8 +39,12 @@ def test_no_stage_has_such_a_convolution(bundle_path: Path) -> None:
                 weight = file.constant(node.input[1])
                 assert weight is not None
                 groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-                _, channels, height, width = weight.shape
-                assert not trips_webgpu(groups, channels, height * width), (path.name, node.name, weight.shape)
+                outputs, inputs, height, width = weight.shape
+                assert not wrong_on_webgpu(groups, inputs, outputs, height * width), (
+                    path.name,
+                    node.name,
+                    weight.shape,
+                )
 
 
 def test_filled_up_convolutions_store_zeros_and_compute_the_same() -> None:

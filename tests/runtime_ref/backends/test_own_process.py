@@ -70,6 +70,14 @@ def test_a_backend_that_keeps_one_core_busy_computes_side_by_side_in_a_process_f
     assert (at_once, beside is session) == (2, False)
 
 
+def test_its_processes_have_the_variables_that_they_were_given(bundle: Bundle) -> None:
+    with OwnProcess(environment={"DOFKIT_TEST_VARIABLE": "given"}) as transport:
+        session = open_there(transport, bundle, model_of(bundle))
+        variables = Path(f"/proc/{session.process_id}/environ").read_bytes().split(b"\0")
+    assert b"DOFKIT_TEST_VARIABLE=given" in variables
+    assert any(one.startswith(b"PATH=") for one in variables), "and those of this process"
+
+
 def test_a_backend_that_takes_all_threads_computes_one_after_the_other(bundle: Bundle, transport: OwnProcess) -> None:
     session = open_there(transport, bundle, model_of(bundle))
     assert session.side_by_side() == (session, 1)

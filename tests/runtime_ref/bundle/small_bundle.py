@@ -65,8 +65,12 @@ def write_bundle(
     conventions: dict[str, str] | None = None,
     tools: dict[str, str] | None = None,
     photo: np.ndarray = PHOTO,
+    depth: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Bundle:
-    """Write a bundle whose files, hashes and digest are in order, and open it."""
+    """Write a bundle whose files, hashes and digest are in order, and open it.
+
+    Its golden case is of zeros, apart from `depth`: the depth network's input and output.
+    """
     for given in models:
         for name, data in given["files"].items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +78,8 @@ def write_bundle(
     (root / "golden").mkdir(parents=True, exist_ok=True)
     tensor = np.zeros((1, 3, 8, 8), np.float32)
     stages = {stage: ({signal.name: tensor for signal in INPUTS[stage]}, tensor) for stage in PIPELINE_STAGES}
+    if depth is not None:
+        stages[Stage.DEPTH] = ({"image": depth[0]}, depth[1])
     write_golden(root / "golden" / "0.safetensors", golden_arrays(photo, photo.astype(np.float32), stages))
     (root / "parity.json").write_text(json.dumps({"verdict": "PASS", "results": rows}))
     spec = TileSpec(tile=96, halo=20, align=2)

@@ -78,7 +78,7 @@ def test_a_bundle_from_before_a_field_had_a_default_still_opens(copy: Path) -> N
 
 
 def test_a_bundle_of_another_schema_is_refused_with_the_field(copy: Path) -> None:
-    _rewrite(copy, lambda document: document.update(schema_version=4))
+    _rewrite(copy, lambda document: document.update(schema_version=5))
     with pytest.raises(DofkitError, match="schema_version"):
         Bundle.open(copy)
 

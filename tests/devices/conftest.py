@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .fake_device import FakeDevice
+from .adb.fake_device import FakeDevice, program
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +52,7 @@ def plugged(adb_server: None) -> Iterator[Callable[..., FakeDevice]]:
 
 @pytest.fixture
 def tool(tmp_path: Path) -> Path:
-    """A file that is called as LiteRT's tool, in a folder with a name that is not ASCII."""
+    """A file that is called as TFLite's tool and has its flags, in a folder with a name that is not ASCII."""
     folder = tmp_path / "Geräte 手机"
     folder.mkdir()
-    path = folder / "benchmark_model"
-    path.write_bytes(b"\x7fELF" + b"x" * 200_000)  # more than one packet
-    return path
+    return program(folder / "benchmark_model", "output_filepath")

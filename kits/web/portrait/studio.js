@@ -1,0 +1,91 @@
+// One photo at work: what a page asks of the pipeline, in the page itself or, better, in a worker (`client.js`).
+
+import { openPortrait, hasGpu, threadsHere } from "./bundle.js";
+import { Picture } from "./picture.js";
+
+/**
+ * Where things lie.
+ * @typedef {Object} Place
+ * @property {string} bundle address of the folder that holds `manifest.json`
+ * @property {"onnx" | "litert"} kind of the runtime
+ * @property {string} runtime address of the folder `onnxruntime-web/dist`, or of `@litertjs/core`
+ * @property {string} [precision]
+ * @property {"auto" | "wasm"} [accelerator]
+ */
+
+export class Studio {
+  #portrait;
+  #scene;
+  #map;
+  #rendering = new AbortController();
+  #queue = Promise.resolve();
+
+  /** Load the networks; what computes, for people. @param {Place} place */
+  async open(place) {
+    const read = async (path) => {
+      const response = await fetch(new URL(path, place.bundle));
+      if (!response.ok) throw new Error(`${path}: HTTP ${response.status}`);
+      return response;
+    };
+    const manifest = await (await read("manifest.json")).json();
+    const gpu = place.accelerator !== "wasm" && (await hasGpu());
+    const backend = await BACKENDS[place.kind](place.runtime, gpu);
+    const options = { precision: place.precision, accelerator: gpu ? "checked" : "wasm" };
+    this.#portrait = await openPortrait(manifest, async (path) => (await read(path)).arrayBuffer(), backend, options);
+    const { lens_blur: blur, guided_upsampling: upsampling } = this.#portrait.stages;
+    return { runtime: [...new Set([blur.runtime, upsampling.runtime])].join("; "), threads: threadsHere() };
+  }
+
+  /** Take a photo; its disparity by the depth network, as a small map. @param {ImageData} pixels */
+  load(pixels) {
+    this.#rendering.abort();
+    return this.#inTurn(async () => {
+      this.#scene = this.#portrait.scene(Picture.ofImageData(pixels));
+      this.#map = await this.#portrait.disparity(this.#scene);
+      const { height, width, data } = this.#map;
+      return { height, width, data: data.slice() };
+    });
+  }
+
+  /** Disparity in focus, at a point or of the subject. @param {{x: number, y: number} | null} point */
+  focus(point) {
+    return this.#inTurn(async () => this.#portrait.focus(this.#map, point));
+  }
+
+  /**
+   * Render; a rendering that is under way ends with an `AbortError`.
+   * @returns {Promise<{width: number, height: number, data: Uint8ClampedArray}>} as `ImageData` holds it
+   */
+  render({ lens, longSide = Infinity }, progress) {
+    this.#rendering.abort();
+    const { signal } = (this.#rendering = new AbortController());
+    return this.#inTurn(async () => {
+      signal.throwIfAborted();
+      const options = { longSide, progress, signal };
+      const { width, height, data } = await this.#portrait.render(this.#scene, this.#map, lens, options);
+      return { width, height, data };
+    });
+  }
+
+  /** One thing after the other: a session computes one call at a time. */
+  #inTurn(task) {
+    const done = this.#queue.then(task);
+    this.#queue = done.catch(() => {});
+    return done;
+  }
+}
+
+const BACKENDS = {
+  async onnx(folder, gpu) {
+    const { BUILDS, OnnxBackend } = await import("./onnx.js");
+    const ort = await import(new URL(gpu ? BUILDS.webgpu : BUILDS.wasm, folder));
+    return new OnnxBackend(ort, { threads: threadsHere(), wasm: String(folder) });
+  },
+  async litert(folder) {
+    const { LiteRtBackend } = await import("./litert.js");
+    const litert = await import(new URL("dist/index.js", folder));
+    const threads = threadsHere();
+    await litert.loadLiteRt(String(new URL("wasm/", folder)), { threads: threads > 1 });
+    return new LiteRtBackend(litert, { threads });
+  },
+};

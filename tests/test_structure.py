@@ -17,7 +17,18 @@ FLOORS = {
     "devices": {"runtime_ref"},
     "export": {"runtime_ref", "train"},
     "kits": {"runtime_ref"},
-    "commands": {"runtime_ref", "train", "export", "devices", "kits", "api", "rendering", "batch", "focal"},
+    "commands": {
+        "runtime_ref",
+        "train",
+        "export",
+        "devices",
+        "kits",
+        "api",
+        "rendering",
+        "batch",
+        "focal",
+        "focal_providers",
+    },
 }
 
 

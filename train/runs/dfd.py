@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,8 @@ def train_dfd(request: DfdRequest, settings: RunSettings) -> DfdRun | None:
     samples = TrainingStacks(training, stacks, settings.seed, recorded)
     loader = endless_loader(samples, request.batch, settings, request.workers)
     figures = fit(system, loader, DataLoader(validation) if judged else None, settings)
-    return DfdRun(FOCAL.save(network, settings.out), figures, len(judged)) if is_main_process() else None
+    known = {name: value for name, value in figures.items() if not math.isnan(value)}  # recorded stacks have no picture
+    return DfdRun(FOCAL.save(network, settings.out), known, len(judged)) if is_main_process() else None
 
 
 def _read_stacks(folders: Sequence[Path], side: int) -> tuple[list[RecordedStack], list[RecordedStack]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
+from dofkit.cli import main
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.data.focal_stacks import RecordedStacks, StackSettings, TrainingStacks
 from dofkit.train.data.stack_sets import exr_depth, find_stacks, split_stacks
@@ -121,3 +124,23 @@ def test_recorded_stacks_are_learned_from_and_judge(tmp_path: Path) -> None:
     judged = RecordedStacks(recorded, 8)[1]
     known = judged.place[judged.place.isfinite()]
     assert recorded[1].sweep.depth_at(known, 8).tolist() == pytest.approx([1.25] * 48 * 47, rel=1e-4)
+
+
+@pytest.mark.e2e
+def test_a_training_and_an_evaluation_take_these_sets(tmp_path: Path) -> None:
+    known, unknown = defocusnet(tmp_path / "fs6"), mobile(tmp_path / "mobile")
+    run = [
+        "train", "dfd", "--out", str(tmp_path / "run"), "--stacks", str(known), "--stacks", str(unknown), "--steps", "1",
+        "--size", "32", "--side", "64", "--batch", "2", "--workers", "0", "--threads", "1", "--json",
+    ]  # fmt: skip
+    trained = CliRunner().invoke(main, run)
+    assert trained.exit_code == 0, trained.output
+    assert set(json.loads(trained.stdout.splitlines()[-1])["figures"]) == {"delta1", "abs_rel", "rmse"}
+    evaluate = ["evaluate", "dfd", "--held-out", "--condition", "clean", "--out", str(tmp_path / "scores"), "--json"]
+    scored = CliRunner().invoke(main, [*evaluate, str(known)])
+    assert scored.exit_code == 0, scored.output
+    rows = json.loads((tmp_path / "scores" / "scores.json").read_text())["rows"]
+    assert [(row["dataset"], row["pictures"], row["means"]["psnr"]) for row in rows] == [("fs6", 1, None)] * 3
+    refused = CliRunner().invoke(main, [*evaluate, str(unknown)])
+    assert refused.exit_code == 2
+    assert "nothing says how far things are in these stacks" in refused.stderr

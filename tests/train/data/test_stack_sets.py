@@ -130,8 +130,8 @@ def test_recorded_stacks_are_learned_from_and_judge(tmp_path: Path) -> None:
 def test_a_training_and_an_evaluation_take_these_sets(tmp_path: Path) -> None:
     known, unknown = defocusnet(tmp_path / "fs6"), mobile(tmp_path / "mobile")
     run = [
-        "train", "dfd", "--out", str(tmp_path / "run"), "--stacks", str(known), "--stacks", str(unknown), "--steps", "1",
-        "--size", "32", "--side", "64", "--batch", "2", "--workers", "0", "--threads", "1", "--json",
+        "train", "dfd", "--out", str(tmp_path / "run"), "--stacks", str(known), "--stacks", str(unknown), "--steps",
+        "1", "--size", "32", "--side", "64", "--batch", "2", "--workers", "0", "--threads", "1", "--json",
     ]  # fmt: skip
     trained = CliRunner().invoke(main, run)
     assert trained.exit_code == 0, trained.output

@@ -263,7 +263,7 @@ def command(
         precisions=tuple(dict.fromkeys(precisions)),
         stages=tuple(stage for stage in Stage if stage in stages) or PIPELINE_STAGES,
         tile=tile,
-        preview=None if preview is None else preview[::-1],
+        preview=None if preview is None else (preview[1], preview[0]),
         stack=_stack(stages, slices, stack_size),
         depth_sizes=sizes_for(brought.get(Stage.DEPTH), depth_sizes),
         brought=brought,

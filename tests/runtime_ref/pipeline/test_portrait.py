@@ -13,7 +13,8 @@ from scipy.ndimage import uniform_filter
 
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pipeline.portrait import DefocusLevels, Lens, PortraitPipeline, depth_input, levels_for
-from dofkit.runtime_ref.pipeline.pyramid import Pyramid, resize
+from dofkit.runtime_ref.pipeline.pyramid import Pyramid
+from dofkit.runtime_ref.pipeline.resampling import resize
 from dofkit.runtime_ref.pipeline.stage import Stage
 
 PLAN = PipelinePlan(

@@ -43,6 +43,18 @@ class _Size(ParsedPair):
         return height, int(match[2] or height)
 
 
+class _PreviewSize(ParsedPair):
+    """Width and height in pixels: "1280x960"."""
+
+    name = "preview size"
+
+    def parsed(self, text: str) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip(), re.IGNORECASE)
+        if match is None:
+            raise ValueError(f"{text!r} is no size of a preview; give pixels as width x height, 1280x960")
+        return int(match[1]), int(match[2])
+
+
 SIZE = _Size()
 
 
@@ -114,6 +126,15 @@ def _mark(support: Support) -> str:
     "--tile",
     type=click.IntRange(min=1),
     help="Input size of a tile in pixels, its halo included.  [default: 168 for lens_blur, 140 for guided_upsampling]",
+)
+@click.option(
+    "--preview",
+    type=_PreviewSize(),
+    is_flag=False,
+    flag_value="1280x960",
+    metavar="[WxH]",
+    help="Also write the whole pipeline as one graph for photos of this size, for live sliders: with a disparity that "
+    "is given, and with the depth network inside.  [without WxH: 1280x960]",
 )
 @click.option(
     "--depth-size",
@@ -189,6 +210,7 @@ def command(
     slices: int | None,
     stack_size: tuple[int, int] | None,
     tile: int | None,
+    preview: tuple[int, int] | None,
     depth_sizes: tuple[Size | Aspect, ...],
     weights: Path | None,
     photos: tuple[Path, ...],
@@ -213,6 +235,7 @@ def command(
         dofkit export --target coreml
         dofkit export --target all --precision fp16 --out portrait.dofbundle
         dofkit export --target onnx --stage lens_blur --tile 256
+        dofkit export --target tflite --precision fp16 --preview 1280x960
         dofkit export --target tflite --depth-size 3:4 --depth-size 4:3
         dofkit export --target coreml --precision palette6 --image-inputs
         dofkit export --target tflite --precision w8a8 --calibration photos
@@ -240,6 +263,7 @@ def command(
         precisions=tuple(dict.fromkeys(precisions)),
         stages=tuple(stage for stage in Stage if stage in stages) or PIPELINE_STAGES,
         tile=tile,
+        preview=None if preview is None else preview[::-1],
         stack=_stack(stages, slices, stack_size),
         depth_sizes=sizes_for(brought.get(Stage.DEPTH), depth_sizes),
         brought=brought,

@@ -6,6 +6,7 @@ figures are is in `figures`; where a backend computes is its own affair.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -250,7 +251,7 @@ class _Row:
         session = self._transport.open(request.backend, request.bundle, model)
         case = first_case(request.bundle, model, self._golden)
         times = session.time_runs(case.inputs, request.budget)
-        size = max(array.shape[2:] for array in case.inputs.values())
+        size = max((array.shape[2:] for array in case.inputs.values()), key=math.prod)
         parity = _parity(case, session)
         counted = _instructions(session, case.inputs)
         figures = StageFigures.of(model.stage, session.load, times, size=size, parity=parity, instructions=counted)

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..runtime_ref.backends import Session
-from ..runtime_ref.bundle import Bundle
 from ..runtime_ref.bundle.golden import StageArrays
 from ..runtime_ref.errors import DofkitError
-from ..runtime_ref.parity.cases import Further
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.portrait import Array
 from ..runtime_ref.pipeline.stage import DEPTHS, Stage
@@ -91,15 +89,3 @@ def _filling(image: Image.Image, size: Size) -> Image.Image:
     left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
     box = (left, top, left + scale * width, top + scale * height)
     return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
-
-
-def pipeline_and_stacks(
-    sessions: Mapping[Stage, Session], bundle: Bundle
-) -> tuple[dict[Stage, Session], Further | None]:
-    """The sessions of the pipeline; and of focal stacks what `compute_case` asks, at the bundle's size."""
-    left = {stage: session for stage, session in sessions.items() if stage is not Stage.FOCAL_DEPTH}
-    model = next((model for model in bundle.models() if model.stage is Stage.FOCAL_DEPTH), None)
-    if model is None or Stage.FOCAL_DEPTH not in sessions:
-        return left, None
-    height, width = model.inputs[0].sides
-    return left, GoldenStack(sessions[Stage.FOCAL_DEPTH], StackSize(model.inputs[0].shape[0], (height, width)))

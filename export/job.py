@@ -110,7 +110,7 @@ class Job:
 
     def stamp(self, functions: Mapping[str, StageGraph], precision: Precision, plan: PipelinePlan) -> Stamp:
         """What a file with these functions says of itself."""
-        stages = dict.fromkeys(graph.stage for graph in functions.values())
+        stages = dict.fromkeys(stage for graph in functions.values() for stage in graph.trained)
         terms = [self.terms[stage] for stage in stages if stage in self.terms]
         return stamp(functions, terms, self.labels, precision, plan)
 

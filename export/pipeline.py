@@ -20,7 +20,6 @@ from ..runtime_ref.bundle import (
     SCHEMA,
     SUFFIX,
     Bundle,
-    GoldenCase,
     Manifest,
     ModelEntry,
     NetworkEntry,
@@ -35,7 +34,7 @@ from ..runtime_ref.parity.check import CheckOptions, ParityReport, run_parity
 from ..runtime_ref.parity.reports.page import write_readme, write_report
 from ..runtime_ref.pipeline.aspects import Size
 from ..runtime_ref.pipeline.plan import PipelinePlan
-from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, TILED, Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, PREVIEWS, TILED, Stage
 from ..runtime_ref.target import Precision, Target
 from ..train.brought.networks import Brought
 from ..train.brought.taking_part import NetworkSources
@@ -47,11 +46,14 @@ from .calibration import Calibration, CalibrationSet, find_photos
 from .conventions import CONVENTIONS
 from .coreml.options import CoreMLOptions, refuse_impossible
 from .coverage import Coverage
-from .focal import GoldenStack, refuse_unoffered
+from .entries import golden_entry, network_entry
+from .focal import refuse_unoffered
+from .further import FurtherSizes, pipeline_and_further
 from .golden import golden_pictures
 from .job import Job
 from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
+from .preview import preview_graphs, preview_networks, refuse_preview
 from .recipe import Recipe, recipes_for
 from .stages import StackSize, graph_size, stage_graphs
 from .step_pictures import step_pictures, write_step_cases
@@ -70,6 +72,7 @@ class ExportRequest:
         tile: side of the rendering stages' low-resolution tiles in pixels, halo included; None takes each one's own.
         depth_sizes: (height, width) of the depth network's inputs, a graph each; None: the usual ones that it takes.
         stack: slices and size of the graph of focal stacks, where that is among the stages.
+        preview: (height, width) of the photo that both previews take; None: no previews.
         weights: folder with the stages' safetensors files; what it lacks of the other stages is taken as it ships.
         brought: networks that take the place of a stage's weights.
         photos: real photos for the golden vectors; empty takes a public-domain one.
@@ -88,6 +91,7 @@ class ExportRequest:
     tile: int | None = None
     depth_sizes: tuple[Size, ...] | None = None
     stack: StackSize = field(default_factory=StackSize)
+    preview: Size | None = None
     weights: Path = SHIPPED
     brought: Mapping[Stage, Brought] = field(default_factory=dict)
     photos: tuple[Path, ...] = ()
@@ -140,7 +144,7 @@ class _Prepared:
         """How many steps the watcher is told of."""
         request = self.request
         whole = request.is_whole
-        graphs = len(request.stages)
+        graphs = len(request.stages) + (0 if request.preview is None else len(PREVIEWS))
         graphs += len(self.plan.further_depth_sizes) if Stage.DEPTH in request.stages else 0
         scopes = graphs + whole
         conversions = len(request.targets) * graphs
@@ -172,6 +176,9 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
     report = _Steps(watch, prepared.steps)
     # 2. Networks.
     networks = request.sources.networks()
+    if request.preview is not None:
+        made = preview_networks(networks, prepared.plan, request.preview, architectures=request.architectures)
+        networks = {**networks, **made}
     with new_bundle(request.out) as folder:
         # 3. Golden vectors: what PyTorch fp32 computes on real and hard inputs.
         cases = _write_golden(folder, prepared, networks, report)
@@ -191,9 +198,9 @@ def export_bundle(request: ExportRequest, watch: Watch = lambda *_: None) -> Exp
             name=request.out.name.removesuffix(SUFFIX),
             conventions=CONVENTIONS,
             plan=prepared.plan,
-            networks={stage: _describe(stage, networks[stage], prepared) for stage in request.stages},
+            networks={stage: _network_entry(stage, networks[stage], prepared) for stage in request.stages},
             models=tuple(models),
-            golden=tuple(_golden_entry(case, folder) for case in cases),
+            golden=tuple(golden_entry(case, folder) for case in cases),
             steps=steps,
             tools=tool_versions(),
             files={},
@@ -224,6 +231,8 @@ def _prepare(request: ExportRequest) -> _Prepared:
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
         graph_size(contracts[stage], plan, target, request.stack)
+    if request.preview is not None:
+        refuse_preview(request.preview, plan, request.stages, request.precisions)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_sizes)
     own = {plan.lens_blur.tile, plan.guided_upsampling.tile}
@@ -337,11 +346,14 @@ def _job(
 ) -> Job:
     request, plan = prepared.request, prepared.plan
     exported = {stage: networks[stage] for stage in request.stages}
+    graphs = stage_graphs(exported, plan, target, request.architectures, request.stack)
+    if request.preview is not None:
+        graphs |= preview_graphs(networks, plan, request.preview, target, request.architectures)
     return Job(
         target=target,
         folder=folder,
         plan=plan,
-        graphs=stage_graphs(exported, plan, target, request.architectures, request.stack),
+        graphs=graphs,
         precisions=request.precisions,
         golden=tuple(case.arrays() for case in cases),
         calibration=calibration,
@@ -366,37 +378,19 @@ def _write_golden(
     folder: Path, prepared: _Prepared, networks: Mapping[Stage, torch.nn.Module], report: _Steps
 ) -> list[Case]:
     (folder / "golden").mkdir()
-    sessions = torch_sessions(networks)
-    focal = sessions.pop(Stage.FOCAL_DEPTH, None)
-    further = None if focal is None else GoldenStack(focal, prepared.request.stack)
+    request = prepared.request
+    sizes = FurtherSizes(request.stack if Stage.FOCAL_DEPTH in request.stages else None, request.preview)
+    sessions, further = pipeline_and_further(torch_sessions(networks), prepared.plan, sizes)
     cases = []
-    for number, picture in enumerate(golden_pictures(prepared.request.photos)):
+    for number, picture in enumerate(golden_pictures(request.photos)):
         report(f"golden vectors {picture.name}")
         path = folder / f"golden/{number}.safetensors"
         cases.append(compute_case(picture, sessions, prepared.plan, path, further))
     return cases
 
 
-def _golden_entry(case: Case, folder: Path) -> GoldenCase:
-    return GoldenCase(
-        name=case.name,
-        path=case.path.relative_to(folder).as_posix(),
-        kind=case.kind,
-        focus=case.lens.focus,
-        aperture=case.lens.aperture,
-        note=case.note,
-    )
-
-
-def _describe(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> NetworkEntry:
-    contract, terms = prepared.request.architectures.contract_of(network), prepared.terms[stage]
-    return NetworkEntry(
-        architecture=contract.architecture,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        halo=contract.halo,
-        configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
-        weights_sha256=prepared.request.sources.sha256(stage),
-        licence=prepared.request.labels.licence or terms.licence,
-        author=prepared.request.labels.author or terms.author,
-        provenance=terms.provenance,
+def _network_entry(stage: Stage, network: torch.nn.Module, prepared: _Prepared) -> NetworkEntry:
+    request, terms = prepared.request, prepared.terms[stage]
+    return network_entry(
+        network, request.architectures.contract_of(network), request.sources.sha256(stage), terms, request.labels
     )

@@ -66,11 +66,11 @@ def cases_against(
                 "take --against pytorch or another bundle"
             )
         return golden_cases(bundle)
-    from .focal import pipeline_and_stacks
+    from .further import FurtherSizes, pipeline_and_further
 
     with _reference(bundle, against, weights, brought) as sessions:
         cases = []
-        sessions, further = pipeline_and_stacks(sessions, bundle)
+        sessions, further = pipeline_and_further(sessions, bundle.manifest.plan, FurtherSizes.of(bundle))
         pictures = chain(pictures_of(bundle, images) if images else (), _own_pictures(bundle))
         for number, picture in enumerate(pictures):
             watch(f"{'PyTorch' if against == PYTORCH else against} {picture.name}")
@@ -104,8 +104,13 @@ def _reference(
     """The sessions of the reference, all stages."""
     if against == PYTORCH:
         from ..train.session import torch_sessions
+        from .further import FurtherSizes
+        from .preview import preview_networks
 
-        yield torch_sessions(matching_networks(bundle, weights, brought=brought))
+        networks, preview = matching_networks(bundle, weights, brought=brought), FurtherSizes.of(bundle).preview
+        if preview is not None:
+            networks |= preview_networks(networks, bundle.manifest.plan, preview)
+        yield torch_sessions(networks)
         return
     other = Bundle.open(Path(against))
     if other.manifest.plan != bundle.manifest.plan:

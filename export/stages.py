@@ -44,6 +44,8 @@ class StageGraph:
         architecture: its name in the registry.
         exact: layers that stay in floats when the others are quantised.
         slices: of a focal stack, where the stage takes one.
+        depth: size of the depth network whose disparity the stage takes.
+        parts: the stages whose weights it computes with; none: its own.
         rewritten: see `NetworkContract.rewritten`.
     """
 
@@ -53,7 +55,14 @@ class StageGraph:
     architecture: str = ""
     exact: frozenset[str] = frozenset()
     slices: int = 1
+    depth: Size | None = None
+    parts: tuple[Stage, ...] = ()
     rewritten: bool = False
+
+    @property
+    def trained(self) -> tuple[Stage, ...]:
+        """The stages whose weights it computes with."""
+        return self.parts or (self.stage,)
 
     @cached_property
     def computed(self) -> torch.nn.Module:
@@ -66,7 +75,7 @@ class StageGraph:
 
     def shape(self, signal: Signal) -> tuple[int, int, int, int]:
         """A tensor's shape, `(N, C, H, W)`; N is 1 but for what every slice of a focal stack has."""
-        return signal.shape(*self.size, self.slices)
+        return signal.shape(*self.size, self.slices, self.depth)
 
     def resized(self, size: Size) -> StageGraph:
         """The same network at another size."""
@@ -127,7 +136,7 @@ def stage_graphs(
             contract.architecture,
             contract.exact_layers(target),
             slices,
-            contract.rewritten,
+            rewritten=contract.rewritten,
         )
     return graphs
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from ..runtime_ref.bundle import ModelEntry
+from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.matching import Layer
 from ..runtime_ref.parity.diagnosis.hypotheses import Inputs, ReferenceRun
-from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Stage
+from ..runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PREVIEWS, Stage
 from .networks.registry import ARCHITECTURES, Architectures
 from .resampling import resampled_variants
 from .session import TorchSession
@@ -27,7 +28,13 @@ class PyTorchReference:
         return TorchSession(stage, self._networks[stage])
 
     def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
-        """The output of every layer of a model's stage as its target computes it, the stage's own the last."""
+        """The output of every layer of a model's stage as its target computes it, the stage's own the last.
+
+        Raises:
+            DofkitError: of a preview.
+        """
+        if model.stage in PREVIEWS:
+            raise DofkitError(f"{model.stage} is made of the other stages, whose own rows tell what is wrong")
         network = self._networks[model.stage]
         shapes = [inputs[signal.name].shape for signal in INPUTS[model.stage]]
         network = self._architectures.contract_of(network).arrange(network, model.target, shapes)

@@ -46,7 +46,7 @@ def declared_inputs(ct: ModuleType, graph: StageGraph, options: CoreMLOptions) -
 
 def _declared_input(ct: ModuleType, graph: StageGraph, signal: Signal, image: bool) -> Any:
     shape = graph.shape(signal)
-    if not image:
+    if not image or not signal.scale:
         return ct.TensorType(signal.name, shape=shape, dtype=np.float32)
     if signal.channels == 3:
         return ct.ImageType(signal.name, shape=shape, scale=1 / PIXEL_MAX, color_layout=ct.colorlayout.RGB)
@@ -66,7 +66,7 @@ def tensor_entry(graph: StageGraph, signal: Signal, options: CoreMLOptions) -> T
     """An input or output as the manifest describes it."""
     entry = graph.entry(signal, Target.COREML)
     image = options.image_outputs if signal is graph.output else options.image_inputs
-    if not image:
+    if not image or not signal.scale:  # numbers stay tensors
         return entry
     if signal.channels == 3:
         pixels = {"image": "RGB", "dtype": "uint8", "low": 0.0, "high": PIXEL_MAX}

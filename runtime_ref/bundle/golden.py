@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 from ..errors import DofkitError
 from ..files import write_file
 from ..pipeline.aspects import Size
-from ..pipeline.stage import INPUTS, OUTPUTS, PIPELINE_STAGES, Stage
+from ..pipeline.stage import INPUTS, OUTPUTS, PIPELINE_STAGES, PREVIEWS, Stage
 
 Array = NDArray[np.floating[Any]]
 _PHOTO, _RENDERED = "pipeline.photo", "pipeline.rendered"
@@ -43,11 +43,12 @@ class GoldenArrays:
 
     def inputs(self, stage: Stage) -> dict[str, Array]:
         """A stage's inputs by name, each `[1, C, H, W]`."""
-        return {signal.name: self.tensors[f"{stage}.{signal.name}"] for signal in INPUTS[stage]}  # pyright: ignore[reportReturnType]
+        prefix = _inputs_of(stage)
+        return {signal.name: _floats(self.tensors[f"{prefix}.{signal.name}"]) for signal in INPUTS[stage]}
 
     def output(self, stage: Stage) -> Array:
         """What PyTorch computes from these inputs, `[1, C, H, W]`."""
-        return self.tensors[f"{stage}.{OUTPUTS[stage].name}"]  # pyright: ignore[reportReturnType]
+        return _floats(self.tensors[f"{stage}.{OUTPUTS[stage].name}"])
 
     def at_depth(self, size: Size) -> GoldenArrays:
         """The same case with the depth network's tensors of another size, (height, width).
@@ -64,6 +65,24 @@ class GoldenArrays:
                 raise DofkitError(f"a golden case lacks the tensor {name}; export the bundle again")
             tensors[f"{Stage.DEPTH}.{signal.name}"] = tensors[name]
         return GoldenArrays(tensors)
+
+
+def _inputs_of(stage: Stage) -> str:
+    """Under which name its inputs are stored: both previews see the same."""
+    return Stage.PREVIEW.value if stage in PREVIEWS else stage.value
+
+
+def _floats(values: NDArray[Any]) -> Array:
+    """Pictures of previews are stored in 8 and 16 bits, of which the greatest is 1."""
+    return values / np.float32(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else values
+
+
+def _compact(stage: Stage, name: str, values: Array) -> NDArray[Any]:
+    """A tensor as it is stored: the photo of a preview has 8 bits, its portrait 16, which differ from it by 8e-6."""
+    kind = {"image": np.uint8, OUTPUTS[stage].name: np.uint16}.get(name)
+    if stage not in PREVIEWS or kind is None:
+        return values
+    return np.rint(values.clip(0, 1) * np.float32(np.iinfo(kind).max)).astype(kind)
 
 
 def _depth_of(size: Size) -> str:
@@ -84,11 +103,12 @@ def golden_arrays(
     """Collect a case from the photo, its rendering, and (inputs, output) of every stage; of the depth network also
     those at further sizes."""
     tensors: dict[str, NDArray[Any]] = {_PHOTO: photo, _RENDERED: rendered}
-    named = [(stage.value, stage, arrays) for stage, arrays in stages.items()]
-    named += [(_depth_of(size), Stage.DEPTH, arrays) for size, arrays in (depths or {}).items()]
-    for prefix, stage, (inputs, output) in named:
-        tensors |= {f"{prefix}.{name}": values for name, values in inputs.items()}
-        tensors[f"{prefix}.{OUTPUTS[stage].name}"] = output
+    named = [(stage.value, _inputs_of(stage), stage, arrays) for stage, arrays in stages.items()]
+    named += [(_depth_of(size), _depth_of(size), Stage.DEPTH, arrays) for size, arrays in (depths or {}).items()]
+    for prefix, before, stage, (inputs, output) in named:
+        tensors |= {f"{before}.{name}": _compact(stage, name, values) for name, values in inputs.items()}
+        result = OUTPUTS[stage].name
+        tensors[f"{prefix}.{result}"] = _compact(stage, result, output)
     return GoldenArrays(tensors)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from ..backends.file_tensors import FileTensor, FileTensors, mismatches
 from ..bundle import ModelEntry, TensorEntry
 from ..pipeline.plan import PipelinePlan
-from ..pipeline.stage import INPUTS, Stage
+from ..pipeline.stage import INPUTS, PIPELINE_STAGES, Stage
 
 
 def declared_problems(model: ModelEntry, found: FileTensors) -> list[str]:
@@ -31,10 +31,10 @@ def plan_problems(plan: PipelinePlan, models: Iterable[ModelEntry]) -> list[str]
 
 
 def _planned(plan: PipelinePlan, model: ModelEntry) -> tuple[int, int] | None:
-    """Height and width of a model's input by the plan; None for a stack, of which that does not speak, and for a whole
-    picture of any size."""
+    """Height and width of a model's input by the plan; None for one that the plan does not speak of, or a whole picture
+    of any size."""
     stage = model.stage
-    if stage is Stage.FOCAL_DEPTH:
+    if stage not in PIPELINE_STAGES:
         return None
     if stage is Stage.DEPTH:
         return next((size for size in plan.further_depth_sizes if size == model.depth_size), plan.depth_shape)

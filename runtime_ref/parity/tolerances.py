@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..backends.backend import Arithmetic
-from ..pipeline.stage import Stage
+from ..pipeline.stage import PREVIEWS, Stage
 from ..target import Precision, Target
 from .metrics import worst
 
@@ -158,6 +158,8 @@ def tolerance(
     """
     if arithmetic is Arithmetic.FP16 and precision is Precision.FP32:
         precision = Precision.FP16
+    if scope in PREVIEWS:  # the whole pipeline in one graph
+        scope = "pipeline"
     if scope == Stage.FOCAL_DEPTH.value:
         return _FOCAL_DEPTH[precision]
     if brought and scope in (Stage.DEPTH.value, "pipeline"):

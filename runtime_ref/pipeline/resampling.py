@@ -42,7 +42,7 @@ def resample(values: NDArray[Any], size: tuple[int, int], pitch: Pitch) -> Array
             parts = (part.astype(np.float32, copy=False) for part in _every(values, count, int(step), axis))
             values = reduce(np.add, parts) * np.float32(1 / step)
         else:
-            values = _weighed(values, *_taps(values.shape[axis], count, step), axis)
+            values = _weighed(values, *taps(values.shape[axis], count, step), axis)
     return values
 
 
@@ -87,7 +87,7 @@ def _every(values: NDArray[Any], count: int, step: int, axis: int) -> Iterator[N
         yield values[start:last:step] if axis == 0 else values[:, start:last:step]
 
 
-def _taps(side: int, count: int, step: Fraction) -> tuple[NDArray[np.intp], Array]:
+def taps(side: int, count: int, step: Fraction) -> tuple[NDArray[np.intp], Array]:
     """Which source pixels make each result and how much they weigh: two arrays `[taps, count]`."""
     pitch = float(step)
     length = max(1.0, pitch)

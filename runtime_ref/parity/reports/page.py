@@ -12,7 +12,7 @@ from typing import Any
 from ...bundle import Manifest
 from ...errors import require
 from ...files import write_file
-from ...pipeline.stage import Stage
+from ...pipeline.stage import PREVIEWS
 from ...target import Target
 from ..grade import GRADES
 from ..verdict import ParityReport, ParityResult, Verdict
@@ -72,7 +72,9 @@ def write_readme(path: Path, manifest: Manifest) -> None:
     """Write README.md: how an app uses the bundle, from the manifest alone."""
     template = templates().get_template("readme.md.j2")
     images = any(tensor.image for model in manifest.models for tensor in (*model.inputs, *model.outputs))
-    path.write_text(template.render(manifest=manifest, images=images, Stage=Stage, Target=Target), encoding="utf-8")
+    path.write_text(
+        template.render(manifest=manifest, images=images, PREVIEWS=PREVIEWS, Target=Target), encoding="utf-8"
+    )
 
 
 def templates(folder: Path = _TEMPLATES) -> Any:

@@ -179,7 +179,8 @@ def _evenly(count: int, chosen: int) -> list[int]:
 
 
 def _resized(slices: Sequence[Image.Image], size: tuple[int, int]) -> Bytes:
-    return np.stack([np.asarray(one.resize(size[::-1], Image.Resampling.LANCZOS)) for one in slices])
+    height, width = size
+    return np.stack([np.asarray(one.resize((width, height), Image.Resampling.LANCZOS)) for one in slices])
 
 
 def _eight_bits(picture: NDArray[np.floating]) -> Bytes:

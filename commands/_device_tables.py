@@ -123,21 +123,22 @@ def print_estimates(found: Sequence[Estimate], title: str) -> None:
     """A line a file; what the estimates are worth beside them, and for each backend together."""
     from ..devices.estimate_validation import spread_of
 
-    backends = {one.backend: one.title for estimate in found for one in estimate.validations}
-    worth = [f"measured / estimated: {name}" for name in backends.values()] or ["measured / estimated"]
+    asked = [one for estimate in found for one in estimate.validations]
+    devices = {one.device: one.compared for one in asked}
+    worth = [f"measured / estimated: {device}, {what}" for device, what in devices.items()] or ["measured / estimated"]
     table = _table("file", "stage", "MFLOP", "MB moved", "estimate, ms", "memory-bound", *worth)
     for one in found:
-        ratios = {each.backend: each.ratio for each in one.validations}
-        told = ["not known" if ratios.get(id) is None else f"{ratios[id]:.1f}" for id in backends] or ["not known"]
+        ratios = {each.device: each.ratio for each in one.validations}
+        told = ["not known" if (ratio := ratios.get(name)) is None else f"{ratio:.1f}" for name in devices]
         file = f"{one.model.target.title} {one.model.precision}"
         sizes = (f"{one.cost.flops / 1e6:.0f}", f"{one.cost.moved / 1e6:.1f}", f"{one.milliseconds:.2f}")
-        table.add_row(file, one.model.name, *sizes, f"{one.bound:.0%}", *told)
+        table.add_row(file, one.model.name, *sizes, f"{one.bound:.0%}", *(told or ["not known"]))
     console = stdout()
     console.print(f"ESTIMATE (roofline, no measurement): {title}", markup=False, style="bold")
     console.print(table)
-    for id, name in backends.items():
-        theirs = [each for one in found for each in one.validations if each.backend == id]
-        reason = next((each.reason for each in theirs if each.reason), "")
-        spread = spread_of(theirs)
-        console.print(f"{name}, measured / estimated: {spread or f'NOT RUN ({reason})'}", markup=False)
+    for id, title in {one.backend: one.title for one in asked}.items():
+        theirs = [one for one in asked if one.backend == id]
+        reason = next((one.reason for one in theirs if one.reason), "")
+        words = spread_of(theirs) or f"NOT RUN ({reason})"
+        console.print(f"{title}, {theirs[0].compared}, measured / estimated: {words}", markup=False)
     console.print("A device has ratios of its own.", markup=False)

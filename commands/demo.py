@@ -67,6 +67,7 @@ def _shipped() -> Path:
 
 def _serve(request: SiteRequest, port: int) -> None:
     import tempfile
+    from contextlib import suppress
 
     from ..kits.serving import LoopbackServer
     from ..kits.site import fill_site
@@ -76,4 +77,5 @@ def _serve(request: SiteRequest, port: int) -> None:
         fill_site(request, Path(folder))
         with LoopbackServer(Path(folder), port) as server:
             _console.stdout().print(f"{server.address} (Ctrl-C ends it)", markup=False)
-            server.serve_forever()
+            with suppress(KeyboardInterrupt):  # how it is meant to end
+                server.serve_forever()

@@ -208,5 +208,4 @@ def _validated(
                 reason = str(error)
         expected = instructions_of(graph) if stick.counts else roofline(graph, here[stick.threads])[1]
         unit = "million instructions" if stick.counts else "ms"
-        title = f"{facts.title}, {'instructions' if stick.counts else 'time'}"
-        yield name, Validation(stick.device, facts.id, title, unit, expected, measured, reason)
+        yield name, Validation(stick.device, facts.id, facts.title, unit, expected, measured, reason)

@@ -49,7 +49,7 @@ class Validation:
 
     Attributes:
         device, backend: what computed: ids.
-        title: its name and what is compared, for people.
+        title: the backend's name, for people.
         unit: of both figures: "ms", or "million instructions".
         estimated: by the same roofline, with the rates of what computed.
         measured: None where it could not be.
@@ -65,6 +65,11 @@ class Validation:
     reason: str = ""
 
     @property
+    def compared(self) -> str:
+        """What was, in a word."""
+        return "time" if self.unit == "ms" else "instructions"
+
+    @property
     def ratio(self) -> float | None:
         """How many times its estimate the file takes."""
         return None if self.measured is None or not self.estimated else self.measured / self.estimated
@@ -76,7 +81,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Spread:
+class RatioSpread:
     """Ratios of several files on one backend: how far estimates are off, and by how much that differs.
 
     Attributes:
@@ -92,10 +97,10 @@ class Spread:
         return f"{self.typical:.1f} in the median, {self.least:.1f} to {self.greatest:.1f}"
 
 
-def spread_of(validations: Sequence[Validation]) -> Spread | None:
+def spread_of(validations: Sequence[Validation]) -> RatioSpread | None:
     """Of those that were measured; None where none was."""
     ratios = [one.ratio for one in validations if one.ratio is not None]
-    return Spread(median(ratios), min(ratios), max(ratios)) if ratios else None
+    return RatioSpread(median(ratios), min(ratios), max(ratios)) if ratios else None
 
 
 def yardsticks(devices: Sequence[Device], target: Target) -> list[Yardstick]:

@@ -116,7 +116,21 @@ def graph_weights(graph: StageGraph) -> NetworkWeights:
         for name, values in constants
         if values.is_floating_point()
     ]
-    return NetworkWeights(weights.convolutions, others)
+    return NetworkWeights(_with_computed_weights(weights.convolutions, program), others)
+
+
+def _with_computed_weights(layers: list[FoldedLayer], program: fx.GraphModule) -> list[FoldedLayer]:
+    """The convolutions of a network as its program computes them: some networks make a convolution's weights of its
+    parameters (standardised ones), which then are constants of the program."""
+    calls = [node for node in program.graph.nodes if node.target is torch.ops.aten.conv2d.default]
+    if len(calls) != len(layers):
+        return layers
+    buffers = dict(program.named_buffers())
+    computed = [buffers.get(str(node.args[1].target)) for node in calls]
+    return [
+        layer if values is None else replace(layer, weight=values.numpy())
+        for layer, values in zip(layers, computed, strict=True)
+    ]
 
 
 def _left_in(layer: OtherLayer, left: Collection[str]) -> OtherLayer:

@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import __version__
 from ..runtime_ref.bundle import SUFFIX, file_sha256
 from ..runtime_ref.cache import cache_folder
-from ..runtime_ref.pipeline.stage import Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES
 from ..runtime_ref.target import Target
 from ..train.shipped import SHIPPED, weights_file
 from .pipeline import ExportRequest, export_bundle
@@ -24,7 +24,7 @@ def shipped_bundle(watch: Callable[[str, int, int], None]) -> Path:
     Raises:
         DofkitError: as of an export.
     """
-    parts = [__version__, *(file_sha256(weights_file(stage, SHIPPED)) for stage in Stage)]
+    parts = [__version__, *(file_sha256(weights_file(stage, SHIPPED)) for stage in PIPELINE_STAGES)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     folder = cache_folder() / "demo" / f"shipped-{digest}{SUFFIX}"
     if not folder.is_dir():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from .writing import KitRequest, chosen_models, place_models
 DEMO = Path(__file__).with_name("demo")
 FILES = "files.json"
 _PLACE = "place.json"
+_VERSION = "of the files"  # what stands for it in `demo/sw.js`
 # What each runtime's page loads, as the npm packages have it -> where it lies in the site.
 RUNTIMES = MappingProxyType(
     {
@@ -62,7 +62,7 @@ class SiteRequest:
 
 
 def write_site(request: SiteRequest, out: Path) -> int:
-    """Write the demo whole or not at all; an older one there is replaced.
+    """Write the demo whole or not at all; an older one there is replaced. Devices keep it and need no network then.
 
     Returns:
         Bytes of all files.
@@ -75,12 +75,21 @@ def write_site(request: SiteRequest, out: Path) -> int:
     if not out.absolute().parent.is_dir():
         raise DofkitError(f"folder {out.absolute().parent} does not exist; create it or give another --out")
     with new_folder(out) as folder:
-        fill_site(request, folder)
+        fill_site(request, folder, offline=True)
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def fill_site(request: SiteRequest, folder: Path) -> None:
-    """Fill an empty folder; errors as of `write_site`."""
+def fill_site(request: SiteRequest, folder: Path, offline: bool = False) -> None:
+    """Fill an empty folder.
+
+    Args:
+        request: what the demo is made of.
+        folder: where.
+        offline: whether devices are to keep it. What a machine serves to itself is better had anew.
+
+    Raises:
+        DofkitError: the bundle is damaged or lacks files for the web.
+    """
     bundle = Bundle.open(request.bundle)
     target = request.target or _first_target(bundle)
     models = chosen_models(bundle, KitRequest(request.bundle, Platform.WEB, folder, target, request.precision))
@@ -90,13 +99,16 @@ def fill_site(request: SiteRequest, folder: Path) -> None:
     place_models(bundle, models, folder / "bundle")
     for name, goal in RUNTIMES[target].items():
         _copy_into(request.packages / name, folder / goal)
-    place = {"kind": _KINDS[target], "bundle": "bundle/", "runtime": next(iter(RUNTIMES[target].values()))}
-    if target is Target.TFLITE:
-        place["runtime"] = "runtime/litert/"
     example = _example(bundle)
     if example is not None:
         write_file(folder / "example.jpg", example)
-        place["example"] = "example.jpg"
+    place = {
+        "kind": _KINDS[target],
+        "bundle": "bundle/",
+        "runtime": f"runtime/{_KINDS[target]}/",
+        "example": "example.jpg" if example is not None else None,
+        "offline": offline,
+    }
     write_json(folder / _PLACE, place)
     _list_files(folder)
 
@@ -125,10 +137,11 @@ def _example(bundle: Bundle) -> bytes | None:
 
 
 def _list_files(folder: Path) -> None:
-    """What a device keeps to work without a network, under a version that changes with any file."""
+    """Write what a device keeps, and into the script that keeps it a version that changes with any file."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name}\0".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
-    kept = ["./", *(name for name in names if name != "sw.js")]
-    write_file(folder / FILES, json.dumps({"version": digest.hexdigest()[:16], "files": kept}, indent=1).encode())
+    script = folder / "sw.js"
+    script.write_text(script.read_text("utf-8").replace(_VERSION, digest.hexdigest()[:16]), "utf-8")
+    write_json(folder / FILES, ["./", *(name for name in names if name != script.name)])

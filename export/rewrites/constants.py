@@ -7,7 +7,9 @@ of position embeddings.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import fx
@@ -29,6 +31,9 @@ _RESIZES = (
     _aten._upsample_bilinear2d_aa.default, _aten._upsample_bilinear2d_aa.vec, _aten.upsample_linear1d.vec,
 )  # fmt: skip
 
+_RESIZED = 4
+"""A chain with a resize is stored whole up to so many times the size of its parameters: twice their sides."""
+
 
 def fold_constants(module: fx.GraphModule) -> None:
     """Compute what depends on parameters only.
@@ -36,46 +41,58 @@ def fold_constants(module: fx.GraphModule) -> None:
     Given:   e = bicubic(permute(reshape(positions))); y = add(x, cat(first, e))
     Result:  y = add(x, folded_0)
     """
-    constant: dict[fx.Node, torch.Tensor | None] = {}  # values are computed when they are wanted
+    constant: dict[fx.Node, Any] = {}  # values are computed when they are wanted
     for node in module.graph.nodes:
         if _depends_on_constants_only(node, constant):
             constant[node] = None
-    wanted = [node for node in constant if any(user not in constant for user in node.users)]
-    number = 0
-    for node in wanted:
-        if _pays(node, constant):
-            name = f"{FOLDED}{number}"
-            number += 1
-            module.register_buffer(name, _value(module, node, constant).clone().contiguous())
-            with module.graph.inserting_before(node):
-                stored = module.graph.get_attr(name)
-            stored.meta = dict(node.meta)
-            node.replace_all_uses_with(stored, lambda user: user not in constant)
+    left = [node for node in constant if any(user not in constant for user in node.users)]
+    stored: set[fx.Node] = set()
+    while left:  # down each chain until storing pays
+        node = left.pop()
+        if node in stored:
+            continue
+        if _pays(node):
+            stored.add(node)
+            _store(module, node, constant, f"{FOLDED}{len(stored) - 1}")
+        else:
+            left += node.all_input_nodes
 
 
-def _depends_on_constants_only(node: fx.Node, constant: dict[fx.Node, torch.Tensor | None]) -> bool:
+def _store(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any], name: str) -> None:
+    """Let what uses a result read it from the program instead."""
+    module.register_buffer(name, _value(module, node, constant).clone().contiguous())
+    with module.graph.inserting_before(node):
+        stored = module.graph.get_attr(name)
+    stored.meta = dict(node.meta)
+    node.replace_all_uses_with(stored)
+    constant[stored] = _value(module, node, constant)
+
+
+def _depends_on_constants_only(node: fx.Node, constant: dict[fx.Node, Any]) -> bool:
     if node.op == "get_attr":
         return isinstance(node.meta.get("val"), torch.Tensor)
+    if node.op != "call_function" or not all(source in constant for source in node.all_input_nodes):
+        return False
+    if node.target is operator.getitem:  # of what gives several tensors
+        return True
     return (
-        node.op == "call_function"
-        and isinstance(node.meta.get("val"), torch.Tensor)
-        and all(source in constant for source in node.all_input_nodes)
-        and isinstance(node.target, torch._ops.OpOverload)
-        and not node.target._schema.is_mutable
+        isinstance(node.target, torch._ops.OpOverload)
+        and isinstance(node.meta.get("val"), torch.Tensor | list | tuple)
         and torch.Tag.nondeterministic_seeded not in node.target.tags
     )
 
 
-def _pays(node: fx.Node, constant: dict[fx.Node, torch.Tensor | None]) -> bool:
+def _pays(node: fx.Node) -> bool:
     """Whether a result is to be stored instead of computed."""
-    chain = list(_chain(node))
+    value, chain = node.meta["val"], list(_chain(node))
     operations = [each for each in chain if each.op == "call_function" and each.target not in _VIEWS]
-    if not operations:
+    if not operations or not isinstance(value, torch.Tensor):
         return False
-    stored = {each for each in chain if each.op == "get_attr"}
-    before = sum(each.meta["val"].numel() for each in stored)
+    if not value.is_floating_point():  # places in a table: converters cannot compute them, and they are small
+        return True
+    before = sum(each.meta["val"].numel() for each in chain if each.op == "get_attr")
     resized = any(each.target in _RESIZES for each in operations)
-    return resized or not stored or node.meta["val"].numel() <= before
+    return node.target in _RESIZES or not before or value.numel() <= (_RESIZED if resized else 1) * before
 
 
 def _chain(node: fx.Node) -> Iterator[fx.Node]:
@@ -89,7 +106,7 @@ def _chain(node: fx.Node) -> Iterator[fx.Node]:
         left += new
 
 
-def _value(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, torch.Tensor | None]) -> torch.Tensor:
+def _value(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any]) -> Any:
     found = constant[node]
     if found is not None:
         return found

@@ -70,6 +70,17 @@ def drop_idle(module: fx.GraphModule) -> None:
             module.graph.erase_node(node)
 
 
+def reshape_views(module: fx.GraphModule) -> None:
+    """Let every view be a reshape: a copy that made it possible may be gone.
+
+    Given:   y = view(contiguous(transpose(x, 1, 2)), [8, 16])
+    Result:  y = reshape(contiguous(transpose(x, 1, 2)), [8, 16])
+    """
+    for node in module.graph.nodes:
+        if node.target in (_aten.view.default, _aten._unsafe_view.default):
+            node.target = _aten.reshape.default
+
+
 def _source(node: fx.Node) -> fx.Node:
     source = node.args[0]
     assert isinstance(source, fx.Node)

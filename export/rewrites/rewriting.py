@@ -26,7 +26,8 @@ def rewritten(network: nn.Module, example: tuple[torch.Tensor, ...], what: str) 
     with warnings.catch_warnings(), silence(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            module = torch.export.export(network, example, strict=False).module()
+            # Without writing in place, by an empty table: nothing is decomposed that converters know as a whole.
+            module = torch.export.export(network, example, strict=False).run_decompositions({}).module()
         except Exception as error:  # torch.export raises many kinds
             raise DofkitError(
                 f"{what}: torch.export cannot take the network ({first_line(error)}); make what depends on values of "

@@ -30,6 +30,9 @@ class App {
       ...place, bundle: address(place.bundle), runtime: address(place.runtime), accelerator: wanted,
     });
     this.#view.ready(opened, performance.now() - started, place.example);
+    if (place.offline && "serviceWorker" in navigator) {
+      await navigator.serviceWorker.register("sw.js").catch(() => {}); // without it the demo works, with a network
+    }
   }
 
   /** Take a photo: any picture that the browser can read, turned upright as its EXIF says. */
@@ -116,6 +119,3 @@ await app.start().catch((error) => {
   document.body.dataset.state = "failed";
   document.querySelector("#status").textContent = `The networks cannot be loaded: ${error.message}`;
 });
-if ("serviceWorker" in navigator && window.isSecureContext) {
-  navigator.serviceWorker.register("sw.js").catch(() => {}); // without it the demo works, with a network
-}

@@ -9,13 +9,14 @@ import pytest
 
 from dofkit.devices.estimate import (
     Cost,
+    Estimate,
     cost_of,
     estimate_bundle,
     instructions_of,
     profile_rates,
     roofline,
 )
-from dofkit.devices.estimate_validation import Spread, Validation, spread_of, yardsticks
+from dofkit.devices.estimate_validation import RatioSpread, Validation, spread_of, yardsticks
 from dofkit.devices.lint.readers import onnx_graph
 from dofkit.devices.profile import DeviceUnit, profile
 from dofkit.devices.rates import Rates, rates_here
@@ -94,8 +95,20 @@ def test_the_error_is_the_spread_of_what_was_measured_through_what_was_estimated
 
     found = [one(estimated, 12.0) for estimated in (2.0, 4.0, 6.0)]
     assert [each.ratio for each in found] == [6.0, 3.0, 2.0]
-    assert spread_of([*found, one(1.0, None)]) == Spread(typical=3.0, least=2.0, greatest=6.0)
+    assert spread_of([*found, one(1.0, None)]) == RatioSpread(typical=3.0, least=2.0, greatest=6.0)
     assert spread_of([one(1.0, None)]) is None
+
+
+def test_the_table_has_a_column_for_each_device_and_a_line_for_each_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    from dofkit.commands._device_tables import print_estimates
+
+    entry = model("depth")["entry"]
+    host = Validation("host", "x", "X", "ms", 2.0, 5.0)
+    arm = Validation("arm64", "y", "Y", "million instructions", 2.0, reason="no emulator")
+    print_estimates([Estimate(entry, Cost(1e6, 1e6), 1.0, 0.5, (host, arm))], "a device")
+    text = capsys.readouterr().out
+    assert "X, time, measured / estimated: 2.5 in the median, 2.5 to 2.5" in text
+    assert "Y, instructions, measured / estimated: NOT RUN (no emulator)" in text
 
 
 def test_estimates_are_held_against_cpus_that_compute_the_floats_that_are_stored() -> None:

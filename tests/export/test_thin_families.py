@@ -25,7 +25,7 @@ from dofkit.runtime_ref.parity.tolerances import tolerance
 from dofkit.runtime_ref.pipeline.portrait import depth_input
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
-from dofkit.train.brought.hub import Asked
+from dofkit.train.brought.hub import ModelFacts
 from dofkit.train.brought.kinds import DepthKind
 from dofkit.train.brought.opening import open_depth_model
 
@@ -143,23 +143,23 @@ def test_a_folder_becomes_a_bundle_that_says_where_its_network_is_from(folder: P
 @pytest.mark.parametrize(
     ("change", "asked", "words"),
     [
-        (lambda f: (f / "model.safetensors").unlink(), Asked(), r"has no \.safetensors file"),
+        (lambda f: (f / "model.safetensors").unlink(), ModelFacts(), r"has no \.safetensors file"),
         (
-            lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), Asked(),
+            lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ModelFacts(),
             r"pytorch_model\.bin is a pickle, which could run code",
         ),
-        (lambda f: (f / "config.json").write_text('{"model_type": "mine"}'), Asked(), "no network that transformers"),
-        (lambda f: None, Asked(kind=DepthKind.METRIC), "gives disparity; leave it out"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "mine"}'), ModelFacts(), "no network that transformers"),
+        (lambda f: None, ModelFacts(kind=DepthKind.METRIC), "gives disparity; leave it out"),
         (
             lambda f: (f / "config.json").write_text(
                 (f / "config.json").read_text().replace('"fusion_hidden_size": 16', '"fusion_hidden_size": 24')
             ),
-            Asked(), "is no depth network that transformers can load|its weights lack",
+            ModelFacts(), "is no depth network that transformers can load|its weights lack",
         ),
     ],
 )  # fmt: skip
 def test_a_folder_that_is_not_whole_is_refused_with_the_remedy(
-    folder: Path, tmp_path: Path, change: Callable[[Path], Any], asked: Asked, words: str
+    folder: Path, tmp_path: Path, change: Callable[[Path], Any], asked: ModelFacts, words: str
 ) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     change(copy)

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from dofkit.api import open_pipeline
 from dofkit.devices.browser import installation
 from dofkit.kits.serving import LoopbackServer
-from dofkit.kits.site import SiteRequest, fill_site
+from dofkit.kits.site import RUNTIMES, SiteRequest, fill_site, write_site
 from dofkit.runtime_ref.cache import cache_folder
 from dofkit.runtime_ref.pipeline.focus import Focus
 from dofkit.runtime_ref.target import Precision, Target
@@ -86,8 +86,6 @@ def test_the_server_answers_this_machine_alone_and_under_its_own_name_only(folde
 
 def _stand_in_packages(folder: Path) -> Path:
     """The runtimes' files, empty."""
-    from dofkit.kits.site import RUNTIMES
-
     for name in (name for files in RUNTIMES.values() for name in files):
         path = folder / name
         if path.suffix:
@@ -109,13 +107,23 @@ def test_a_site_lists_all_that_a_device_keeps_and_names_where_things_lie(
     fill_site(SiteRequest(bundle_path, packages, target, Precision.FP16), site)
     listed = json.loads((site / "files.json").read_text())
     there = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
-    assert set(listed["files"]) == {"./", *there} - {"sw.js", "files.json"}
+    assert set(listed) == {"./", *there} - {"sw.js", "files.json"}
     place = json.loads((site / "place.json").read_text())
     assert (site / place["runtime"]).is_dir()
     assert Image.open(site / place["example"]).size == (96, 104)
     manifest = json.loads((site / place["bundle"] / "manifest.json").read_text())
     assert {(model["target"], model["precision"]) for model in manifest["models"]} == {(target.value, "fp16")}
     assert all((site / place["bundle"] / model["path"]).is_file() for model in manifest["models"])
+
+
+def test_browsers_see_that_a_site_has_changed(bundle_path: Path, tmp_path: Path) -> None:
+    packages = _stand_in_packages(tmp_path / "packages")
+    scripts = []
+    for precision in (Precision.FP32, Precision.FP16, Precision.FP16):
+        write_site(SiteRequest(bundle_path, packages, Target.ONNX, precision), tmp_path / "site")
+        scripts.append((tmp_path / "site" / "sw.js").read_text())
+    assert scripts[0] != scripts[1]
+    assert scripts[1] == scripts[2]
 
 
 def test_the_command_refuses_a_folder_of_something_else_and_says_what_npm_is_to_bring(
@@ -147,11 +155,13 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def demo(browser: Any, bundle: Path, folder: Path, target: Target, **options: Any) -> Iterator[Any]:
+def demo(
+    browser: Any, bundle: Path, folder: Path, target: Target, offline: bool = False, **options: Any
+) -> Iterator[Any]:
     """A page of the demo that is ready for a photo."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOFKIT_CACHE", str(USERS))
-        fill_site(SiteRequest(bundle, installation.packages(), target, Precision.FP32), folder)
+        fill_site(SiteRequest(bundle, installation.packages(), target, Precision.FP32), folder, offline)
     context = browser.new_context(**options)
     with served(folder) as server:
         page = context.new_page()
@@ -205,7 +215,7 @@ def test_what_is_dropped_tapped_and_dragged_becomes_what_dofkit_render_makes(
 
     photo = np.ascontiguousarray(astronaut()[20:351:1, 40:441])  # 331 × 401: odd, one upsampling
     expected = open_pipeline(bundle_path, target=target, precision="fp32", threads=1)
-    with demo(browser, bundle_path, tmp_path, target, service_workers="block") as page:
+    with demo(browser, bundle_path, tmp_path, target) as page:
         drop(page, encoded(photo, "PNG"), "photo.png")
         wait(page, "full")
         assert far(shown(page), expected.portrait(photo)) <= 2
@@ -233,7 +243,7 @@ def test_a_turned_photo_is_rendered_upright_by_keyboard_and_downloaded_with_what
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Maker"  # turned to the right
     turned = encoded(photo, "JPEG", exif=exif, quality=95, subsampling=0)
-    with demo(browser, bundle_path, tmp_path, Target.ONNX, service_workers="block", accept_downloads=True) as page:
+    with demo(browser, bundle_path, tmp_path, Target.ONNX, accept_downloads=True) as page:
         drop(page, turned, "IMG_1.jpg")
         wait(page, "full")
         assert shown(page).shape[:2] == (photo.shape[1], photo.shape[0])
@@ -264,8 +274,7 @@ def test_a_turned_photo_is_rendered_upright_by_keyboard_and_downloaded_with_what
 
 @pytest.mark.e2e
 def test_the_demo_works_without_a_network_once_it_was_opened(browser: Any, bundle_path: Path, tmp_path: Path) -> None:
-    with demo(browser, bundle_path, tmp_path, Target.ONNX) as page:
-        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    with demo(browser, bundle_path, tmp_path, Target.ONNX, offline=True) as page:
         page.wait_for_function("navigator.serviceWorker.controller !== null")
         address = page.url
         for file in tmp_path.rglob("*"):

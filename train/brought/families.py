@@ -55,6 +55,13 @@ def _of_backbone(config: Any) -> Size:
     return (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
 
 
+def _of_dpt(config: Any) -> Size:
+    """Of a hybrid the configuration's own: its backbone makes the patches of a transformer of its own."""
+    if _is_plain_vit(config):
+        return (int(config.image_size),) * 2
+    return _of_backbone(config)
+
+
 def _of_anything(config: Any) -> str:
     relative = getattr(config, "depth_estimation_type", "relative") == "relative"
     return (DepthKind.DISPARITY if relative else DepthKind.METRIC).value
@@ -95,7 +102,7 @@ FAMILIES: Mapping[str, Family] = {
     "depth_anything": Family("Depth Anything", _of_anything, _of_backbone, _of_patches, IMAGENET),
     # Without its LiDAR prompt, which a portrait's photo does not have, it gives disparities.
     "prompt_depth_anything": Family("Prompt Depth Anything", _of_anything, _of_backbone, _of_patches, IMAGENET),
-    "dpt": Family("DPT (MiDaS)", _inverse, _of_backbone, _stride, HALVES, _is_plain_vit),
+    "dpt": Family("DPT (MiDaS)", _inverse, _of_dpt, _stride, HALVES, _is_plain_vit),
     "glpn": Family("GLPN", _metric, lambda _: (480, 640), _stride, PLAIN),
     "zoedepth": Family("ZoeDepth", _metric, lambda _: (384, 512), _stride, HALVES),
     # Its `predicted_depth` is inverse depth: post-processing divides by it.

@@ -26,7 +26,7 @@ from ..networks.contract import NetworkContract, Preprocessing, SizeRule
 from ..weights.terms import Terms
 from .families import FAMILIES, Family
 from .kinds import DepthKind, refusal
-from .networks import Brought, Origin, depth_of
+from .networks import Brought, NetworkOrigin, depth_of
 from .terms import card_licence, warnings_of
 
 CONFIGURATION, _PROCESSOR = "config.json", "preprocessor_config.json"
@@ -36,7 +36,7 @@ _ASPECTS = ("1:1", "3:4", "4:3")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelFacts:
     """What whoever brings a network says of it; None where nothing is said.
 
     Attributes:
@@ -80,7 +80,7 @@ def fetched(name: str, say: Callable[[str], None]) -> Path:
         ) from error
 
 
-def open_folder(folder: Path, source: str, asked: Asked) -> Brought:
+def open_folder(folder: Path, source: str, asked: ModelFacts) -> Brought:
     """The depth network of a folder that `save_pretrained` wrote.
 
     Args:
@@ -107,7 +107,7 @@ def open_folder(folder: Path, source: str, asked: Asked) -> Brought:
         meaning=kind.meaning,
         rewritten=True,
     )
-    origin = Origin(source, "transformers", type(network).__name__, kind.value, f"{size[0]}x{size[1]}")
+    origin = NetworkOrigin(source, "transformers", type(network).__name__, kind.value, f"{size[0]}x{size[1]}")
     terms = Terms(licence=card_licence(folder), provenance=f"{source} ({origin.model}), brought")
     return depth_of(network, _map, contract, origin, only, terms, _sha256(folder), warnings_of(terms))
 
@@ -135,7 +135,7 @@ def _configuration(folder: Path) -> Any:
         ) from error
 
 
-def _kind(config: Any, family: Family | None, asked: Asked, source: str) -> DepthKind:
+def _kind(config: Any, family: Family | None, asked: ModelFacts, source: str) -> DepthKind:
     known = family.kind(config) if family else ""
     if reason := refusal(known):
         raise DofkitError(f"{source}: {reason}")
@@ -153,7 +153,7 @@ def _kind(config: Any, family: Family | None, asked: Asked, source: str) -> Dept
     return DepthKind(known)
 
 
-def _size(config: Any, family: Family | None, asked: Asked, source: str) -> Size:
+def _size(config: Any, family: Family | None, asked: ModelFacts, source: str) -> Size:
     if family is not None:
         return family.size(config)
     if asked.size is None:

@@ -58,7 +58,7 @@ class DepthModelName:
             DofkitError: it cannot be opened.
         """
         from . import families
-        from .hub import Asked
+        from .hub import ModelFacts
         from .kinds import depth_kind
         from .opening import open_depth_model
 
@@ -68,5 +68,5 @@ class DepthModelName:
                 f"--depth-normalisation {self.normalisation}: there is none of this name; there are {names}"
             )
         preprocessing = getattr(families, NORMALISATIONS[self.normalisation]) if self.normalisation else None
-        asked = Asked(depth_kind(self.kind) if self.kind else None, self.size, preprocessing)
+        asked = ModelFacts(depth_kind(self.kind) if self.kind else None, self.size, preprocessing)
         return open_depth_model(self.model, asked, say)

@@ -22,7 +22,7 @@ _MAPS = ("predicted_depth", "disparity", "depth")
 
 
 @dataclass(frozen=True)
-class Origin:
+class NetworkOrigin:
     """Where a brought network is from; a manifest holds it as the network's configuration.
 
     Attributes:
@@ -57,7 +57,7 @@ class Brought:
     contract: NetworkContract
     terms: Terms
     sha256: str
-    origin: Origin
+    origin: NetworkOrigin
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,7 +76,7 @@ class BroughtDepth(nn.Module):
 
     def __init__(
         self, network: nn.Module, call: Callable[[nn.Module, torch.Tensor], Any], contract: NetworkContract,
-        origin: Origin, only: Size | None = None,
+        origin: NetworkOrigin, only: Size | None = None,
     ) -> None:  # fmt: skip
         """Wrap a network.
 
@@ -126,7 +126,7 @@ def one_map(output: Any) -> torch.Tensor:
 
 
 def depth_of(
-    network: nn.Module, call: Callable[[nn.Module, torch.Tensor], Any], contract: NetworkContract, origin: Origin,
+    network: nn.Module, call: Callable[[nn.Module, torch.Tensor], Any], contract: NetworkContract, origin: NetworkOrigin,
     only: Size | None, terms: Terms, sha256: str, notes: tuple[str, ...] = (),
 ) -> Brought:  # fmt: skip
     """A depth network with its pre- and postprocessing; see `BroughtDepth` and `Brought`."""

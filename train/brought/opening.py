@@ -17,9 +17,9 @@ from ..networks.contract import NetworkContract, Preprocessing, SizeRule
 from ..networks.registry import ARCHITECTURES, Architectures
 from ..weights import load_network, terms_of_file
 from ..weights.terms import Terms
-from .hub import Asked, fetched, is_hub_name, open_folder
+from .hub import ModelFacts, fetched, is_hub_name, open_folder
 from .kinds import DepthKind
-from .networks import Brought, Origin, depth_of
+from .networks import Brought, NetworkOrigin, depth_of
 from .program import SUFFIX, open_program
 from .terms import warnings_of
 
@@ -29,7 +29,7 @@ _FORMS = f"a name on Hugging Face's hub, a folder of transformers, or a file {SU
 
 def open_depth_model(
     text: str,
-    asked: Asked | None = None,
+    asked: ModelFacts | None = None,
     say: Callable[[str], None] = lambda _: None,
     architectures: Architectures = ARCHITECTURES,
 ) -> Brought:
@@ -46,7 +46,7 @@ def open_depth_model(
         DofkitError: it is not there, damaged, unsafe to read, or no disparity can be made of what it gives; what cannot
             be known of it was not said.
     """
-    asked, path = asked or Asked(), Path(text)
+    asked, path = asked or ModelFacts(), Path(text)
     if path.is_dir():
         return open_folder(path, path.resolve().name, asked)
     if path.is_file():
@@ -64,17 +64,17 @@ def open_depth_model(
     raise DofkitError(f"--depth-model {text}: there is no such file or folder; give {_FORMS}")
 
 
-def _ours(path: Path, asked: Asked, architectures: Architectures) -> Brought:
+def _ours(path: Path, asked: ModelFacts, architectures: Architectures) -> Brought:
     """A weights file of an architecture that dofkit knows; it says all of itself."""
     if asked.kind is not None or asked.preprocessing is not None:
         raise DofkitError(f"{path} says itself what it gives and takes; leave --depth-kind and -normalisation out")
     network = load_network(path, Stage.DEPTH, architectures)
     contract, inner = architectures.contract_of(network), core(network)
-    origin = Origin(path.name, "dofkit", type(inner).__name__)
+    origin = NetworkOrigin(path.name, "dofkit", type(inner).__name__)
     return Brought(network, contract, terms_of_file(path), file_sha256(path), origin)
 
 
-def _program(path: Path, asked: Asked) -> Brought:
+def _program(path: Path, asked: ModelFacts) -> Brought:
     """An exported program: nothing in it says what it gives, nor what it wants done to an image."""
     network, size = open_program(path)
     if asked.kind is None:
@@ -90,7 +90,7 @@ def _program(path: Path, asked: Asked) -> Brought:
         meaning=asked.kind.meaning,
         rewritten=True,
     )
-    origin = Origin(path.name, "exported program", "", asked.kind.value, f"{size[0]}x{size[1]}")
+    origin = NetworkOrigin(path.name, "exported program", "", asked.kind.value, f"{size[0]}x{size[1]}")
     terms = Terms(provenance=f"{path.name}, brought")
     return depth_of(network, _called, contract, origin, size, terms, file_sha256(path), warnings_of(terms))
 

@@ -204,9 +204,8 @@ def evaluate_recorded(
 
 def _mean(found: Sequence[FocalFigures]) -> FocalFigures:
     every = [asdict(one) for one in found]
-    return FocalFigures(
-        **{name: None if every[0][name] is None else float(np.mean([one[name] for one in every])) for name in every[0]}
-    )
+    known = [name for name, value in every[0].items() if value is not None]
+    return FocalFigures(**{name: float(np.mean([one[name] for one in every])) for name in known})
 
 
 MOTORCYCLE = StereoCalibration(focal=994.978, baseline=193.001, offset=31.086, width=741, height=500)

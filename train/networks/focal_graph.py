@@ -54,6 +54,11 @@ class FocalDepthGraph(nn.Module):
     """
 
     exact = ("bank_down", "bank_across", "laplacian")
+    trust: torch.Tensor
+    index: torch.Tensor
+    weights: torch.Tensor
+    lower: torch.Tensor
+    steps: torch.Tensor
 
     def __init__(self, network: FocalDepthNet, slices: int, size: tuple[int, int]) -> None:
         super().__init__()
@@ -206,6 +211,9 @@ class WindowMean(nn.Module):
         side: of the window, odd.
         size: height and width of the maps.
     """
+
+    down: torch.Tensor
+    across: torch.Tensor
 
     def __init__(self, side: int, size: tuple[int, int]) -> None:
         super().__init__()

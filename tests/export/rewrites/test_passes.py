@@ -11,7 +11,8 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from dofkit.export.rewrites.constants import fold_constants
-from dofkit.export.rewrites.idle import drop_checks, drop_idle
+from dofkit.export.rewrites.idle import drop_checks, drop_idle, reshape_views
+from dofkit.export.rewrites.norms import name_batch_norms
 from dofkit.export.rewrites.products import multiply_vectors
 from dofkit.export.rewrites.rewriting import rewritten
 from dofkit.runtime_ref.errors import DofkitError
@@ -102,6 +103,30 @@ def test_weights_of_layers_stay_where_they_are() -> None:
 
 def test_copies_and_dropout_vanish() -> None:
     assert after(_Layers(), torch.rand(2, 8), drop_checks, drop_idle) == Counter({"linear.default": 1})
+
+
+def test_a_view_of_a_copy_survives_without_the_copy() -> None:
+    class Turned(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.transpose(1, 2).contiguous().view(2, 24)
+
+    found = after(Turned(), torch.rand(2, 4, 6), reshape_views, drop_idle)
+    assert found == Counter({"transpose.int": 1, "reshape.default": 1})
+
+
+def test_a_batch_norm_is_one_operation() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3)).eval()
+    nn.init.uniform_(network[0].running_mean)
+    x = torch.rand(1, 3, 4, 4)
+    program = torch.export.export(network, (x,), strict=False).run_decompositions({}).module()
+    assert isinstance(program, fx.GraphModule)
+    name_batch_norms(program)
+    program.graph.eliminate_dead_code()
+    program.recompile()
+    torch.testing.assert_close(program(x), network(x))
+    assert [str(node.target) for node in program.graph.nodes if node.op == "call_function"] == [
+        "aten.batch_norm.default"
+    ]
 
 
 def test_a_product_with_a_vector_is_a_multiplication_and_a_sum() -> None:

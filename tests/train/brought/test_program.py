@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dofkit.runtime_ref.errors import DofkitError
-from dofkit.train.brought.hub import Asked
+from dofkit.train.brought.hub import ModelFacts
 from dofkit.train.brought.kinds import DepthKind
 from dofkit.train.brought.opening import open_depth_model
 
@@ -54,7 +54,7 @@ def test_a_program_gives_the_disparity_of_its_depth_in_the_images_size(
     written: tuple[Path, torch.nn.Module],
 ) -> None:
     path, network = written
-    brought = open_depth_model(str(path), Asked(kind=DepthKind.METRIC))
+    brought = open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
     assert brought.contract.size.usual == (SIZE,)
     image = torch.rand(1, 3, *SIZE)
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def test_a_program_gives_the_disparity_of_its_depth_in_the_images_size(
 
 
 def test_another_size_is_resized_inside(written: tuple[Path, torch.nn.Module]) -> None:
-    brought = open_depth_model(str(written[0]), Asked(kind=DepthKind.METRIC))
+    brought = open_depth_model(str(written[0]), ModelFacts(kind=DepthKind.METRIC))
     with torch.inference_mode():
         assert brought.network(torch.rand(1, 3, 48, 40)).shape == (1, 1, 48, 40)
 
@@ -81,13 +81,13 @@ def test_torchscript_is_refused_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "mine.pt"
     torch.jit.save(torch.jit.trace(torch.nn.Conv2d(3, 1, 3), torch.zeros(1, 3, 8, 8)), path)
     with pytest.raises(DofkitError, match=r"TorchScript.*export the network with torch\.export"):
-        open_depth_model(str(path), Asked(kind=DepthKind.METRIC))
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
 
 
 def test_a_pickle_of_weights_is_no_network(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(3)}, tmp_path / "mine.pt")
     with pytest.raises(DofkitError, match="a pickle of weights is no network"):
-        open_depth_model(str(tmp_path / "mine.pt"), Asked(kind=DepthKind.METRIC))
+        open_depth_model(str(tmp_path / "mine.pt"), ModelFacts(kind=DepthKind.METRIC))
     (tmp_path / "mine.pth").write_bytes(b"x")
     with pytest.raises(DofkitError, match="is a pickle of weights, no network"):
         open_depth_model(str(tmp_path / "mine.pth"))
@@ -131,7 +131,7 @@ def test_a_graph_that_could_run_code_is_refused_before_it_is_read(
     path = changed(written[0], tmp_path / "bad.pt2", change)
     monkeypatch.setattr(torch.export, "load", refuse)
     with pytest.raises(DofkitError, match=words):
-        open_depth_model(str(path), Asked(kind=DepthKind.METRIC))
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
 
 
 @pytest.mark.parametrize("extra", ["mine/data/aotinductor/model/run.so", "mine/data/constants/custom_obj_0"])
@@ -140,7 +140,7 @@ def test_members_beyond_tensors_are_refused(written: tuple[Path, torch.nn.Module
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(extra, b"anything")
     with pytest.raises(DofkitError, match="which a reader would have to trust"):
-        open_depth_model(str(path), Asked(kind=DepthKind.METRIC))
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
 
 
 def test_a_pickle_among_sample_inputs_runs_nothing(written: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_pickle_among_sample_inputs_runs_nothing(written: tuple[Path, torch.nn
 
     path = changed(written[0], tmp_path / "bad.pt2", change)
     with pytest.raises(DofkitError, match="cannot be read"):
-        open_depth_model(str(path), Asked(kind=DepthKind.METRIC))
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
     assert not ran.exists()
 
 
@@ -170,4 +170,4 @@ def test_several_inputs_are_refused_with_their_shapes(tmp_path: Path) -> None:
     path = tmp_path / "two.pt2"
     torch.export.save(torch.export.export(Two(), (torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))), path)
     with pytest.raises(DofkitError, match="not one image"):
-        open_depth_model(str(path), Asked(kind=DepthKind.DISPARITY))
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.DISPARITY))

@@ -183,7 +183,7 @@ class StepTensor(_Frozen):
     """A tensor of a step case: by which step it can be computed, and how much of it is stored."""
 
     step: int = Field(ge=1, le=12, description="number of the step in README.md that it is the result of")
-    every: int = Field(ge=1, description="only every so many-th row and column is stored, from the first on")
+    every: int = Field(ge=1, le=99, description="only every so many-th row and column is stored, from the first on")
 
 
 class StepCase(_Frozen):

@@ -101,7 +101,7 @@ def run_parity(
     results: list[ParityResult] = []
     renderings: list[Rendering] = []
     chosen = list(variants if variants is not None else bundle.variants())
-    if bundle.manifest.steps and chosen:
+    if bundle.manifest.steps and chosen and options.backends is None:  # else one runtime is in question
         results.append(_steps(bundle, *chosen[0], watch))
     for target, precision in chosen:
         with options.transport() as transport:

@@ -152,10 +152,30 @@ def step_differences(bundle: Bundle) -> list[StepDifference]:
 
 def _first_difference(bundle: Bundle, case: StepCase, plan: PipelinePlan) -> StepDifference | None:
     stored = read_steps(bundle.path(case.path))
+    if other := next(_other_sizes(case, stored, plan), None):
+        return other
     inputs = StepInputs(stored[PHOTO], stored[MAP], case.tap, case.aperture, case.focus_range)
     results = computed_steps(inputs, plan)
     found = [*_scalars(case, results), *_tensors(case, results, stored)]
     return min(found, key=lambda each: each.step, default=None)
+
+
+def _other_sizes(case: StepCase, stored: Mapping[str, NDArray[Any]], plan: PipelinePlan) -> Iterator[StepDifference]:
+    """Sizes of the plan that are not those of the stored tensors: nothing is allocated by a plan that a file belies."""
+    blur, upsampling = plan.lens_blur.tile, plan.guided_upsampling.tile
+    sizes = {
+        "depth_input": plan.depth_shape_for(*stored[PHOTO].shape[:2]),
+        "tile_blur.image": (blur, blur),
+        "tile_upsampling.image_low": (upsampling, upsampling),
+    }
+    for name, size in sizes.items():
+        entry, there = case.tensors.get(name), stored.get(name)
+        if entry is None and name.startswith("tile_upsampling") and not case.levels:
+            continue
+        every = 1 if entry is None else entry.every
+        wanted = tuple(0 if side is None else -(-side // every) for side in size)
+        if there is None or there.shape[:2] != wanted:
+            yield StepDifference(case.name, 4 if name == "depth_input" else 11, f"the plan's size of {name}", 1)
 
 
 def _scalars(case: StepCase, results: StepResults) -> Iterator[StepDifference]:

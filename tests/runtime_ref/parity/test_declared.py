@@ -16,6 +16,7 @@ from dofkit.runtime_ref.parity.check import (
     run_parity,
 )
 from dofkit.runtime_ref.parity.declared import declared_problems
+from dofkit.runtime_ref.parity.verdict import STEPS
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -73,8 +74,9 @@ def test_a_manifest_that_declares_other_shapes_fails_before_anything_is_computed
     )
     bundle = Bundle(unsealed.root, unsealed.manifest.model_copy(update={"models": models}))
     report = run_parity(bundle, [(Target.TFLITE, Precision.FP32)], options=CheckOptions(transport=InProcess))
-    assert [row.verdict for row in report.results] == [Verdict.FAIL] * 4
-    assert all("the manifest says" in row.reason for row in report.results if row.key.scope != PIPELINE)
+    rows = [row for row in report.results if row.key.scope != STEPS]
+    assert [row.verdict for row in rows] == [Verdict.FAIL] * 4
+    assert all("the manifest says" in row.reason for row in rows if row.key.scope != PIPELINE)
     assert not any(row.metrics for row in report.results)
 
 
@@ -83,6 +85,8 @@ def test_a_plan_whose_tiles_the_models_do_not_take_fails_before_it_is_allocated(
     huge = plan.model_copy(update={"lens_blur": plan.lens_blur.model_copy(update={"tile": 10**9})})
     bundle = Bundle(unsealed.root, unsealed.manifest.model_copy(update={"plan": huge}))
     report = run_parity(bundle, [(Target.ONNX, Precision.FP32)], options=CheckOptions(transport=InProcess))
-    row = rows_of(report, Target.ONNX, Precision.FP32)[PIPELINE]
-    assert row.verdict is Verdict.FAIL
+    rows = rows_of(report, Target.ONNX, Precision.FP32)
+    assert (rows[STEPS].verdict, rows[PIPELINE].verdict) == (Verdict.FAIL, Verdict.FAIL)
+    assert "step 11, the plan's size of tile_blur.image differs" in rows[STEPS].reason
+    row = rows[PIPELINE]
     assert "image takes 96×96 pixels, the plan gives 1000000000×1000000000" in row.reason

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from dofkit.export.step_pictures import step_pictures, write_step_cases
+from dofkit.runtime_ref.backends import InProcess
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.parity.check import CheckOptions, Verdict, run_parity
@@ -98,9 +99,9 @@ def test_a_file_without_its_photo_is_refused_with_its_name(bundle: Bundle) -> No
 
 
 def test_a_check_has_a_row_for_the_steps_and_fails_by_it(bundle: Bundle) -> None:
-    options = CheckOptions(backends=())
-    (row,) = run_parity(bundle, cases=[], options=options).results
+    options = CheckOptions(transport=InProcess)
+    row = run_parity(bundle, cases=[], options=options).results[0]
     assert (row.title, row.verdict) == ("steps", Verdict.PASS)
-    (row,) = run_parity(changed(bundle, focus=0.5), cases=[], options=options).results
+    row = run_parity(changed(bundle, focus=0.5), cases=[], options=options).results[0]
     assert row.verdict is Verdict.FAIL
     assert row.reason.startswith("closed: step 6, the focus differs by 0.")

@@ -61,7 +61,17 @@ class TracedStage:
                 minimum_deployment_target=getattr(ct.target, self.options.deployment.value),
                 compute_precision=compute,
                 skip_model_load=True,
+                pass_pipeline=_passes(ct, self.graph),
             )
+
+
+def _passes(ct: Any, graph: StageGraph) -> Any:
+    """coremltools' passes; of a rewritten network without the one that makes a BatchNorm of a multiplication and an
+    addition: it takes a map of one channel that is spread over several for one of several, and stops (ZoeDepth)."""
+    passes = ct.PassPipeline()
+    if graph.rewritten:
+        passes.remove_passes({"common::fuse_elementwise_to_batchnorm"})
+    return passes
 
 
 def _divide_for_reciprocals(traced: Any) -> None:

@@ -16,7 +16,9 @@ from torch import fx
 
 _aten = torch.ops.aten
 FOLDED = "folded_"
-"""What the names of computed constants begin with."""
+"""What the names of constants begin with that are computed from parameters."""
+NUMBERS = "numbers_"
+"""The same of others: converters fold them further, no weight is among them."""
 
 # They only look at a parameter in another way; converters read the layouts that they want out of them, and stored
 # weights are found in a file by their layers' names.
@@ -53,7 +55,8 @@ def fold_constants(module: fx.GraphModule) -> None:
             continue
         if _pays(node):
             stored.add(node)
-            _store(module, node, constant, f"{FOLDED}{len(stored) - 1}")
+            of_parameters = any(each.op == "get_attr" for each in _chain(node))
+            _store(module, node, constant, f"{FOLDED if of_parameters else NUMBERS}{len(stored) - 1}")
         else:
             left += node.all_input_nodes
 

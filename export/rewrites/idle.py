@@ -26,7 +26,7 @@ def drop_checks(module: fx.GraphModule) -> None:
 
 def _is_off(node: fx.Node) -> bool:
     """A dropout in evaluation mode."""
-    return node.args[2] is False or node.args[1] == 0.0
+    return node.args[2] is False
 
 
 def _keeps_type(node: fx.Node) -> bool:

@@ -90,7 +90,7 @@ def _zoe(transformers: Any) -> Any:
 def _tips(transformers: Any) -> Any:
     backbone = transformers.Tipsv2VisionConfig(
         hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14, mlp_ratio=2,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
+        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False,
     )  # fmt: skip
     return transformers.Tipsv2DptForDepthEstimation(
         transformers.Tipsv2DptConfig(

@@ -58,7 +58,7 @@ def _of_backbone(config: Any) -> Size:
 def _of_dpt(config: Any) -> Size:
     """Of a hybrid the configuration's own: its backbone makes the patches of a transformer of its own."""
     if _is_plain_vit(config):
-        return (int(config.image_size),) * 2
+        return int(config.image_size), int(config.image_size)
     return _of_backbone(config)
 
 

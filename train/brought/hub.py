@@ -187,7 +187,7 @@ def _preprocessing(folder: Path, family: Family | None) -> Preprocessing:
         said = json.loads(path.read_text())
         scale = float(said.get("rescale_factor", 1 / 255)) * 255 if said.get("do_rescale", True) else 255.0
         if not said.get("do_normalize", False):
-            return Preprocessing(deviation=(1 / scale,) * 3)
+            return Preprocessing(deviation=(1 / scale, 1 / scale, 1 / scale))
         mean, deviation = ([float(value) / scale for value in said[key]] for key in ("image_mean", "image_std"))
         return Preprocessing((mean[0], mean[1], mean[2]), (deviation[0], deviation[1], deviation[2]))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

@@ -126,8 +126,8 @@ def one_map(output: Any) -> torch.Tensor:
 
 
 def depth_of(
-    network: nn.Module, call: Callable[[nn.Module, torch.Tensor], Any], contract: NetworkContract, origin: NetworkOrigin,
-    only: Size | None, terms: Terms, sha256: str, notes: tuple[str, ...] = (),
+    network: nn.Module, call: Callable[[nn.Module, torch.Tensor], Any], contract: NetworkContract,
+    origin: NetworkOrigin, only: Size | None, terms: Terms, sha256: str, notes: tuple[str, ...] = (),
 ) -> Brought:  # fmt: skip
     """A depth network with its pre- and postprocessing; see `BroughtDepth` and `Brought`."""
     inner = BroughtDepth(network, call, contract, origin, only)

@@ -45,7 +45,8 @@ def computed(target: Target, graph: StageGraph, folder: Path, image: Image) -> t
         from dofkit.export.onnx.stored import STORED
 
         convert(graph, path)
-        return onnxruntime.InferenceSession(str(path)).run(None, {"image": image})[0], STORED, path
+        output = onnxruntime.InferenceSession(str(path)).run(None, {"image": image})[0]
+        return np.asarray(output), STORED, path
     if target is Target.TFLITE:
         from ai_edge_litert.interpreter import Interpreter
 

@@ -9,7 +9,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.aspects import Size
 
@@ -43,6 +42,8 @@ class DepthModelName:
 
     def fingerprint(self) -> str:
         """It changes with the name, with what is said of it, and with the files where they lie here."""
+        from ...runtime_ref.bundle import file_sha256
+
         path, parts = Path(self.model), [repr(astuple(self))]
         files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
         parts += [file_sha256(file) for file in files]

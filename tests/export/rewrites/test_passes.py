@@ -52,6 +52,8 @@ class _Positions(nn.Module):
 class _Pairs(nn.Module):
     """A table spread over all pairs of tokens, as BEiT and Swin do: 16 times its size."""
 
+    index: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.rand(16, 4))
@@ -115,8 +117,10 @@ def test_a_view_of_a_copy_survives_without_the_copy() -> None:
 
 
 def test_a_batch_norm_is_one_operation() -> None:
-    network = nn.Sequential(nn.BatchNorm2d(3)).eval()
-    nn.init.uniform_(network[0].running_mean)
+    norm = nn.BatchNorm2d(3)
+    assert norm.running_mean is not None
+    nn.init.uniform_(norm.running_mean)
+    network = nn.Sequential(norm).eval()
     x = torch.rand(1, 3, 4, 4)
     program = torch.export.export(network, (x,), strict=False).run_decompositions({}).module()
     assert isinstance(program, fx.GraphModule)

@@ -15,6 +15,7 @@ from ..runtime_ref.bundle import Bundle, new_folder
 from ..runtime_ref.bundle.golden import read_golden
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.files import write_file, write_json
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
 from .platform import Platform
 from .writing import KitRequest, chosen_models, place_models
@@ -41,6 +42,7 @@ RUNTIMES = MappingProxyType(
         },
     }
 )
+_COMPUTED = frozenset({*PIPELINE_STAGES, Stage.PREVIEW})  # by the page, of what a bundle may have
 _KINDS = MappingProxyType({Target.ONNX: "onnx", Target.TFLITE: "litert"})
 
 
@@ -93,7 +95,7 @@ def fill_site(request: SiteRequest, folder: Path, offline: bool = False) -> None
     bundle = Bundle.open(request.bundle)
     target = request.target or _first_target(bundle)
     models = chosen_models(bundle, KitRequest(request.bundle, Platform.WEB, folder, target, request.precision))
-    models = [model for model in models if model.precision is models[0].precision]
+    models = [model for model in models if model.precision is models[0].precision and model.stage in _COMPUTED]
     shutil.copytree(DEMO, folder, dirs_exist_ok=True)
     shutil.copytree(Platform.WEB.sources / "portrait", folder / "portrait")
     place_models(bundle, models, folder / "bundle")

@@ -6,7 +6,7 @@ import { Studio, StudioClient } from "./portrait/index.js";
 import { View } from "./view.js";
 
 const MOST_PIXELS = 24e6; // larger photos are reduced: 24 megapixels take some 300 MB here
-const PREVIEW = 640; // long side while a slider moves
+const PREVIEW = 640; // long side while a slider moves, where the bundle carries no preview graph
 const REST = 350; // milliseconds without a move until the full picture is made
 
 const address = (path) => new URL(path, document.baseURI).href;
@@ -87,7 +87,7 @@ class App {
     while (this.#again) {
       this.#again = false;
       const started = performance.now();
-      const picture = await this.#studio.render({ lens: this.#lens(), longSide: PREVIEW });
+      const picture = await this.#studio.preview({ lens: this.#lens(), longSide: PREVIEW });
       this.#view.preview(picture, performance.now() - started);
     }
   }

@@ -32,17 +32,20 @@ canvas.onclick = async ({ offsetX, offsetY }) => {
   focus = await studio.focus({ x: offsetX / canvas.clientWidth, y: offsetY / canvas.clientHeight });
   await render();
 };
-aperture.onchange = render;
+aperture.oninput = () => render("preview");
+aperture.onchange = () => render();
 
-async function render() {
+/** In full, or what a slider shows while it moves. */
+async function render(how = "render") {
   if (focus === undefined) return;
   const lens = { focus, aperture: Number(aperture.value) };
   const progress = (done, of) => (status.textContent = `${done} of ${of} tiles`);
-  const { width, height, data } = await studio.render({ lens }, progress).catch((error) => {
+  const { width, height, data } = await studio[how]({ lens }, progress).catch((error) => {
     if (error.name === "AbortError") return {}; // a newer one is on its way
     throw error;
   });
   if (!data) return;
-  canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
+  const picture = await createImageBitmap(new ImageData(data, width, height)); // of a slider: smaller than the photo
+  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
   status.textContent = `Done: ${runtime}.`;
 }

@@ -7,13 +7,20 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from dofkit.devices.browser import installation
 from dofkit.kits.platform import Platform
+from dofkit.kits.site import RUNTIMES, SiteRequest, fill_site
 from dofkit.kits.writing import KitRequest, write_kit
+from dofkit.runtime_ref.bundle import Manifest
 from dofkit.runtime_ref.cache import cache_folder
+from dofkit.runtime_ref.pipeline.resampling import resize
+from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PREVIEWS, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
 from .toolchains import not_run, tool
@@ -61,6 +68,96 @@ def test_the_kit_asks_for_the_runtimes_that_the_browser_device_is_tested_with() 
     assert asked == {name: installation.package_version(name) for name in asked}
 
 
+def test_how_a_photo_lies_in_the_preview_graph_is_replayed_without_a_runtime(kit: Path) -> None:
+    done = replayed(kit, "test/preview.test.js")
+    assert done.returncode == 0, done.stdout
+    assert "# pass 11" in done.stdout
+
+
+def _tensor(name: str, *shape: int) -> dict[str, Any]:
+    signal = next(signal for signal in (*INPUTS[Stage.PREVIEW], OUTPUTS[Stage.PREVIEW]) if signal.name == name)
+    known = {"dtype": "float32", "layout": "NCHW", "image": None}
+    return {"name": name, "shape": shape, "low": 0.0, "high": 1.0, "meaning": signal.meaning, **known}
+
+
+def _with_previews(bundle: Path, height: int, width: int) -> None:
+    """Name both previews in a bundle's manifest, fp32 for ONNX, where a file of another network stands in for them."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    like = next(m for m in manifest["models"] if (m["stage"], m["target"], m["precision"]) == ("depth", "onnx", "fp32"))
+    plan, number = manifest["plan"], (1, 1, 1, 1)
+    image, portrait = (_tensor(name, 1, 3, height, width) for name in ("image", "portrait"))
+    numbers = [_tensor("focus", *number), _tensor("aperture", *number)]
+    disparity = _tensor("disparity", 1, 1, plan["depth_height"], plan["depth_width"])
+    for stage, inputs in zip(PREVIEWS, ([image, disparity, *numbers], [image, *numbers]), strict=True):
+        path = like["path"].replace("depth", stage.value)
+        shutil.copyfile(bundle / like["path"], bundle / path)
+        manifest["models"].append({**like, "stage": stage, "path": path, "inputs": inputs, "outputs": [portrait]})
+        manifest["files"][path] = manifest["files"][like["path"]]
+    (bundle / "manifest.json").write_bytes(Manifest.model_validate(manifest).sealed().encoded())
+
+
+def test_kit_and_demo_take_previews_along_and_the_demo_none_that_it_does_not_compute(
+    bundle_path: Path, tmp_path: Path
+) -> None:
+    bundle, site, packages = (tmp_path / name for name in ("some.dofbundle", "site", "packages"))
+    shutil.copytree(bundle_path, bundle)
+    _with_previews(bundle, 64, 352)
+    for name in RUNTIMES[Target.ONNX]:
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).touch()
+    site.mkdir()
+    fill_site(SiteRequest(bundle, packages, Target.ONNX), site)
+    write_kit(KitRequest(bundle, Platform.WEB, tmp_path / "kit", Target.ONNX, Precision.FP32))
+    pipeline = {"depth", "lens_blur", "guided_upsampling"}
+    for folder, previews in ((site, {"preview"}), (tmp_path / "kit", {"preview", "photo_preview"})):
+        models = json.loads((folder / "bundle" / "manifest.json").read_text())["models"]
+        assert {model["stage"] for model in models} == pipeline | previews
+        assert all((folder / "bundle" / model["path"]).is_file() for model in models)
+    assert "bundle/models/onnx/preview.fp32.onnx" in json.loads((site / "files.json").read_text())
+
+
+@pytest.mark.e2e
+def test_the_kit_replays_the_golden_vectors_of_a_preview_graph(
+    kit: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dofkit.export.onnx.convert import convert
+    from dofkit.export.preview import preview_graphs
+    from dofkit.train.session import TorchSession, load_networks
+
+    monkeypatch.setenv("DOFKIT_CACHE", str(USERS))
+    if not installation.packages().is_dir():
+        not_run("the npm packages are not installed", installation.COMMAND)
+    whole, size = tmp_path / "kit", (64, 352)
+    shutil.copytree(kit, whole)
+    (whole / "node_modules").symlink_to(installation.packages())
+    bundle = whole / "bundle"
+    _with_previews(bundle, *size)
+    manifest = Manifest.model_validate_json((bundle / "manifest.json").read_text())
+    graph = preview_graphs(load_networks(weights), manifest.plan, size, Target.ONNX)[Stage.PREVIEW]
+    convert(graph, bundle / next(model.path for model in manifest.models if model.stage is Stage.PREVIEW))
+    for case in manifest.golden:
+        tensors = load_file(bundle / case.path)
+        image = np.rint(resize(tensors["pipeline.photo"], size)).astype(np.uint8)
+        inputs = {
+            "image": np.ascontiguousarray(image.transpose(2, 0, 1)[None]),
+            "disparity": tensors["depth.disparity"],
+            "focus": np.full((1, 1, 1, 1), case.focus, np.float32),
+            "aperture": np.full((1, 1, 1, 1), case.aperture, np.float32),
+        }
+        exact = {**inputs, "image": inputs["image"] / np.float32(255)}
+        portrait = TorchSession(Stage.PREVIEW, graph.network).run(exact)
+        stored = {**inputs, "portrait": np.rint(portrait.clip(0, 1) * 65535).astype(np.uint16)}
+        save_file({**tensors, **{f"preview.{name}": values for name, values in stored.items()}}, bundle / case.path)
+    networks = ("--test-name-pattern=every network", "test/golden.test.js")
+    done = replayed(whole, *networks)
+    assert done.returncode == 0, done.stdout
+    assert "# pass 2" in done.stdout
+    wrong = 1 - load_file(bundle / manifest.golden[0].path)["preview.disparity"]
+    stored = load_file(bundle / manifest.golden[0].path) | {"preview.disparity": wrong}
+    save_file(stored, bundle / manifest.golden[0].path)
+    assert "preview.portrait:" in replayed(whole, *networks).stdout
+
+
 @pytest.mark.e2e
 def test_the_kits_whole_test_passes_with_a_runtime(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOFKIT_CACHE", str(USERS))
@@ -71,4 +168,4 @@ def test_the_kits_whole_test_passes_with_a_runtime(kit: Path, tmp_path: Path, mo
     (whole / "node_modules").symlink_to(installation.packages())
     done = replayed(whole, *sorted(str(path) for path in (whole / "test").glob("*.js")))
     assert done.returncode == 0, done.stdout
-    assert "# pass 18" in done.stdout  # seven step cases, three tests for each of two golden cases, five of WebGPU
+    assert "# pass 29" in done.stdout  # 7 step cases, 3 tests for each of 2 golden cases, 5 of WebGPU, 11 of previews

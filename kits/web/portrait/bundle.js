@@ -1,6 +1,7 @@
 // From a bundle's manifest to a pipeline: which files, opened by which backend, on what.
 
 import { Portrait } from "./portrait.js";
+import { PreviewGraph } from "./preview.js";
 
 const RING = 12; // pixels at a tile's border: rounding differs there, and all of it is halo
 const SAME = 60; // dB from which on WebGPU computes what WebAssembly does
@@ -36,6 +37,11 @@ export async function openPortrait(manifest, read, backend, { precision, acceler
   const stages = { depth };
   for (const stage of ["lens_blur", "guided_upsampling"]) {
     stages[stage] = await open(entries.find((entry) => entry.stage === stage));
+  }
+  const preview = entries.find((entry) => entry.stage === "preview");
+  if (preview) {
+    let graph; // opened when it is asked for: not everybody has a slider
+    stages.preview = () => (graph ??= open(preview).then((stage) => new PreviewGraph(stage, preview)));
   }
   return new Portrait(manifest, stages);
 }
@@ -87,7 +93,7 @@ async function isRightAndFast(fast, certain, entry) {
   }
 }
 
-/** Inputs of ramps and noise over the whole of their ranges, the same every time. */
+/** Inputs of ramps and noise over the whole of their ranges, single numbers in the middle, the same every time. */
 function madeUp(entry) {
   const made = entry.inputs.map(({ name, shape, low, high }) => {
     const data = new Float32Array(shape.reduce((a, b) => a * b));
@@ -95,7 +101,7 @@ function madeUp(entry) {
     for (let k = 0; k < data.length; k++) {
       seed = (seed * 48271) % 2147483647;
       const share = 0.75 * ((k % 997) / 996) + (0.25 * seed) / 2147483647;
-      data[k] = low + (high - low) * share;
+      data[k] = low + (high - low) * (data.length === 1 ? 0.5 : share);
     }
     return [name, shape, data];
   });

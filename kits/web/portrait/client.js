@@ -13,6 +13,7 @@ export class StudioClient {
   open = (place) => this.#ask("open", place);
   load = (pixels) => this.#ask("load", pixels);
   focus = (point) => this.#ask("focus", point);
+  preview = (request) => this.#ask("preview", request);
   render = (request, progress) => this.#ask("render", request, progress);
 
   #ask(call, argument, progress) {

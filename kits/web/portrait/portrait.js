@@ -14,6 +14,8 @@ import {
  * @property {(inputs: Object<string, {shape: number[], data: Float32Array}>) => Promise<Float32Array>} run
  */
 
+/** @typedef {import("./preview.js").PreviewGraph} PreviewGraph */
+
 /**
  * What the photographer chose.
  * @typedef {Object} Lens
@@ -47,7 +49,8 @@ export class Scene {
 export class Portrait {
   /**
    * @param {{plan: Object, rules: Object}} manifest
-   * @param {{depth: (size: number[]) => Promise<Stage>, lens_blur: Stage, guided_upsampling: Stage}} stages
+   * @param {{depth: (size: number[]) => Promise<Stage>, lens_blur: Stage, guided_upsampling: Stage,
+   *   preview?: () => Promise<PreviewGraph>}} stages `preview` where the bundle carries one
    */
   constructor({ plan, rules }, stages) {
     Object.assign(this, { plan, rules, stages });
@@ -94,9 +97,7 @@ export class Portrait {
    */
   async render(scene, map, lens, options = {}) {
     const { predicted = true, longSide = Infinity, bytes = true, finished = () => {} } = options;
-    const [least, most] = extremes(map);
-    if (!Number.isFinite(least + most)) throw new RangeError("the disparity holds NaN or infinite values");
-    const disparity = held(map, lens.focus, this.rangeFor(predicted));
+    const disparity = this.#held(map, lens, predicted);
     // A preview always starts at the lowest level: the weak blur's start a level higher is four times the work.
     const levels = longSide < Infinity ? scene.levels : scene.levels.startedFor(disparity, lens, this.rules);
     const images = scene.imagesOf(levels);
@@ -117,6 +118,26 @@ export class Portrait {
       finished(result);
     }
     return result;
+  }
+
+  /** Whether the bundle carries a preview graph. */
+  get hasPreview() {
+    return Boolean(this.stages.preview);
+  }
+
+  /**
+   * The same by the preview graph, in one call that nothing ends: no larger than the graph's picture.
+   * @returns {Promise<Picture>} bytes with alpha
+   */
+  async preview(scene, map, lens, { predicted = true } = {}) {
+    const graph = await this.stages.preview();
+    return graph.render(scene, this.#held(map, lens, predicted), lens);
+  }
+
+  #held(map, lens, predicted) {
+    const [least, most] = extremes(map);
+    if (!Number.isFinite(least + most)) throw new RangeError("the disparity holds NaN or infinite values");
+    return held(map, lens.focus, this.rangeFor(predicted));
   }
 
   async #blur(image, radii, result, jobs) {

@@ -57,12 +57,27 @@ export class Studio {
    * @returns {Promise<{width: number, height: number, data: Uint8ClampedArray}>} as `ImageData` holds it
    */
   render({ lens, longSide = Infinity }, progress) {
+    return this.#newest((signal) => {
+      return this.#portrait.render(this.#scene, this.#map, lens, { longSide, progress, signal });
+    });
+  }
+
+  /**
+   * What a slider shows while it moves: by the preview graph where the bundle carries one, else the lowest levels.
+   * @param {{lens: Object, longSide?: number}} request `longSide`: from which on the lowest levels are enough
+   */
+  preview({ lens, longSide = 640 }) {
+    if (!this.#portrait.hasPreview) return this.render({ lens, longSide });
+    return this.#newest(() => this.#portrait.preview(this.#scene, this.#map, lens));
+  }
+
+  /** A picture, in place of the one that is under way. */
+  #newest(task) {
     this.#rendering.abort();
     const { signal } = (this.#rendering = new AbortController());
     return this.#inTurn(async () => {
       signal.throwIfAborted();
-      const options = { longSide, progress, signal };
-      const { width, height, data } = await this.#portrait.render(this.#scene, this.#map, lens, options);
+      const { width, height, data } = await task(signal);
       return { width, height, data };
     });
   }

@@ -22,6 +22,12 @@ const read = async (path) => {
 const manifest = JSON.parse(await readFile(new URL("manifest.json", bundle), "utf8"));
 const portrait = await openPortrait(manifest, read, new OnnxBackend(ort));
 
+/** Pictures of previews are stored in 8 and 16 bits. */
+function inFloats({ shape, data }) {
+  const white = { Uint8Array: 255, Uint16Array: 65535 }[data.constructor.name];
+  return { shape, data: white ? Float32Array.from(data, (value) => value / white) : data };
+}
+
 function closeTo(values, expected, what, factor = 1) {
   assert.equal(values.length, expected.length, `${what}: number of values`);
   let sum = 0;
@@ -31,7 +37,7 @@ function closeTo(values, expected, what, factor = 1) {
 }
 
 function stageInputs(tensors, entry) {
-  return Object.fromEntries(entry.inputs.map(({ name }) => [name, tensors.get(`${entry.stage}.${name}`)]));
+  return Object.fromEntries(entry.inputs.map(({ name }) => [name, inFloats(tensors.get(`${entry.stage}.${name}`))]));
 }
 
 for (const golden of manifest.golden) {
@@ -47,10 +53,11 @@ for (const golden of manifest.golden) {
 
   test(`${golden.name}: every network`, async () => {
     const stages = { ...portrait.stages, depth: await portrait.stages.depth(depthSizeFor(manifest.plan, height, width)) };
+    if (portrait.hasPreview) stages.preview = (await portrait.stages.preview()).stage;
     for (const [name, stage] of Object.entries(stages)) {
       const entry = manifest.models.find((model) => model.target === "onnx" && model.stage === name);
       const output = `${name}.${entry.outputs[0].name}`;
-      closeTo(await stage.run(stageInputs(tensors, entry)), tensors.get(output).data, output);
+      closeTo(await stage.run(stageInputs(tensors, entry)), inFloats(tensors.get(output)).data, output);
     }
   });
 

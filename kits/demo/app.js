@@ -51,7 +51,7 @@ class App {
     this.#focus = undefined;
     await this.#attempt(async () => {
       this.#view.busy("Finding depth …");
-      this.#view.showDepth(await this.#studio.load(pixels));
+      this.#view.showDepth(await this.#studio.load({ pixels, file: blob }));
       await this.focusAt(null);
     });
   }

@@ -6,6 +6,7 @@ const STEP = 0.02; // of a side, for each press of an arrow key
 export class View {
   #app;
   #point = { x: 0.5, y: 0.5 };
+  #measured = false; // the depth, by the phone
 
   constructor(app) {
     this.#app = app;
@@ -64,7 +65,8 @@ export class View {
   }
 
   /** Disparity from dark, far, to light, near. */
-  showDepth({ width, height, data }) {
+  showDepth({ width, height, data, measured }) {
+    this.#measured = measured;
     const pixels = new ImageData(width, height);
     data.forEach((value, k) => pixels.data.set([...[255, 235, 190].map((most) => most * value), 255], 4 * k));
     Object.assign($("depth"), { width, height });
@@ -97,7 +99,8 @@ export class View {
     this.#draw(picture);
     $("progress").hidden = true;
     $("download").disabled = false;
-    this.#state("full", `Done: ${picture.width} × ${picture.height} pixels in ${seconds(milliseconds)}`);
+    const depth = this.#measured ? " with the photo's own depth" : "";
+    this.#state("full", `Done${depth}: ${picture.width} × ${picture.height} pixels in ${seconds(milliseconds)}`);
   }
 
   /** The result as a JPEG. */

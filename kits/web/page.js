@@ -24,7 +24,7 @@ file.onchange = async () => {
   context.fillStyle = "white"; // what is transparent lies over white
   context.fillRect(0, 0, bitmap.width, bitmap.height);
   context.drawImage(bitmap, 0, 0);
-  await studio.load(context.getImageData(0, 0, bitmap.width, bitmap.height));
+  await studio.load({ pixels: context.getImageData(0, 0, bitmap.width, bitmap.height), file: file.files[0] });
   focus = await studio.focus(null);
   await render();
 };

@@ -24,8 +24,11 @@ from dofkit.devices.browser import installation
 from dofkit.kits.serving import LoopbackServer
 from dofkit.kits.site import RUNTIMES, SiteRequest, fill_site, write_site
 from dofkit.runtime_ref.cache import cache_folder
+from dofkit.runtime_ref.imageio import embedded_disparity
 from dofkit.runtime_ref.pipeline.focus import Focus
 from dofkit.runtime_ref.target import Precision, Target
+
+from ..runtime_ref.imageio import test_embedded_depth as phones
 
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
 PATIENCE = 60_000  # milliseconds, on a machine at work
@@ -270,6 +273,31 @@ def test_a_turned_photo_is_rendered_upright_by_keyboard_and_downloaded_with_what
         drop(page, b"no picture", "photo.heic")
         page.wait_for_selector("body[data-state=failed]")
         assert "HEIC opens in Safari only" in page.inner_text("#status")
+
+
+@pytest.mark.e2e
+def test_a_dropped_photo_is_rendered_with_the_depth_that_its_file_holds(
+    browser: Any, bundle_path: Path, tmp_path: Path, photo: NDArray[np.uint8]
+) -> None:
+    # Across the photo: a network would not find it there. The stored map is black where it is near.
+    stored = encoded(np.tile(np.linspace(0, 255, 32).astype(np.uint8), (24, 1)), "PNG")
+    packet = phones.description(GDepth_Format="RangeInverse", GDepth_Data=base64.b64encode(stored).decode())
+    data = phones.with_segments(encoded(photo, "JPEG", quality=95, subsampling=0), phones.xmp_segment(packet))
+    (tmp_path / "photo.jpg").write_bytes(data)
+    disparity = embedded_disparity(tmp_path / "photo.jpg")
+    assert disparity is not None
+    (tmp_path / "site").mkdir()
+    with demo(browser, bundle_path, tmp_path / "site", Target.ONNX) as page:
+        drop(page, data, "photo.jpg")
+        wait(page, "full")
+        assert "with the photo's own depth" in page.inner_text("#status")
+        pixels = np.array(Image.open(io.BytesIO(data)))
+        pipeline = open_pipeline(bundle_path, target="onnx", precision="fp32", threads=1)
+        assert far(shown(page), pipeline.portrait(pixels, disparity)) <= 2
+        assert far(shown(page), pipeline.portrait(pixels)) > 8
+        drop(page, encoded(photo, "PNG"), "photo.png")
+        wait(page, "full")
+        assert "own depth" not in page.inner_text("#status")
 
 
 @pytest.mark.e2e

@@ -11,7 +11,7 @@ export class StudioClient {
   }
 
   open = (place) => this.#ask("open", place);
-  load = (pixels) => this.#ask("load", pixels);
+  load = (photo) => this.#ask("load", photo);
   focus = (point) => this.#ask("focus", point);
   preview = (request) => this.#ask("preview", request);
   render = (request, progress) => this.#ask("render", request, progress);

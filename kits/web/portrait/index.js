@@ -1,5 +1,6 @@
 // What an app imports.
 
+export { embeddedDisparity } from "./embedded_depth.js";
 export { LiteRtBackend } from "./litert.js";
 export { OnnxBackend } from "./onnx.js";
 export { Picture } from "./picture.js";

@@ -1,5 +1,6 @@
 // One photo at work: what a page asks of the pipeline, in the page itself or, better, in a worker (`client.js`).
 
+import { embeddedDisparity } from "./embedded_depth.js";
 import { openPortrait, hasGpu, threadsHere } from "./bundle.js";
 import { Picture } from "./picture.js";
 
@@ -17,6 +18,7 @@ export class Studio {
   #portrait;
   #scene;
   #map;
+  #predicted;
   #rendering = new AbortController();
   #queue = Promise.resolve();
 
@@ -36,20 +38,26 @@ export class Studio {
     return { runtime: [...new Set([blur.runtime, upsampling.runtime])].join("; "), threads: threadsHere() };
   }
 
-  /** Take a photo; its disparity by the depth network, as a small map. @param {ImageData} pixels */
-  load(pixels) {
+  /**
+   * Take a photo; its disparity, as a small map: that which its file holds, else the depth network's.
+   * @param {{pixels: ImageData, file?: Blob}} photo `pixels` upright; `file` that they are from
+   * @returns {Promise<{height: number, width: number, data: Float32Array, measured: boolean}>}
+   */
+  load({ pixels, file }) {
     this.#rendering.abort();
     return this.#inTurn(async () => {
       this.#scene = this.#portrait.scene(Picture.ofImageData(pixels));
-      this.#map = await this.#portrait.disparity(this.#scene);
+      const measured = file && (await embeddedDisparity(await file.arrayBuffer()));
+      this.#predicted = !measured;
+      this.#map = measured || (await this.#portrait.disparity(this.#scene));
       const { height, width, data } = this.#map;
-      return { height, width, data: data.slice() };
+      return { height, width, data: data.slice(), measured: Boolean(measured) };
     });
   }
 
   /** Disparity in focus, at a point or of the subject. @param {{x: number, y: number} | null} point */
   focus(point) {
-    return this.#inTurn(async () => this.#portrait.focus(this.#map, point));
+    return this.#inTurn(async () => this.#portrait.focus(this.#map, point, this.#predicted));
   }
 
   /**
@@ -58,7 +66,8 @@ export class Studio {
    */
   render({ lens, longSide = Infinity }, progress) {
     return this.#newest((signal) => {
-      return this.#portrait.render(this.#scene, this.#map, lens, { longSide, progress, signal });
+      const options = { predicted: this.#predicted, longSide, progress, signal };
+      return this.#portrait.render(this.#scene, this.#map, lens, options);
     });
   }
 
@@ -68,7 +77,7 @@ export class Studio {
    */
   preview({ lens, longSide = 640 }) {
     if (!this.#portrait.hasPreview) return this.render({ lens, longSide });
-    return this.#newest(() => this.#portrait.preview(this.#scene, this.#map, lens));
+    return this.#newest(() => this.#portrait.preview(this.#scene, this.#map, lens, { predicted: this.#predicted }));
   }
 
   /** A picture, in place of the one that is under way. */

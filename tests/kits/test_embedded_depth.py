@@ -1,0 +1,134 @@
+"""The web kit finds in a photo's file the depth map that dofkit itself finds there, and none in a damaged one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from dofkit.kits.platform import Platform
+from dofkit.runtime_ref.imageio import embedded_disparity, read_photo, write_photo
+
+from ..runtime_ref.imageio import test_dynamic_depth as dynamic_depth
+from ..runtime_ref.imageio import test_embedded_depth as phones
+from .toolchains import tool
+
+# Prints for every file its map, and for others whether it lies in [0, 1]; what decodes are Pillow's values.
+SCRIPT = """
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+const [folder, source] = process.argv.slice(1);
+const { embeddedDisparity } = await import(`${source}/embedded_depth.js`);
+const { Picture } = await import(`${source}/picture.js`);
+const known = JSON.parse(readFileSync(`${folder}/decoded.json`));
+const decode = async (stored) => {
+  const found = known[createHash("sha256").update(stored).digest("hex")];
+  if (!found) throw new Error("no picture");
+  return new Picture(found.height, found.width, 1, Float32Array.from(found.values));
+};
+const results = {};
+for (const name of JSON.parse(readFileSync(`${folder}/names.json`))) {
+  const file = readFileSync(`${folder}/${name}`);
+  const map = await embeddedDisparity(file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength), decode);
+  results[name] = map && { height: map.height, width: map.width, values: [...map.data] };
+}
+console.log(JSON.stringify(results));
+"""
+STORED = phones.stored_map()
+PNG = phones.encoded(STORED, "PNG")
+DEEP = phones.encoded(STORED.astype(np.uint16) * 257, "PNG")
+MAP = phones.apple_auxiliary(STORED)
+METRES = phones.apple_auxiliary(STORED, "depth", FloatMinValue="0.5", FloatMaxValue="4.0")
+MATTE = phones.apple_auxiliary(STORED, "depth", AuxiliaryImageSubType="portraiteffectsmatte")
+PICTURES = (PNG, DEEP, MAP, METRES, dynamic_depth.DEPTH)
+
+FOUND = {
+    "apple": phones.apple_jpeg(MAP),
+    "apple after a matte, in metres": phones.apple_jpeg(MATTE, METRES),
+    "stale index": phones.photo_picture() + b"padding" + MAP,
+    "google": phones.gdepth_jpeg(PNG, Format="RangeInverse", Near="1", Far="9"),
+    "google, linear, 16 bits": phones.gdepth_jpeg(DEEP, Format="RangeLinear", Near="1", Far="3"),
+    "dynamic": dynamic_depth.dynamic(),
+    "dynamic, linear, later container": dynamic_depth.dynamic(
+        Format="RangeLinear", container="http://ns.google.com/photos/1.0/container/"
+    ),
+    **{f"apple, turned {n}": phones.apple_jpeg(MAP, orientation=n) for n in range(2, 9)},
+}
+ABSENT = {
+    "plain": phones.photo_picture(),
+    "png": PNG,
+    "text": b"Dear diary",
+    "nothing": b"",
+    "matte": phones.apple_jpeg(MATTE),
+    "metres without a range": phones.apple_jpeg(phones.apple_auxiliary(STORED, "depth")),
+    "cut short": phones.apple_jpeg(MAP[:-200]),
+    "no extension": phones.gdepth_jpeg(PNG, Format="RangeInverse").replace(b"extension/", b"extensiom/"),
+    "unknown format": phones.gdepth_jpeg(PNG, Format="RangeUnheardOf"),
+    "range": phones.gdepth_jpeg(PNG, Format="RangeLinear", Near="3", Far="1"),
+    "another uri": dynamic_depth.dynamic(DepthURI="elsewhere"),
+    "dynamic, cut short": dynamic_depth.dynamic()[:-40],
+}
+
+
+def _decoded(picture: bytes) -> dict[str, Any]:
+    image = Image.open(io.BytesIO(picture))
+    values = np.asarray(image).astype(np.float64) / (65535 if image.mode.startswith("I") else 255)
+    return {"height": image.height, "width": image.width, "values": values.ravel().tolist()}
+
+
+def by_the_kit(files: dict[str, bytes], folder: Path) -> dict[str, NDArray[np.float64] | None]:
+    """The maps that the kit's source finds in files."""
+    known = {hashlib.sha256(picture).hexdigest(): _decoded(picture) for picture in PICTURES}
+    (folder / "decoded.json").write_text(json.dumps(known))
+    (folder / "names.json").write_text(json.dumps(list(files)))
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    source = Platform.WEB.sources / "portrait"
+    command = [tool("node", "nodejs"), "--input-type=module", "-e", SCRIPT, str(folder), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    return {
+        name: None if found is None else np.array(found["values"]).reshape(found["height"], found["width"])
+        for name, found in results.items()
+    }
+
+
+def test_the_kit_finds_the_maps_that_dofkit_finds_and_no_others(tmp_path: Path) -> None:
+    found = by_the_kit({**FOUND, **ABSENT}, tmp_path)
+    for name in FOUND:
+        expected, ours = embedded_disparity(tmp_path / name), found[name]
+        assert expected is not None, name
+        assert ours is not None, name
+        np.testing.assert_allclose(ours, expected, atol=1e-6, err_msg=name)
+    assert [name for name in ABSENT if found[name] is not None] == []
+
+
+def test_a_photo_that_dofkit_wrote_anew_holds_no_map_for_the_kit_either(tmp_path: Path) -> None:
+    source = tmp_path / "in.jpg"
+    source.write_bytes(FOUND["apple"])
+    photo = read_photo(source)
+    write_photo(tmp_path / "out.jpg", photo.pixels, like=photo)
+    assert by_the_kit({"out": (tmp_path / "out.jpg").read_bytes()}, tmp_path) == {"out": None}
+
+
+@pytest.mark.parametrize("whole", ["apple", "google", "dynamic"])
+def test_damage_ends_in_no_map_or_in_one_of_values_from_0_to_1(whole: str, tmp_path: Path) -> None:
+    chance = random.Random(5)
+    files = {}
+    for number in range(60):
+        data = bytearray(FOUND[whole])
+        place = chance.randrange(len(data))
+        data[place : place + chance.randrange(60)] = chance.randbytes(chance.randrange(1, 60))
+        files[f"{number}"] = bytes(data)
+    found = [values for values in by_the_kit(files, tmp_path).values() if values is not None]
+    assert all(values.min() >= 0 and values.max() <= 1 for values in found)

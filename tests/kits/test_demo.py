@@ -29,6 +29,7 @@ from dofkit.runtime_ref.pipeline.focus import Focus
 from dofkit.runtime_ref.target import Precision, Target
 
 from ..runtime_ref.imageio import test_embedded_depth as phones
+from .previewed import with_previews
 
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
 PATIENCE = 60_000  # milliseconds, on a machine at work
@@ -45,6 +46,18 @@ RESULT = """() => {
   let text = "";
   for (const value of data) text += String.fromCharCode(value);
   return [width, height, btoa(text)];
+}"""
+
+# Keeps width, height and mean of the pictures that a slider shows.
+WATCH = """() => {
+  const [after, status] = ["after", "status"].map((id) => document.getElementById(id));
+  window.previews = [];
+  new MutationObserver(() => {
+    if (!status.textContent.startsWith("Preview")) return;
+    const { data } = after.getContext("2d").getImageData(0, 0, after.width, after.height);
+    const sum = data.reduce((total, value, k) => total + (k % 4 < 3 ? value : 0), 0);
+    window.previews.push([after.width, after.height, sum / (3 * after.width * after.height)]);
+  }).observe(status, { childList: true });
 }"""
 
 
@@ -298,6 +311,41 @@ def test_a_dropped_photo_is_rendered_with_the_depth_that_its_file_holds(
         drop(page, encoded(photo, "PNG"), "photo.png")
         wait(page, "full")
         assert "own depth" not in page.inner_text("#status")
+
+
+@pytest.mark.e2e
+def test_a_slider_shows_the_preview_graphs_picture_until_the_full_one_is_there(
+    browser: Any, bundle_path: Path, tmp_path: Path
+) -> None:
+    from skimage.data import astronaut
+
+    onnx = pytest.importorskip("onnx")
+    photo = np.ascontiguousarray(astronaut()[20:351, 40:441])  # 331 × 401
+    with demo(browser, bundle_path, tmp_path, Target.ONNX) as page:
+        bundle = tmp_path / "bundle"
+        with_previews(bundle, 240, 320)
+        models = json.loads((bundle / "manifest.json").read_text())["models"]
+        entry = next(model for model in models if model["stage"] == "preview")
+        tensors = [
+            onnx.helper.make_tensor_value_info(tensor["name"], onnx.TensorProto.FLOAT, tensor["shape"])
+            for tensor in (*entry["inputs"], *entry["outputs"])
+        ]
+        # A graph that darkens the photo: no other rendering does.
+        node = onnx.helper.make_node("Mul", ["image", "image"], ["portrait"])
+        graph = onnx.helper.make_graph([node], "preview", tensors[:-1], tensors[-1:])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+        onnx.save(model, bundle / entry["path"])
+        page.reload()
+        wait(page, "empty")
+        page.evaluate(WATCH)
+        drop(page, encoded(photo, "PNG"), "photo.png")
+        wait(page, "full")
+        previews = page.evaluate("window.previews")
+        assert {(width, height) for width, height, _ in previews} == {(291, 240)}
+        squared = (np.array(Image.fromarray(photo).resize((291, 240), Image.Resampling.BOX)) / 255.0) ** 2
+        assert previews[0][2] / 255 == pytest.approx(squared.mean(), abs=0.01)
+        assert shown(page).shape == photo.shape
+        assert far(shown(page), open_pipeline(bundle_path, target="onnx").portrait(photo)) <= 2
 
 
 @pytest.mark.e2e

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +19,10 @@ from dofkit.kits.writing import KitRequest, write_kit
 from dofkit.runtime_ref.bundle import Manifest
 from dofkit.runtime_ref.cache import cache_folder
 from dofkit.runtime_ref.pipeline.resampling import resize
-from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PREVIEWS, Stage
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
 
+from .previewed import with_previews
 from .toolchains import not_run, tool
 
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
@@ -74,34 +74,12 @@ def test_how_a_photo_lies_in_the_preview_graph_is_replayed_without_a_runtime(kit
     assert "# pass 11" in done.stdout
 
 
-def _tensor(name: str, *shape: int) -> dict[str, Any]:
-    signal = next(signal for signal in (*INPUTS[Stage.PREVIEW], OUTPUTS[Stage.PREVIEW]) if signal.name == name)
-    known = {"dtype": "float32", "layout": "NCHW", "image": None}
-    return {"name": name, "shape": shape, "low": 0.0, "high": 1.0, "meaning": signal.meaning, **known}
-
-
-def _with_previews(bundle: Path, height: int, width: int) -> None:
-    """Name both previews in a bundle's manifest, fp32 for ONNX, where a file of another network stands in for them."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    like = next(m for m in manifest["models"] if (m["stage"], m["target"], m["precision"]) == ("depth", "onnx", "fp32"))
-    plan, number = manifest["plan"], (1, 1, 1, 1)
-    image, portrait = (_tensor(name, 1, 3, height, width) for name in ("image", "portrait"))
-    numbers = [_tensor("focus", *number), _tensor("aperture", *number)]
-    disparity = _tensor("disparity", 1, 1, plan["depth_height"], plan["depth_width"])
-    for stage, inputs in zip(PREVIEWS, ([image, disparity, *numbers], [image, *numbers]), strict=True):
-        path = like["path"].replace("depth", stage.value)
-        shutil.copyfile(bundle / like["path"], bundle / path)
-        manifest["models"].append({**like, "stage": stage, "path": path, "inputs": inputs, "outputs": [portrait]})
-        manifest["files"][path] = manifest["files"][like["path"]]
-    (bundle / "manifest.json").write_bytes(Manifest.model_validate(manifest).sealed().encoded())
-
-
 def test_kit_and_demo_take_previews_along_and_the_demo_none_that_it_does_not_compute(
     bundle_path: Path, tmp_path: Path
 ) -> None:
     bundle, site, packages = (tmp_path / name for name in ("some.dofbundle", "site", "packages"))
     shutil.copytree(bundle_path, bundle)
-    _with_previews(bundle, 64, 352)
+    with_previews(bundle, 64, 352)
     for name in RUNTIMES[Target.ONNX]:
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).touch()
@@ -131,7 +109,7 @@ def test_the_kit_replays_the_golden_vectors_of_a_preview_graph(
     shutil.copytree(kit, whole)
     (whole / "node_modules").symlink_to(installation.packages())
     bundle = whole / "bundle"
-    _with_previews(bundle, *size)
+    with_previews(bundle, *size)
     manifest = Manifest.model_validate_json((bundle / "manifest.json").read_text())
     graph = preview_graphs(load_networks(weights), manifest.plan, size, Target.ONNX)[Stage.PREVIEW]
     convert(graph, bundle / next(model.path for model in manifest.models if model.stage is Stage.PREVIEW))

@@ -43,7 +43,7 @@ async function appleDisparity(bytes, photo, others, values) {
     const isMatte = xmp && property(xmp, APPLE, "AuxiliaryImageSubType") !== null; // mattes call themselves depth, too
     if (isMatte || !["disparity", "depth"].includes(kind)) continue;
     const map = await values(bytes.subarray(start, end));
-    const range = ["Min", "Max"].map((end) => property(xmp, APPLE, `Float${end}Value`));
+    const range = ["Min", "Max"].map((limit) => property(xmp, APPLE, `Float${limit}Value`));
     const found = map && (kind === "disparity" ? map : inverseOfRange(map, ...range));
     if (found) return found;
   }

@@ -1,0 +1,33 @@
+"""A bundle that names preview graphs, without an export of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from dofkit.runtime_ref.bundle import Manifest
+from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PREVIEWS, Stage
+
+
+def _tensor(name: str, *shape: int) -> dict[str, Any]:
+    signal = next(signal for signal in (*INPUTS[Stage.PREVIEW], OUTPUTS[Stage.PREVIEW]) if signal.name == name)
+    known = {"dtype": "float32", "layout": "NCHW", "image": None}
+    return {"name": name, "shape": shape, "low": 0.0, "high": 1.0, "meaning": signal.meaning, **known}
+
+
+def with_previews(bundle: Path, height: int, width: int) -> None:
+    """Name both previews in a bundle's manifest, fp32 for ONNX, where a file of another network stands in for them."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    like = next(m for m in manifest["models"] if (m["stage"], m["target"], m["precision"]) == ("depth", "onnx", "fp32"))
+    plan, number = manifest["plan"], (1, 1, 1, 1)
+    image, portrait = (_tensor(name, 1, 3, height, width) for name in ("image", "portrait"))
+    numbers = [_tensor("focus", *number), _tensor("aperture", *number)]
+    disparity = _tensor("disparity", 1, 1, plan["depth_height"], plan["depth_width"])
+    for stage, inputs in zip(PREVIEWS, ([image, disparity, *numbers], [image, *numbers]), strict=True):
+        path = like["path"].replace("depth", stage.value)
+        shutil.copyfile(bundle / like["path"], bundle / path)
+        manifest["models"].append({**like, "stage": stage, "path": path, "inputs": inputs, "outputs": [portrait]})
+        manifest["files"][path] = manifest["files"][like["path"]]
+    (bundle / "manifest.json").write_bytes(Manifest.model_validate(manifest).sealed().encoded())

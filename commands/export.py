@@ -306,7 +306,7 @@ def command(
     ctx.exit(1 if result.parity.verdict is Verdict.FAIL else 0)
 
 
-def _stack(stages: tuple[Stage, ...], slices: int | None, size: tuple[int, int] | None) -> StackSize:
+def _stack(stages: tuple[Stage, ...], slices: int | None, size: Size | Aspect | None) -> StackSize:
     """The options of one stage.
 
     Raises:
@@ -319,6 +319,8 @@ def _stack(stages: tuple[Stage, ...], slices: int | None, size: tuple[int, int] 
         given = "--slices" if slices else "--stack-size"
         raise DofkitError(f"{given} is of the graph of focal stacks; add --stage focal_depth, or leave it out")
     usual = StackSize()
+    if isinstance(size, Aspect):
+        size = size.size((usual.size[0] * usual.size[1]) ** 0.5, stride=16)
     return StackSize(slices or usual.slices, size or usual.size)
 
 

@@ -23,7 +23,7 @@ from .stand_in import stand_in_pipeline
 @pytest.fixture
 def render(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable:
     """`dofkit render ARGUMENTS` with the stand-ins for PyTorch."""
-    monkeypatch.setattr(dofkit.api, "_over_pytorch", lambda weights: stand_in_pipeline())
+    monkeypatch.setattr(dofkit.api, "_over_pytorch", lambda *_: stand_in_pipeline())
     return lambda *arguments: cli("render", *map(str, arguments))
 
 

@@ -34,7 +34,7 @@ def photos(photo: np.ndarray, tmp_path: Path) -> Path:
 @pytest.fixture
 def render(cli: Callable, monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_path: Path) -> Callable:
     """`dofkit render photos --out out ARGUMENTS`, in turn, with stand-ins for the networks."""
-    monkeypatch.setattr(dofkit.api, "_over_pytorch", lambda weights: stand_in_pipeline())
+    monkeypatch.setattr(dofkit.api, "_over_pytorch", lambda *_: stand_in_pipeline())
 
     def run(*arguments: str):
         return cli("render", str(photos), "--out", str(tmp_path / "out"), "--jobs", "1", *arguments)

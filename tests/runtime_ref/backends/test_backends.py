@@ -37,7 +37,7 @@ from dofkit.runtime_ref.parity.check import metrics
 from dofkit.runtime_ref.parity.declared import declared_problems
 from dofkit.runtime_ref.parity.tolerances import tolerance
 from dofkit.runtime_ref.pipeline.session import SharedSession, run_each
-from dofkit.runtime_ref.pipeline.stage import Signal, Stage
+from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Signal, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.weights import load_weights
 
@@ -87,7 +87,7 @@ def test_it_agrees_with_the_ordinary_runtime(bundle: Bundle, one: Backend, preci
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("stage", PIPELINE_STAGES)
 def test_what_ships_keeps_its_quality_on_a_cpu_that_computes_in_16_bit_floats(stage: Stage, tmp_path: Path) -> None:
     # Shipped weights, not random ones: where the CPU adds up in 16 bits too (Arm from 8.2 on, AVX512-FP16), the loss
     # depends on how far a network's sums cancel. Depth with random weights is 51 dB from PyTorch there.

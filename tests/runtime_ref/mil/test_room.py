@@ -26,4 +26,4 @@ def test_only_one_module_of_the_evaluator_knows_files_and_pictures() -> None:
     allowed = {"errors", "matching"}
     beyond = {name: modules - allowed for name, modules in outside.items() if modules - allowed}
     assert set(beyond) <= {"files.py"}, beyond
-    assert beyond["files.py"] == {"files", "imageio", "pipeline.pyramid"}
+    assert beyond["files.py"] == {"files", "imageio", "pipeline.pyramid", "pipeline.resampling"}

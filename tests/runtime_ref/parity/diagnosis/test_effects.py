@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from dofkit.runtime_ref.parity.diagnosis.effects import changed, ignored_inputs, input_effect
-from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
+from dofkit.runtime_ref.pipeline.stage import INPUTS, PIPELINE_STAGES, Stage
 
 from .test_hypotheses import Computed, network, scene
 
 
-@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("stage", PIPELINE_STAGES)
 def test_every_input_that_counts_has_an_effect(stage: Stage) -> None:
     session = Computed(network(stage))
     effects = input_effect(session, scene(stage))

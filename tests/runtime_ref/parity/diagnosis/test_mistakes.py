@@ -34,7 +34,7 @@ def test_undoing_what_was_made_gives_the_same_numbers(mistake: Mistake, picture:
     np.testing.assert_array_equal(mistake.reversed.make(picture), mistake.undo(picture))
 
 
-@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("stage", PIPELINE_STAGES)
 def test_undoing_a_whole_hypothesis_gives_the_same_tensors(stage: Stage) -> None:
     rng = np.random.default_rng(0)
     inputs = {s.name: rng.uniform(s.low, s.high, (1, s.channels, 4, 4)).astype(np.float32) for s in INPUTS[stage]}

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dofkit.runtime_ref.bundle import Manifest
 from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PREVIEWS, Stage
 
@@ -31,3 +33,18 @@ def with_previews(bundle: Path, height: int, width: int) -> None:
         manifest["models"].append({**like, "stage": stage, "path": path, "inputs": inputs, "outputs": [portrait]})
         manifest["files"][path] = manifest["files"][like["path"]]
     (bundle / "manifest.json").write_bytes(Manifest.model_validate(manifest).sealed().encoded())
+
+
+def write_squaring(bundle: Path) -> None:
+    """In the place of the preview graph a file that gives the square of its image."""
+    onnx = pytest.importorskip("onnx")
+    models = json.loads((bundle / "manifest.json").read_text())["models"]
+    entry = next(model for model in models if model["stage"] == Stage.PREVIEW)
+    tensors = [
+        onnx.helper.make_tensor_value_info(tensor["name"], onnx.TensorProto.FLOAT, tensor["shape"])
+        for tensor in (*entry["inputs"], *entry["outputs"])
+    ]
+    node = onnx.helper.make_node("Mul", ["image", "image"], ["portrait"])
+    graph = onnx.helper.make_graph([node], Stage.PREVIEW.value, tensors[:-1], tensors[-1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, bundle / entry["path"])

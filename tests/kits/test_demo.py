@@ -29,7 +29,7 @@ from dofkit.runtime_ref.pipeline.focus import Focus
 from dofkit.runtime_ref.target import Precision, Target
 
 from ..runtime_ref.imageio import test_embedded_depth as phones
-from .previewed import with_previews
+from .previewed import with_previews, write_squaring
 
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
 PATIENCE = 60_000  # milliseconds, on a machine at work
@@ -319,22 +319,11 @@ def test_a_slider_shows_the_preview_graphs_picture_until_the_full_one_is_there(
 ) -> None:
     from skimage.data import astronaut
 
-    onnx = pytest.importorskip("onnx")
     photo = np.ascontiguousarray(astronaut()[20:351, 40:441])  # 331 × 401
     with demo(browser, bundle_path, tmp_path, Target.ONNX) as page:
         bundle = tmp_path / "bundle"
         with_previews(bundle, 240, 320)
-        models = json.loads((bundle / "manifest.json").read_text())["models"]
-        entry = next(model for model in models if model["stage"] == "preview")
-        tensors = [
-            onnx.helper.make_tensor_value_info(tensor["name"], onnx.TensorProto.FLOAT, tensor["shape"])
-            for tensor in (*entry["inputs"], *entry["outputs"])
-        ]
-        # A graph that darkens the photo: no other rendering does.
-        node = onnx.helper.make_node("Mul", ["image", "image"], ["portrait"])
-        graph = onnx.helper.make_graph([node], "preview", tensors[:-1], tensors[-1:])
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
-        onnx.save(model, bundle / entry["path"])
+        write_squaring(bundle)  # which darkens: no other rendering does
         page.reload()
         wait(page, "empty")
         page.evaluate(WATCH)

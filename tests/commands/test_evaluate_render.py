@@ -35,6 +35,7 @@ def evaluate(cli: Callable, weights: Path, tmp_path: Path) -> Callable:
     return run
 
 
+@pytest.mark.e2e
 def test_scores_and_a_page_are_written_and_a_second_run_computes_nothing(
     evaluate: Callable, scenes: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("deployment", DeploymentTarget)
 def test_a_package_is_of_its_deployment_targets_specification(
     export_stages: Export, deployment: DeploymentTarget

@@ -13,6 +13,8 @@ from dofkit.train.networks import LensBlurNet
 
 from .conftest import Convert, TFLiteStage
 
+pytestmark = pytest.mark.e2e
+
 
 def test_a_recipe_for_another_network_is_one_line(blur: TFLiteStage) -> None:
     layers = folded_layers(blur.graph.network, blur.graph.example())

@@ -73,6 +73,7 @@ def _causes(stage: Stage, target: Target, path: Path, precision: Precision) -> t
     return diagnose(_session(stage, target, path), stage, scene(stage), reference, LIMITS[precision], evidence)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("target", BOTH)
 def test_a_broken_file_is_named(target: Target, kind: str, exported: Exported) -> None:

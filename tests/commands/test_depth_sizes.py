@@ -47,7 +47,7 @@ def test_every_depth_size_is_a_file_that_is_checked_and_runs_for_its_aspect(
     assert [model.depth_size for model in opened.models(*variant)] == [None] * 3
     rows = json.loads((bundle / "parity.json").read_text())["results"]
     assert [(row["scope"], row["verdict"]) for row in rows] == [
-        (scope, "PASS") for scope in ("depth", "lens_blur", "guided_upsampling", "depth of 64x96", "pipeline")
+        (scope, "PASS") for scope in ("steps", "depth", "lens_blur", "guided_upsampling", "depth of 64x96", "pipeline")
     ]
     pipeline, networks = open_pipeline(bundle), torch_sessions(load_networks(weights))
     reference = type(pipeline)(networks, pipeline.plan)

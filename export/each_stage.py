@@ -13,7 +13,7 @@ from ..runtime_ref.bundle import ModelEntry, TensorEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.stage import Signal
 from ..runtime_ref.target import Precision, Target
-from .folded import FoldedLayer, NetworkWeights, graph_weights
+from .folded import FoldedLayer, NetworkWeights, graph_weights, weights_at_its_size
 from .job import Job, Unit
 from .labels import Stamp
 from .ranges import Ranges
@@ -99,9 +99,7 @@ def convert_units(job: Job, files: Files, units: Iterable[Unit], scratch: Path) 
         ranges = None
         if any(precision.needs_ranges for precision in job.precisions):
             ranges = job.calibration.ranges(unit.graph.stage, unit.plan, job.target, path)
-        # A rewritten program has constants of its size.
-        found = graph_weights(unit.graph) if unit.graph.rewritten else weights[unit.graph.stage]
-        yield Converted(unit, found, path, ranges)
+        yield Converted(unit, weights_at_its_size(unit.graph, weights), path, ranges)
 
 
 def _export_unit(job: Job, files: Files, converted: Converted) -> Iterator[ModelEntry]:

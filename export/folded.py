@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
+from ..runtime_ref.pipeline.stage import Stage
 from .neighbours import Neighbours
 from .rewrites.constants import FOLDED
 from .stages import StageGraph
@@ -98,6 +99,12 @@ def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Ne
         [_folded(name, module, norms.get(id(output))) for name, module, output in calls],
         list(_others(network, used.seen - known, neighbours)),
     )
+
+
+def weights_at_its_size(graph: StageGraph, of_stages: Mapping[Stage, NetworkWeights]) -> NetworkWeights:
+    """What a graph of any size computes with, given `graph_weights` of each stage at one: a rewritten program has
+    constants of its size."""
+    return graph_weights(graph) if graph.rewritten else of_stages[graph.stage]
 
 
 def graph_weights(graph: StageGraph) -> NetworkWeights:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import connection, parent_process
 from threading import Thread
 
@@ -16,17 +16,22 @@ SAFE_PATH = "PYTHONSAFEPATH"  # since Python 3.11; 3.10 does not know it and goe
 
 
 @contextmanager
-def safe_path() -> Iterator[None]:
-    """Inside it, a fresh Python that is started does not put the working folder on its path."""
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+def variable_set(name: str) -> Iterator[None]:
+    """Inside it, a variable of the environment is "1"; afterwards it is as before."""
+    before = os.environ.get(name)
+    os.environ[name] = "1"
     try:
         yield
     finally:
         if before is None:
-            del os.environ[SAFE_PATH]
+            del os.environ[name]
         else:
-            os.environ[SAFE_PATH] = before
+            os.environ[name] = before
+
+
+def safe_path() -> AbstractContextManager[None]:
+    """Inside it, a fresh Python that is started does not put the working folder on its path."""
+    return variable_set(SAFE_PATH)
 
 
 def end_with_owner() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
-from ..folded import NetworkWeights, graph_weights
+from ..folded import NetworkWeights, graph_weights, weights_at_its_size
 from ..fp32_budget import reach_budget
 from ..job import Job, Unit
 from ..keep_fp32 import KeepFp32, refuse_unmatched
@@ -82,9 +82,7 @@ def export(job: Job) -> list[ModelEntry]:
 def _units(job: Job) -> Iterator[_Traced]:
     weights = {stage: graph_weights(graph) for stage, graph in job.graphs.items()}
     for unit in job.units(job.coreml.tiles):
-        # A rewritten program has constants of its size.
-        found = graph_weights(unit.graph) if unit.graph.rewritten else weights[unit.graph.stage]
-        yield _Traced(unit, TracedStage(unit.graph, job.coreml), found)
+        yield _Traced(unit, TracedStage(unit.graph, job.coreml), weights_at_its_size(unit.graph, weights))
 
 
 def _choose_fp32(job: Job, unit: _Traced, scratch: Path) -> tuple[str, ...]:

@@ -7,12 +7,11 @@ shapes as Python, and looks up whatever function a graph names. A file with any 
 from __future__ import annotations
 
 import json
-import os
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import nn
 
 from ...runtime_ref.errors import DofkitError, first_line
 from ...runtime_ref.pipeline.aspects import Size
+from ...runtime_ref.processes import variable_set
 from ...runtime_ref.quiet import silence
 
 SUFFIX = ".pt2"
@@ -122,16 +122,6 @@ def _fields(document: Any) -> Iterator[tuple[str, Any]]:
             left += value
 
 
-@contextmanager
-def _only_tensors() -> Iterator[None]:
+def _only_tensors() -> AbstractContextManager[None]:
     """Within it, torch.load reads nothing but tensors, whoever calls it and whatever he asks for."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    return variable_set("TORCH_FORCE_WEIGHTS_ONLY_LOAD")

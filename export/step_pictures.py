@@ -15,7 +15,6 @@ from ..runtime_ref.bundle.steps import stored_steps, write_steps
 from ..runtime_ref.parity.host_steps import StepInputs, computed_steps
 from ..runtime_ref.pipeline.plan import PipelinePlan
 
-
 Columns = NDArray[np.floating[Any]]
 
 
@@ -43,7 +42,7 @@ def step_pictures(plan: PipelinePlan) -> Iterator[StepPicture]:
     )
     yield StepPicture(
         "strip",
-        "two upsamplings at full blur, a map five times as fine as level 0 with thin things, tiles that are just copied",
+        "two upsamplings at full blur, a map five times as fine as level 0 with thin things, tiles just copied",
         StepInputs(made_up_photo(37, 1203, 3), made_up_map(47, 1501, 16, _nearly_sharp), (0.02, 0.9), 1.0, 0.0),
     )
     yield StepPicture(
@@ -115,15 +114,15 @@ def made_up_photo(height: int, width: int, seed: int) -> NDArray[np.uint8]:
 def made_up_map(
     height: int, width: int, bits: int, wall: Callable[[Columns], Columns] | None = None, slope: float = 0.0
 ) -> NDArray[Any]:
-    """A receding ground, a near subject with a soft edge, hairs of one to three values, and on the left a far wall: a tap
-    there leaves tiles to be copied.
+    """A receding ground, a near subject with a soft edge, hairs of one to three values, and on the left a far wall: a
+    tap there leaves tiles to be copied.
 
     Args:
         height, width: of the map.
         bits: 8 or 16.
         wall: its disparity at columns from 0 to 1; NaN where it ends. Default: a narrow one that is flat.
-        slope: how much the subject turns away from left to right, with a fine ripple: each pixel then has a disparity of
-            its own, and a focus that is taken of a few others is another one.
+        slope: how much the subject turns away from left to right, with a fine ripple: each pixel then has a disparity
+            of its own, and a focus that is taken of a few others is another one.
     """
     rows, columns = np.mgrid[:height, :width] / np.array([height, width])[:, None, None]
     disparity = 0.05 + 0.25 * rows

@@ -8,13 +8,14 @@ const studio = new StudioClient();
 let focus;
 
 const address = (path) => new URL(path, document.baseURI).href;
-const { runtime } = await studio.open({
+const { runtime, aperture: usual } = await studio.open({
   bundle: address("bundle/"),
   kind: "onnx",
   runtime: address("node_modules/onnxruntime-web/dist/"),
   accelerator: "auto",
 });
 file.disabled = false;
+aperture.value = usual;
 status.textContent = `Ready: ${runtime}.`;
 
 file.onchange = async () => {

@@ -66,7 +66,7 @@ def is_coarse(disparity: Map, photo: NDArray[Any]) -> bool:
 
 
 def refined_disparity(disparity: Map, photo: NDArray[Any]) -> Map:
-    """A measured map as a portrait of the photo is made with it (step 5): brought nearer to its size where it is coarse.
+    """A measured map as a portrait is made with it (step 5): where it is coarse, brought nearer to the photo's size.
 
     Args:
         disparity: float32 `[h, w]` in [0, 1], 1 = nearest, over the whole photo.
@@ -145,9 +145,7 @@ def _from_own_side(small: _Small, rows: Positions, columns: Positions, colours: 
     return (weights * values).sum(axis=1) / weights.sum(axis=1)
 
 
-def _neighbours(
-    small: _Small, rows: Positions, columns: Positions, colours: Map
-) -> tuple[NDArray[np.intp], Map]:
+def _neighbours(small: _Small, rows: Positions, columns: Positions, colours: Map) -> tuple[NDArray[np.intp], Map]:
     """Flat places [N, 9] of the values around positions [N] in the small map, and their weights by distance and by
     likeness to `colours` [N, 3]. At the border the outermost value stands for what is beyond."""
     steps = np.arange(-REACH, REACH + 1)

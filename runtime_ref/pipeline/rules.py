@@ -29,7 +29,8 @@ class HostRules(BaseModel):
         default=pyramid.LOWEST_LONG_SIDE, description="step 2: the longest side of level 0, in pixels"
     )
     refine_from: float = Field(
-        default=refinement.COARSE, description="step 5: a measured map is refined if the photo is this many times as long"
+        default=refinement.COARSE,
+        description="step 5: a measured map is refined if the photo is this many times as long",
     )
     refine_long_side: int = Field(
         default=refinement.LONGEST, description="step 5: the longest side of a refined map, in pixels"

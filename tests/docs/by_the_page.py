@@ -96,7 +96,10 @@ def refined(disparity: Array, photo: NDArray[np.uint8], rules: Constants) -> Arr
         return disparity
     guide, colours = depth_input(photo, goal), depth_input(photo, (small[0], small[1]))
     pitch = small[0] / goal[0], small[1] / goal[1]
-    around = [(2 * np.arange(n) + 1)[:, None] * side // (2 * n) + np.arange(-1, 2) for n, side in zip(goal, small, strict=True)]
+    around = [
+        (2 * np.arange(n) + 1)[:, None] * side // (2 * n) + np.arange(-1, 2)
+        for n, side in zip(goal, small, strict=True)
+    ]
     offsets = [at + 0.5 - (np.arange(len(at))[:, None] + 0.5) * step for at, step in zip(around, pitch, strict=True)]
     rows, columns = (at.clip(0, side - 1) for at, side in zip(around, small, strict=True))
     window = (rows[:, None, :, None], columns[None, :, None, :])  # [H', W', 3, 3]

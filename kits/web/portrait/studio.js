@@ -22,7 +22,12 @@ export class Studio {
   #rendering = new AbortController();
   #queue = Promise.resolve();
 
-  /** Load the networks; what computes, for people. @param {Place} place */
+  /**
+   * Load the networks.
+   * @param {Place} place
+   * @returns {Promise<{runtime: string, threads: number, aperture: number}>} what computes, for people; the aperture to
+   *   begin with
+   */
   async open(place) {
     const read = async (path) => {
       const response = await fetch(new URL(path, place.bundle));
@@ -35,7 +40,8 @@ export class Studio {
     const options = { precision: place.precision, accelerator: gpu ? "checked" : "wasm" };
     this.#portrait = await openPortrait(manifest, async (path) => (await read(path)).arrayBuffer(), backend, options);
     const { lens_blur: blur, guided_upsampling: upsampling } = this.#portrait.stages;
-    return { runtime: [...new Set([blur.runtime, upsampling.runtime])].join("; "), threads: threadsHere() };
+    const runtime = [...new Set([blur.runtime, upsampling.runtime])].join("; ");
+    return { runtime, threads: threadsHere(), aperture: manifest.rules.usual_aperture };
   }
 
   /**
@@ -49,7 +55,9 @@ export class Studio {
       this.#scene = this.#portrait.scene(Picture.ofImageData(pixels));
       const measured = file && (await embeddedDisparity(await file.arrayBuffer()));
       this.#predicted = !measured;
-      this.#map = measured || (await this.#portrait.disparity(this.#scene));
+      this.#map = measured
+        ? this.#portrait.refined(this.#scene, measured)
+        : await this.#portrait.disparity(this.#scene);
       const { height, width, data } = this.#map;
       return { height, width, data: data.slice(), measured: Boolean(measured) };
     });

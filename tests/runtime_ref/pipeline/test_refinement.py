@@ -118,7 +118,10 @@ def test_a_large_map_stays_as_it_is_and_a_large_photo_is_bounded() -> None:
     photo, truth = scene()
     assert upsampled_disparity(truth, photo, LONGEST) is truth
     assert upsampled_disparity(reduced(truth), photo, longest=64).shape == (48, 64)
-    assert upsampled_disparity(reduced(truth), np.zeros((3000, 4000, 3), np.uint8), LONGEST).shape == (LONGEST * 3 // 4, LONGEST)
+    assert upsampled_disparity(reduced(truth), np.zeros((3000, 4000, 3), np.uint8), LONGEST).shape == (
+        LONGEST * 3 // 4,
+        LONGEST,
+    )
 
 
 def test_the_map_may_have_another_aspect_than_the_photo() -> None:

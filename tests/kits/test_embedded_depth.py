@@ -167,7 +167,7 @@ def heic_depths(files: dict[str, bytes], folder: Path) -> dict[str, bool | None]
 
 
 def with_representation(heic: bytes, content: int) -> bytes:
-    """A HEIC whose depth map has a depth representation message with this byte as its content. Only its boxes are right."""
+    """A HEIC whose depth map has a message on its numbers, this byte being its content. Only its boxes are right."""
     unit = bytes([39 << 1, 1, 177, 1, content, 0x80])
     message = struct.pack(">II", 4 + len(unit), len(unit)) + unit
     data = bytearray(heic)

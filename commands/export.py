@@ -11,7 +11,7 @@ import click
 from ..runtime_ref.pipeline.aspects import Aspect, Size
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
-from ._brought_options import brought_depth, depth_model_options, sizes_for
+from ._brought_options import brought_networks, brought_options, sizes_for
 from ._coreml_options import coreml_options, read_options, refuse_unheeded
 from ._groups import GroupedCommand
 from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
@@ -146,7 +146,7 @@ def _mark(support: Support) -> str:
     "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3; of a network of "
     "yours the size of its training]",
 )
-@depth_model_options
+@brought_options
 @weights_option(
     "Folder of weights; product: those that a product may use, as far as they ship.  [default: all those shipped]",
     file_okay=False,
@@ -256,7 +256,7 @@ def command(
     from ..runtime_ref.parity.check import Verdict
     from ..train.weights import SHIPPED
 
-    brought = brought_depth(ctx, depth_sizes, ask_photos=True)
+    brought = brought_networks(ctx, depth_sizes, ask_photos=True)
     request = ExportRequest(
         out=out,
         targets=chosen,

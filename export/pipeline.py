@@ -53,7 +53,7 @@ from .golden import golden_pictures
 from .job import Job
 from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
-from .preview import preview_graphs, preview_networks, refuse_preview
+from .preview import preview_graphs, preview_networks, refuse_fixed, refuse_preview
 from .recipe import Recipe, recipes_for
 from .stages import StackSize, graph_size, stage_graphs
 from .step_pictures import step_pictures, write_step_cases
@@ -232,6 +232,7 @@ def _prepare(request: ExportRequest) -> _Prepared:
     for target, stage in product(request.targets, request.stages):
         graph_size(contracts[stage], plan, target, request.stack)
     if request.preview is not None:
+        refuse_fixed(contracts)
         refuse_preview(request.preview, plan, request.stages, request.precisions)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_sizes)

@@ -221,11 +221,11 @@ class Manifest(_Frozen):
     files: dict[BundlePath, FileEntry]
     digest: Sha256 | Literal[""] = Field(default="", description="SHA-256 of this manifest with an empty digest")
 
-    @property
-    def is_depth_brought(self) -> bool:
-        """Whether the depth network is none of dofkit's own."""
-        network = self.networks.get(Stage.DEPTH)
-        return network is not None and network.is_brought
+    def is_brought(self, stage: Stage | None) -> bool:
+        """Whether a stage's network is none of dofkit's own; None, or a preview: whether any stage's is."""
+        if stage in self.networks:
+            return self.networks[stage].is_brought
+        return any(network.is_brought for network in self.networks.values())
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""

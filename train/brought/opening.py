@@ -20,7 +20,9 @@ from ..weights.terms import Terms
 from .hub import ModelFacts, fetched, is_hub_name, open_folder
 from .kinds import DepthKind
 from .networks import Brought, NetworkOrigin, depth_of
+from .plugins import package_of
 from .program import SUFFIX, open_program
+from .stage_models import installed_depth
 from .terms import warnings_of
 
 _OURS = ".safetensors"
@@ -36,8 +38,8 @@ def open_depth_model(
     """Open a depth network.
 
     Args:
-        text: "owner/model" on the hub, a folder that transformers wrote, a `.pt2` of torch.export, or a safetensors
-            file of dofkit's.
+        text: "owner/model" on the hub, a folder that transformers wrote, a `.pt2` of torch.export, a safetensors file
+            of dofkit's, or the name of a network that an installed package brings.
         asked: what whoever brings it says of it.
         say: called with a line before anything is downloaded.
         architectures: those that safetensors files may be of.
@@ -59,6 +61,8 @@ def open_depth_model(
                 raise DofkitError(f"--depth-model {text} is a pickle of weights, no network; give {_FORMS}")
             case _:
                 raise DofkitError(f"--depth-model {text}: its suffix is of no known kind; give {_FORMS}")
+    if package_of(text):
+        return installed_depth(text, asked)
     if is_hub_name(text) and not path.suffix:
         return open_folder(fetched(text, say), text, asked)
     raise DofkitError(f"--depth-model {text}: there is no such file or folder; give {_FORMS}")

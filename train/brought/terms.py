@@ -31,9 +31,7 @@ def card_licence(folder: Path) -> str:
 def warnings_of(terms: Terms) -> tuple[str, ...]:
     """What whoever brings a network should know of its terms: a line, or none."""
     if not terms.licence:
-        return (
-            "the network's folder names no licence; say it with --licence, and check its source before you ship it",
-        )
+        return ("the network names no licence; say it with --licence, and check its source before you ship it",)
     if _NOT_FOR_PRODUCTS.search(terms.licence):
         return (f"the network's licence is {terms.licence!r}, which does not let a product use it",)
     return ()

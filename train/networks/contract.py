@@ -44,15 +44,19 @@ class SizeRule:
         least: neither side is smaller.
         square: both sides are equal.
         usual: (height, width) of the graphs where nobody asks for others; none: dofkit's own usual ones.
+        only: there are no others.
     """
 
     multiple: int = 1
     least: int = 1
     square: bool = False
     usual: tuple[Size, ...] = ()
+    only: bool = False
 
     def problem(self, height: int, width: int) -> str:
         """Why a size is not possible, in words that say which are; empty where it is."""
+        if self.only and (height, width) not in self.usual:
+            return f"{height}×{width} is not what the network was exported at; it takes {_listed(self.usual)} only"
         if self.square and height != width:
             return f"{height}×{width} is not square; the network takes squares only"
         for side in (height, width):
@@ -62,6 +66,10 @@ class SizeRule:
                 below = max(side // self.multiple * self.multiple, self.least)
                 return f"{side} is no multiple of {self.multiple}; take {below} or {below + self.multiple}"
         return ""
+
+
+def _listed(sizes: Sequence[Size]) -> str:
+    return ", ".join(f"{height}×{width}" for height, width in sizes)
 
 
 @runtime_checkable

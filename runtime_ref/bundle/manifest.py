@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ..licences import keeps_products_out
 from ..pipeline.aspects import size_text
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.rules import HostRules
@@ -166,6 +167,27 @@ class NetworkEntry(_Frozen):
     def is_brought(self) -> bool:
         """Whether it is none of dofkit's own: its configuration then says where it is from."""
         return "source" in self.configuration
+
+    @property
+    def origin(self) -> str:
+        """Of a brought network, for people: "model-folder (ItsClass), transformers, at 518x518 pixels"; else its
+        architecture."""
+        if not self.is_brought:
+            return self.architecture
+        said = self.configuration
+        model, size = (str(said.get(name) or "") for name in ("model", "size"))
+        parts = [f"{said['source']} ({model})" if model else str(said["source"]), str(said.get("format") or "")]
+        return ", ".join(filter(None, [*parts, f"at {size} pixels" if size else ""]))
+
+    @property
+    def gives(self) -> str:
+        """What a brought depth network gives by itself: "metric"; empty for others."""
+        return str(self.configuration.get("kind") or "") if self.is_brought else ""
+
+    @property
+    def keeps_products_out(self) -> bool:
+        """Whether its licence does not let a product use it, as far as words tell."""
+        return keeps_products_out(self.licence)
 
 
 class GoldenCase(_Frozen):

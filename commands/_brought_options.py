@@ -12,7 +12,7 @@ from ..runtime_ref.pipeline.aspects import Aspect, Size, size_text
 from ..runtime_ref.pipeline.stage import Stage
 from ..train.brought.naming import NORMALISATIONS, OPTIONS, DepthModelName, NetworkNames
 from ._groups import GroupedOption, given_in_group
-from ._options import HintedChoice
+from ._options import SIZE, HintedChoice
 
 if TYPE_CHECKING:
     from ..train.brought.networks import Brought
@@ -27,8 +27,17 @@ def _option(*names: str, group: str = GROUP, **settings: Any) -> Callable[[Any],
     return click.option(*names, cls=GroupedOption, group=group, expose_value=False, callback=_kept, **settings)
 
 
-def depth_model_options(command: Any) -> Any:
-    """`--depth-model` and what can be said of it; the command finds them with `brought_networks`."""
+def depth_model_options(command: Any, own_size: bool = False) -> Any:
+    """`--depth-model` and what can be said of it; the command finds them with `brought_networks`.
+
+    Args:
+        command: to decorate.
+        own_size: it has a `--depth-size` itself.
+    """
+    sized = _option(
+        "--depth-size", type=SIZE, metavar="HxW",
+        help="Its input's size, where nobody knows it.  [default: known of most networks]",
+    )  # fmt: skip
     options = (
         _option(
             "--depth-model", metavar="NAME|DIR|FILE",
@@ -49,13 +58,14 @@ def depth_model_options(command: Any) -> Any:
             help="What it wants done to RGB in [0, 1]: none; imagenet, its mean and deviation; half, (x − 0.5)/0.5.  "
             "[default: as the folder says, else none]",
         ),
+        *([] if own_size else [sized]),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def brought_options(command: Any) -> Any:
+def brought_options(own_size: bool = False) -> Callable[[Any], Any]:
     """`depth_model_options` and those of the rendering stages; the command finds them with `brought_networks`."""
     options = (
         _option(
@@ -68,9 +78,13 @@ def brought_options(command: Any) -> Any:
             help="Take this one for the guided upsampling.",
         ),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return depth_model_options(command)
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return depth_model_options(command, own_size)
+
+    return decorate
 
 
 def _kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -98,7 +112,8 @@ def depth_model_name(ctx: click.Context, sizes: Sequence[Size | Aspect] = ()) ->
         for option in given_in_group(ctx, GROUP):
             raise DofkitError(f"{option} says nothing without --depth-model; give it, or leave {option} out")
         return None
-    size = next((size for size in sizes if not isinstance(size, Aspect)), None)
+    asked = [*sizes, *filter(None, [_given(ctx, "depth_size")])]
+    size = next((size for size in asked if not isinstance(size, Aspect)), None)
     return DepthModelName(model, _given(ctx, "depth_kind"), _given(ctx, "depth_normalisation"), size)
 
 

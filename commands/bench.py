@@ -86,7 +86,7 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--max-slowdown", type=Percentage(), default="5%", show_default=True, cls=GroupedOption, group=COMPARISON,
     help="The change of a median that counts.",
 )  # fmt: skip
-@brought_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -82,7 +82,7 @@ STDOUT = "-"
     "--html", "html_to", type=FILE, cls=GroupedOption, group=REPORTS,
     help="A page with pictures: input, reference, output, amplified difference, with zoom.",
 )  # fmt: skip
-@brought_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -86,7 +86,7 @@ class Point(ParsedPair):
     help="Spread several photos over a Ray cluster that sees the same files: HOST:PORT, ray://HOST:PORT or auto.",
 )  # fmt: skip
 @json_option
-@brought_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     help="Size against PSNR with the chosen point, and every layer's cost, as a picture (.png, .svg, .pdf).",
 )
 @json_option
-@brought_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -9,6 +9,7 @@ from ..runtime_ref.backends import Backend, BackendFacts, BackendUnavailableErro
 from ..runtime_ref.backends.backend import Origin
 from ..runtime_ref.bundle import Bundle, ModelEntry
 from ..runtime_ref.errors import DofkitError
+from ..runtime_ref.pipeline.aspects import size_text
 from ..runtime_ref.pipeline.stage import TILED
 from ..runtime_ref.target import Target
 from .brought.naming import DepthModelName, NetworkNames
@@ -68,6 +69,7 @@ def _texts(brought: NetworkNames) -> dict[str, str | None]:
         "depth_model": depth and _anywhere(depth.model),
         "depth_kind": depth and depth.kind,
         "depth_normalisation": depth and depth.normalisation,
+        "depth_size": depth and depth.size and size_text(depth.size),
         "lens_blur_model": blur and _anywhere(blur.model),
         "upsampling_model": upsampling and _anywhere(upsampling.model),
     }
@@ -89,6 +91,7 @@ def backend(
     depth_model: str | None = None,
     depth_kind: str | None = None,
     depth_normalisation: str | None = None,
+    depth_size: str | None = None,
     lens_blur_model: str | None = None,
     upsampling_model: str | None = None,
 ) -> PyTorch:
@@ -99,5 +102,7 @@ def backend(
     """
     if id != FACTS.id:
         raise DofkitError(f"no backend is called {id!r}; there is {FACTS.id}")
-    depth = DepthModelName(depth_model, depth_kind, depth_normalisation) if depth_model else None
+    height, width = map(int, depth_size.split("x")) if depth_size else (0, 0)
+    size = (height, width) if depth_size else None
+    depth = DepthModelName(depth_model, depth_kind, depth_normalisation, size) if depth_model else None
     return pytorch(Path(weights) if weights else None, NetworkNames.of(depth, lens_blur_model, upsampling_model))

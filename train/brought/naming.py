@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import sys
 from collections.abc import Callable
@@ -54,7 +55,9 @@ class DepthModelName:
         from ...runtime_ref.bundle import file_sha256
 
         path, parts = Path(self.model), [repr(astuple(self))]
-        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
+        # Tensors of large ONNX files lie beside them, under names that begin alike.
+        beside = sorted(path.parent.glob(f"{glob.escape(path.name)}[._]data*"))
+        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path, *beside] if path.is_file() else []
         parts += [file_sha256(file) for file in files]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -13,6 +13,9 @@ from ...runtime_ref.enums import TextEnum
 from ...runtime_ref.pipeline.aspects import Size
 from ...runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ...runtime_ref.target import Target
+
+if TYPE_CHECKING:
+    from ..brought.onnx_model import OnnxGraph
 
 
 class Meaning(TextEnum):
@@ -114,6 +117,7 @@ class NetworkContract:
         arrangements: target -> another form; a target that is not named takes the network as it is.
         rewritten: converters are given the network's exported program after `export.rewrites`, not its module: what
             networks of others need that were not written with converters in mind.
+        onnx: the graph of a network that was brought as one: it can be exported to ONNX only.
     """
 
     architecture: str
@@ -128,6 +132,7 @@ class NetworkContract:
     fixed: Callable[[nn.Module, Sequence[tuple[int, ...]]], nn.Module] | None = None
     arrangements: Mapping[Target, Arrangement] = field(default_factory=dict)
     rewritten: bool = False
+    onnx: OnnxGraph | None = None
 
     @property
     def inputs(self) -> tuple[Signal, ...]:

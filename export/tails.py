@@ -14,7 +14,9 @@ Operation = TypeVar("Operation")
 
 
 def tail(
-    last: Iterable[Operation], sources: Callable[[Operation], Iterable[Operation]], is_layer: Callable[[Operation], bool]
+    last: Iterable[Operation],
+    sources: Callable[[Operation], Iterable[Operation]],
+    is_layer: Callable[[Operation], bool],
 ) -> list[Operation]:
     """Everything from which a path without a layer leads to the output.
 

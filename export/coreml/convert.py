@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -43,6 +44,11 @@ class TracedStage:
             self._traced: Any = torch.jit.trace(network, graph.example(), check_trace=False)
         refuse_antialias(self._traced, graph.stage.value)
         _divide_for_reciprocals(self._traced)
+
+    def write(self, path: Path, precision: Precision, keep: KeepFp32) -> KeepFp32:
+        """Save the package; what was asked of `keep` is noted in the one that is given back."""
+        self.convert(precision, keep).save(str(path))
+        return keep
 
     def convert(self, precision: Precision, keep: KeepFp32 | None = None) -> Any:
         """The coremltools model."""

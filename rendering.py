@@ -26,7 +26,9 @@ from .runtime_ref.pipeline.focus import Focus
 from .runtime_ref.pipeline.optics import USUAL_APERTURE
 from .runtime_ref.pipeline.pyramid import over_photo
 from .runtime_ref.pipeline.refinement import refined_disparity
+from .runtime_ref.pipeline.stage import TILED
 from .runtime_ref.target import Precision, Target
+from .train.brought.naming import NetworkNames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
     from .runtime_ref.imageio import Photo
     from .runtime_ref.pipeline.portrait import Focused, PortraitPipeline
-    from .train.brought.naming import DepthModelName
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Computed:
         target, precision: which of the bundle's files.
         weights: folder of weights for PyTorch.
         threads: CPU threads of the runtime.
-        depth: a depth network that was brought, for PyTorch.
+        brought: networks that were brought, for PyTorch.
     """
 
     bundle: Path | None = None
@@ -54,17 +55,20 @@ class Computed:
     precision: Precision | None = None
     weights: Path | None = None
     threads: int = 2
-    depth: DepthModelName | None = None
+    brought: NetworkNames = field(default_factory=NetworkNames)
 
     def open(self) -> PortraitPipeline:
         """The pipeline; errors as of `open_pipeline`."""
+        blur, upsampling = map(self.brought.of_stage, TILED)
         return open_pipeline(
             self.bundle,
             target=self.target,
             precision=self.precision,
             weights=self.weights,
             threads=self.threads,
-            depth=self.depth,
+            depth=self.brought.depth,
+            lens_blur=blur and blur.model,
+            upsampling=upsampling and upsampling.model,
         )
 
 

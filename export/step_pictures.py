@@ -68,7 +68,9 @@ def step_pictures(plan: PipelinePlan) -> Iterator[StepPicture]:
     yield StepPicture(
         "fine",
         "a predicted map longer than 512 values, of which a tap sees every second one; on one axis only twice as fine",
-        StepInputs(made_up_photo(47, 548, 9), made_up_map(100, 700, 16, slope=0.6), (0.7, 0.4), 1.0, plan.focus_range),
+        StepInputs(
+            made_up_photo(47, 548, 9), made_up_map(100, 700, 16, slope=0.6), (0.701, 0.4), 1.0, plan.focus_range
+        ),
     )
     yield StepPicture(
         "tiny",

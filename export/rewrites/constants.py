@@ -114,7 +114,7 @@ def _value(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any]) 
     if found is not None:
         return found
     if node.op == "get_attr":
-        value = _attribute(module, str(node.target))
+        value = attribute(module, str(node.target))
     else:
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: _value(module, each, constant))
         with torch.no_grad():
@@ -123,7 +123,8 @@ def _value(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any]) 
     return value
 
 
-def _attribute(module: fx.GraphModule, path: str) -> torch.Tensor:
+def attribute(module: fx.GraphModule, path: str) -> torch.Tensor:
+    """The parameter or buffer of a path."""
     value: object = module
     for name in path.split("."):
         value = getattr(value, name)

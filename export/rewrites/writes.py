@@ -11,6 +11,27 @@ _aten = torch.ops.aten
 _END = 2**63 - 1
 
 
+def take_copies(module: fx.GraphModule) -> None:
+    """What is copied into a tensor of the same type in that tensor's place, spread to its shape: coremltools refuses
+    copies.
+
+    Given:   y = copy(x [2, 8], v [1, 8])
+    Result:  y = expand(v, [2, 8])
+    """
+    for node in list(module.graph.nodes):
+        if node.target is not _aten.copy.default:
+            continue
+        goal, source = (each.meta["val"] for each in node.args[:2])
+        if goal.dtype != source.dtype:
+            continue
+        taken = node.args[1]
+        if goal.shape != source.shape:
+            with module.graph.inserting_before(node):
+                taken = _call(module, _aten.expand.default, (taken, list(goal.shape)))
+        node.replace_all_uses_with(taken)
+        module.graph.erase_node(node)
+
+
 def join_writes(module: fx.GraphModule) -> None:
     """A tensor with a part replaced as a concatenation of what is before it, the part, and what is after it:
     coremltools refuses the write, and others gather and scatter for it.

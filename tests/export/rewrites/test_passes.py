@@ -15,7 +15,7 @@ from dofkit.export.rewrites.idle import drop_checks, drop_idle, reshape_views
 from dofkit.export.rewrites.norms import name_batch_norms
 from dofkit.export.rewrites.products import multiply_vectors
 from dofkit.export.rewrites.rewriting import rewritten
-from dofkit.export.rewrites.writes import join_writes
+from dofkit.export.rewrites.writes import join_writes, take_copies
 from dofkit.runtime_ref.errors import DofkitError
 
 
@@ -167,6 +167,15 @@ def test_a_product_with_a_vector_is_a_multiplication_and_a_sum() -> None:
     assert after(_Projected(), torch.rand(2, 3, 8), multiply_vectors) == Counter(
         {"mul.Tensor": 1, "sum.dim_IntList": 1}
     )
+
+
+@pytest.mark.parametrize("source", [0, slice(0, 1)])
+def test_what_is_copied_into_a_tensor_stands_in_its_place(source: int | slice) -> None:
+    class Copied(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.ops.aten.copy(x[1:3], x[source]) + 1
+
+    assert "copy.default" not in after(Copied(), torch.rand(4, 3), take_copies)
 
 
 @pytest.mark.parametrize("place", [0, 3, -1])

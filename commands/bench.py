@@ -52,7 +52,8 @@ REPORTS, COMPARISON = "Reports", "Comparison"
 )
 @click.option(
     "--seconds", type=FiniteFloat(min=0, min_open=True), default=10.0, show_default=True,
-    help="Stop the steady runs after this time (but not before 5 runs); a quarter of it may go to the warm-up.",
+    help="Stop the steady runs after this time (but not before 5 runs, or half a minute); a quarter of it may go to "
+    "the warm-up.",
 )  # fmt: skip
 @click.option(
     "--photo", "photos", type=PhotoSize(), multiple=True, metavar="SIZE", default=["2048"], show_default=True,

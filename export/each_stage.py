@@ -6,12 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..runtime_ref.bundle import ModelEntry, TensorEntry
 from ..runtime_ref.pipeline.stage import Signal
 from ..runtime_ref.target import Precision, Target
+from .confined import confined
 from .folded import NetworkWeights, graph_weights, weights_at_its_size
 from .job import Job, Unit
 from .labels import Stamp
@@ -97,7 +99,7 @@ def convert_units(job: Job, files: Files, units: Iterable[Unit], scratch: Path) 
     for unit in units:
         job.report(f"convert {unit.name} to {job.target.title}")
         path = scratch / f"{unit.name}{job.target.suffix}"
-        files.convert(unit.graph, path)
+        confined(unit.graph, job.target, partial(files.convert, unit.graph, path))
         ranges = None
         if any(precision.needs_ranges for precision in job.precisions):
             ranges = job.calibration.ranges(unit.graph.stage, unit.plan, job.target, path)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import fx
 
 from ...runtime_ref.errors import DofkitError, first_line, require
 from ...runtime_ref.quiet import silence
 from ...runtime_ref.target import Target
 from ...train.brought.onnx_model import OnnxNetwork
 from ..refusals import refusing
+from ..rewrites.halves import half_but_tail
 from ..stages import StageGraph
 from .brought import source_of, whole_model
 from .file import encoded
@@ -71,7 +73,9 @@ class _Half(torch.nn.Module):
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).half()
+        halved = copy.deepcopy(network)
+        # The program of a network that was brought: its tail is known, and stays in float32.
+        self.network = half_but_tail(halved) if isinstance(halved, fx.GraphModule) else halved.half()
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.network(*(values.half() for values in inputs)).float()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
-from ...runtime_ref.target import Precision
+from ...runtime_ref.target import Precision, Target
+from ..confined import confined
 from ..each_stage import Files, export_each_stage
 from ..folded import NetworkWeights, graph_weights
 from ..job import Job
@@ -33,6 +35,6 @@ def _derive(
     graph: StageGraph, float32: Path, goal: Path, precision: Precision, ranges: Ranges | None, kept: Collection[str]
 ) -> None:
     if precision is Precision.FP16:
-        convert_half(graph, float32, goal)
+        confined(graph, Target.ONNX, partial(convert_half, graph, float32, goal))
     else:
         quantise(float32, goal, precision, ranges, kept)

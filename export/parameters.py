@@ -58,7 +58,7 @@ class _Found:
 def constants_of(layer: OtherLayer, constants: Sequence[StoredConstant]) -> frozenset[str]:
     """The names of the constants, of a file in floats, that hold a layer's matrices."""
     by_size = _by_size(constants)
-    for parameters, rounding in ((layer.parameters, FOLDING), (layer.joined, _JOINING)):
+    for parameters, rounding in ((layer.parameters, FOLDING), (layer.joined, JOINING)):
         matrices = {name: values for name, values in parameters.items() if values.ndim == 2}
         found = [match for match in _parameters(matrices, by_size, rounding).values() if match is not None]
         if names := frozenset(match.constant for match in found if not match.problem) - {""}:

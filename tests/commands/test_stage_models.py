@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from ..train.brought.acme import NAME, install
+from ..train.brought.onnx_files import written
 from .refusals import assert_one_line
 
 
@@ -69,6 +70,36 @@ def test_a_portrait_is_blurred_by_the_packages_network(
         assert done.exit_code == 0, done.output
         outputs.append(np.asarray(Image.open(goal), np.int16))
     assert np.abs(outputs[0] - outputs[1]).max() > 2
+
+
+@pytest.mark.e2e
+def test_an_onnx_file_becomes_a_bundle_of_onnx_alone(
+    cli: Callable, tmp_path: Path, photo_file: Path, weights: Path
+) -> None:
+    bundle = tmp_path / "theirs.dofbundle"
+    asked = (
+        "export", "--stage", "depth", "--depth-model", str(written(tmp_path / "theirs.onnx", opset=20)), "--depth-kind",
+        "metric", "--depth-normalisation", "imagenet", "--assume-sign", "--licence", "CC-BY-NC-4.0", "--weights",
+        str(weights), "--photo", str(photo_file), "--out", str(bundle),
+    )  # fmt: skip
+    assert_one_line(cli(*asked, "--target", "tflite"), "an ONNX file is exported to ONNX only")
+    assert not bundle.exists()
+    done = cli(*asked, "--target", "onnx", "--precision", "fp32", "--precision", "fp16", "--precision", "w8", "--json")
+    assert done.exit_code == 0, done.output
+    assert {row["verdict"] for row in json.loads(done.stdout)["parity"]["results"]} == {"PASS"}
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert {model["deployment"] for model in manifest["models"]} == {"ONNX opset 20"}
+    assert {layer["name"] for model in manifest["models"] for layer in model["layers"]} == {
+        "network.first",
+        "network.last",
+    }
+    network = manifest["networks"]["depth"]
+    assert (network["architecture"], network["licence"], network["parameters"]) == ("onnx", "CC-BY-NC-4.0", 6177)
+    assert network["configuration"] == {
+        "source": "theirs.onnx", "format": "ONNX", "model": "", "kind": "metric", "size": "16x24",
+    }  # fmt: skip
+    assert "not for products" in (bundle / "report.html").read_text()
+    assert "**This licence does not let a product use it.**" in (bundle / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

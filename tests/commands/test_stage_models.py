@@ -31,9 +31,9 @@ def test_a_packages_lens_blur_becomes_a_bundle_that_says_whose_it_is(
 ) -> None:
     bundle = tmp_path / "acme.dofbundle"
     done = cli(
-        "export", "--target", "onnx", "--precision", "fp32", "--precision", "w8", "--stage", "lens_blur",
-        "--photo", str(photo_file), "--depth-size", "96", "--weights", str(weights), "--lens-blur-model", NAME,
-        "--out", str(bundle), "--json",
+        "export", "--target", "onnx", "--precision", "fp32", "--precision", "fp16", "--precision", "w8",
+        "--stage", "lens_blur", "--photo", str(photo_file), "--depth-size", "96", "--weights", str(weights),
+        "--lens-blur-model", NAME, "--out", str(bundle), "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
@@ -82,7 +82,11 @@ def test_an_onnx_file_becomes_a_bundle_of_onnx_alone(
         "metric", "--depth-normalisation", "imagenet", "--assume-sign", "--licence", "CC-BY-NC-4.0", "--weights",
         str(weights), "--photo", str(photo_file), "--out", str(bundle),
     )  # fmt: skip
-    assert_one_line(cli(*asked, "--target", "tflite"), "an ONNX file is exported to ONNX only")
+    refused = cli(*asked, "--target", "tflite")
+    assert refused.exit_code == 2
+    warning, error = refused.stderr.splitlines()
+    assert "the network's licence is 'CC-BY-NC-4.0', which does not let a product use it" in warning
+    assert "an ONNX file is exported to ONNX only" in error
     assert not bundle.exists()
     done = cli(*asked, "--target", "onnx", "--precision", "fp32", "--precision", "fp16", "--precision", "w8", "--json")
     assert done.exit_code == 0, done.output

@@ -47,14 +47,15 @@ def written(
         helper.make_node("Constant", [], ["one"], value=numpy_helper.from_array(one)),
         helper.make_node("Add", ["unsigned", "one"], ["map"]),
     ]  # fmt: skip
-    first = ("Transpose", {"perm": [0, 3, 1, 2]}) if channels_last else ("Identity", {})
-    nodes.insert(0, helper.make_node(first[0], ["image"], ["nchw"], **first[1]))
+    turned = helper.make_node("Transpose", ["image"], ["nchw"], perm=[0, 3, 1, 2])
+    nodes.insert(0, turned if channels_last else helper.make_node("Identity", ["image"], ["nchw"]))
     if end == "Squeeze":
         nodes.append(helper.make_node("Constant", [], ["axes"], value=numpy_helper.from_array(np.array([1]))))
         nodes.append(helper.make_node("Squeeze", ["map", "axes"], ["disparity"]))
+    elif end == "Transpose":
+        nodes.append(helper.make_node("Transpose", ["map"], ["disparity"], perm=[0, 2, 3, 1]))
     else:
-        extra = {"perm": [0, 2, 3, 1]} if end == "Transpose" else {}
-        nodes.append(helper.make_node(end or "Identity", ["map"], ["disparity"], **extra))
+        nodes.append(helper.make_node("Identity", ["map"], ["disparity"]))
     graph = helper.make_graph(
         nodes, "depth",
         [helper.make_tensor_value_info("image", element, shape)],

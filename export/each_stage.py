@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..runtime_ref.bundle import ModelEntry, TensorEntry
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.stage import Signal
 from ..runtime_ref.target import Precision, Target
+from .confined import confined
 from .folded import FoldedLayer, NetworkWeights, graph_weights, weights_at_its_size
 from .job import Job, Unit
 from .labels import Stamp
@@ -28,7 +30,7 @@ class Files:
     """What a target can do with files.
 
     Attributes:
-        deployment: the least runtime that reads them.
+        deployment: the least runtime that reads a file.
         convert: writes a stage in float32.
         derive: (stage, float32 file, goal, precision, ranges, kept) writes it in another precision; `kept` are names
             of the float32 file's convolutions that stay in floats.
@@ -37,9 +39,10 @@ class Files:
         stamp: writes into a finished file what it says of itself.
         entry: a tensor as the manifest describes it.
         kept_fp32: the operations that a stage's file of a precision, written before, computes in fp32.
+        weights: all that a stage computes with, which its files have to hold.
     """
 
-    deployment: str
+    deployment: Callable[[Path], str]
     convert: Callable[[StageGraph, Path], None]
     derive: Derive
     stored: StoredWeights[Any]
@@ -47,6 +50,7 @@ class Files:
     stamp: Callable[[Path, Stamp], None]
     entry: Callable[[StageGraph, Signal, Target], TensorEntry] = StageGraph.entry
     kept_fp32: Callable[[StageGraph, Precision], tuple[str, ...]] = lambda *_: ()
+    weights: Callable[[StageGraph], NetworkWeights] = graph_weights
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,14 @@ def convert_units(job: Job, files: Files, units: Iterable[Unit], scratch: Path) 
     Raises:
         DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
     """
-    weights = {stage: graph_weights(graph) for stage, graph in job.graphs.items()}
+    weights = {stage: files.weights(graph) for stage, graph in job.graphs.items()}
     for stage, found in weights.items():
         for precision in job.precisions:
             refuse_unknown(job.kept_float(stage, precision), found.convolutions)
     for unit in units:
         job.report(f"convert {unit.name} to {job.target.title}")
         path = scratch / f"{unit.name}{job.target.suffix}"
-        files.convert(unit.graph, path)
+        confined(unit.graph, job.target, partial(files.convert, unit.graph, path))
         ranges = None
         if any(precision.needs_ranges for precision in job.precisions):
             ranges = job.calibration.ranges(unit.graph.stage, unit.plan, job.target, path)
@@ -119,7 +123,7 @@ def _export_unit(job: Job, files: Files, converted: Converted) -> Iterator[Model
             inputs=tuple(files.entry(graph, signal, target) for signal in graph.inputs),
             outputs=(files.entry(graph, graph.output, target),),
             operators=files.operators(goal),
-            deployment=files.deployment,
+            deployment=files.deployment(goal),
             depth_size=unit.depth_size,
             kept_fp32=files.kept_fp32(graph, precision),
             kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),

@@ -23,10 +23,10 @@ class KeepFp32:
     seen: list[tuple[str, str]] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
-    def asked(self, kind: str, name: str) -> bool:
-        """Whether an operation stays in fp32; it is noted that it was asked for."""
+    def asked(self, kind: str, name: str, anyway: bool = False) -> bool:
+        """Whether an operation stays in fp32, if not `anyway`; it is noted that it was asked for."""
         self.seen.append((kind, name))
-        if self.keeps(kind, name):
+        if anyway or self.keeps(kind, name):
             self.kept.append(name)
             return True
         return False

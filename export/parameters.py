@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime_ref.bundle import LayerEntry
-from .folded import FOLDING, OtherLayer
+from .folded import FOLDING, JOINING, OtherLayer
 
 Array = NDArray[Any]
 
@@ -24,8 +24,6 @@ _ALIKE = 0.5
 """Share of equal numbers from which a tensor is taken for a layer's, and the others for wrong."""
 _SAMPLE = 256
 """Numbers that are compared first, to choose the tensor."""
-_JOINING = 2.0**-17
-"""Rounding of a shift that a converter summed over a layer's inputs in float32, relative to the largest."""
 _FACTORS = np.concatenate([np.arange(2, 257) ** -0.5, np.arange(2, 257) ** -0.25])
 """What scales queries and keys of heads of 2 to 256 channels, where it is applied to one of them or to both."""
 
@@ -69,7 +67,7 @@ def compare_others(expected: Sequence[OtherLayer], constants: Sequence[StoredCon
     for layer in expected:
         found = _parameters(layer.parameters, by_size)
         if None in found.values() and layer.joined:
-            other = _parameters(layer.joined, by_size, _JOINING)
+            other = _parameters(layer.joined, by_size, JOINING)
             if None not in other.values():
                 found = other
                 joined.add(layer.name)

@@ -16,6 +16,7 @@ from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.files import write_json
 from ..runtime_ref.target import Precision, Target
 from .platform import Platform
+from .preview_cases import write_preview_cases
 
 MARK = "kit.json"
 # What building a kit leaves in it, at any depth.
@@ -72,6 +73,7 @@ def write_kit(request: KitRequest) -> WrittenKit:
         place_models(bundle, models, folder / platform.places.models)
         for case in (*bundle.manifest.golden, *bundle.manifest.steps):
             _copy(bundle.path(case.path), folder / platform.places.golden / case.path)
+        write_preview_cases(bundle, models, folder / platform.places.golden)
         files = sorted(path.relative_to(folder) for path in _files(folder))
         sizes = {path: (folder / path).stat().st_size for path in files}
         written = {path.as_posix(): file_sha256(folder / path) for path in files}

@@ -36,7 +36,7 @@ def export(job: Job) -> list[ModelEntry]:
     halves = _Halves(job)
     buffers = job.coreml.image_inputs
     files = Files(
-        deployment=DEPLOYMENT,
+        deployment=lambda _: DEPLOYMENT,
         convert=partial(convert, buffers=buffers),
         derive=halves.derive,
         stored=stored_weights(),
@@ -67,7 +67,7 @@ class _Halves:
         if precision is Precision.FP16:
             keep = KeepFp32(self._patterns(graph, float32))
             self._keeps.append(keep)
-        quantise(float32, goal, precision, ranges, kept, keep)
+        quantise(float32, goal, precision, ranges, kept, keep, graph.rewritten)
         if keep is not None:
             self._kept.setdefault(graph.stage, tuple(keep.kept))
 
@@ -100,7 +100,7 @@ class _Halves:
             if precision is Precision.FP32:
                 return Asset(float32)
             goal = scratch / f"{graph.stage}.aimodel"
-            quantise(float32, goal, precision, None, (), keep)
+            quantise(float32, goal, precision, None, (), keep, graph.rewritten)
             return Asset(goal)
 
         pixels = pictures(graph) if self._job.coreml.image_inputs else ()

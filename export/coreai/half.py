@@ -10,6 +10,7 @@ from ...runtime_ref.mil.program import Operation, ValueType
 from ..coreml.weights import to_half
 from ..fp32_budget import half_name, halved
 from ..keep_fp32 import KeepFp32
+from ..tails import tail
 from .building import constant, stored_floats
 from .tools import dialect, ir
 
@@ -28,7 +29,11 @@ def geometry(operation: Operation) -> list[str]:
     return [operands[place] for place in GEOMETRY.get(operation.type, ()) if place < len(operands)]
 
 
-def to_half_precision(module: Any, keep: KeepFp32 | None = None) -> None:
+# Kinds of operations that end a network's tail.
+LAYERS = {"conv2d", "conv_transpose2d", "batch_matmul", "broadcasting_batch_matmul"}
+
+
+def to_half_precision(module: Any, keep: KeepFp32 | None = None, careful: bool = False) -> None:
     """Let every graph of a module compute in float16; entry points keep their float32 inputs and outputs.
 
     Weights are rounded to nearest, ties to even; what is not 0 does not become 0 in small tensors.
@@ -37,23 +42,55 @@ def to_half_precision(module: Any, keep: KeepFp32 | None = None) -> None:
         module: in float32.
         keep: operations of entry points that stay in float32, between casts. A graph that one of them invokes does so
             as a whole, and wherever else it is invoked.
+        careful: so do those of a network's tail, see `tails`, and its normalisations: they sum squares, which overflow
+            where a value is 256 from the mean, as some of trained vision transformers are.
     """
     every = graphs(module)
-    chosen = {symbol: _chosen(graph, keep) for symbol, graph in every.items()}
+    tails = {symbol: _tail_of(graph, every) if careful else [] for symbol, graph in every.items()}
+    chosen = {symbol: _chosen(graph, keep, tails[symbol]) for symbol, graph in every.items()}
     whole = _invoked(every, [operation for operations in chosen.values() for operation in operations])
+    if careful:
+        whole |= {symbol for symbol, graph in every.items() if _normalises(graph)}
     for symbol, graph in every.items():
         if symbol not in whole:
             _narrow_graph(graph, [*chosen[symbol], *_invokes(graph, whole)])
     module.operation.verify()
 
 
-def _chosen(graph: Any, keep: KeepFp32 | None) -> list[Any]:
-    """The operations of a graph that were asked for."""
-    if keep is None or "priv" in graph.attributes:
+def _normalises(graph: Any) -> bool:
+    """Whether a graph that others invoke is a normalisation: it divides by the root of a sum."""
+    return "priv" in graph.attributes and any(kind(each) == "rsqrt" for each in _body(graph))
+
+
+def _tail_of(graph: Any, every: dict[str, Any]) -> list[Any]:
+    """The operations of an entry point's tail."""
+    if "priv" in graph.attributes:
         return []
+    owners = {result: operation for operation in _body(graph) for result in operation.results}
+
+    def sources(operation: Any) -> list[Any]:
+        found = (owners.get(value) for value in operation.operands)
+        return [each for each in found if each is not None and each.name != CONSTANT]
+
+    def is_layer(operation: Any) -> bool:
+        inside = [each for symbol in _invoked(every, [operation]) for each in _body(every[symbol])]
+        return any(kind(each) in LAYERS for each in (operation, *inside))
+
+    *_, output = _body(graph)
+    return tail(sources(output), sources, is_layer)
+
+
+def _chosen(graph: Any, keep: KeepFp32 | None, anyway: Collection[Any]) -> list[Any]:
+    """The operations of a graph that were asked for, and those of its tail."""
+    if keep is None or "priv" in graph.attributes:
+        return list(anyway)
     names = value_names(graph)
     computed = (operation for operation in _body(graph) if operation.name not in (CONSTANT, "coreai.output"))
-    return [each for each in computed if len(each.results) and keep.asked(kind(each), names[each.results[0]])]
+    return [
+        each
+        for each in computed
+        if len(each.results) and keep.asked(kind(each), names[each.results[0]], each in anyway)
+    ]
 
 
 def _invoked(every: dict[str, Any], operations: Collection[Any]) -> set[str]:

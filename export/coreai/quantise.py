@@ -39,6 +39,7 @@ def quantise(
     ranges: Ranges | None,
     kept: Collection[str],
     keep_fp32: KeepFp32 | None = None,
+    careful: bool = False,
 ) -> None:
     """Write a program in another precision.
 
@@ -49,6 +50,7 @@ def quantise(
         ranges: of the base's results, for precisions that quantise activations.
         kept: names of convolutions that stay in floats, as `convolutions` gives them.
         keep_fp32: operations that are computed in float32.
+        careful: see `to_half_precision`.
     """
     module = open_module(base)
     calls = [call for graph in entry_points(module).values() for call in _to_quantise(graph, kept)]
@@ -59,7 +61,7 @@ def quantise(
             for call in calls:
                 if call.operands[0] in names:
                     _round_input(call, ranges[names[call.operands[0]]])
-    to_half_precision(module, keep_fp32)
+    to_half_precision(module, keep_fp32, careful)
     if precision.weight_bits is not None:
         for weight in dict.fromkeys(map(_stored_weight, calls)):  # other constants than before: they were rounded
             assert weight is not None

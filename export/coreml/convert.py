@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +14,13 @@ from ...runtime_ref.target import Precision, Target
 from ..keep_fp32 import KeepFp32
 from ..refusals import refusing
 from ..stages import StageGraph
+from ..tails import tail
 from .features import declared_inputs, declared_outputs, network_to_export
 from .options import CoreMLOptions
 from .tools import coremltools, quietly
+
+# Operations of ML Programs that end a network's tail.
+_LAYERS = {"conv", "conv_transpose", "linear", "matmul", "einsum", "scaled_dot_product_attention"}
 
 
 def public_name(name: str) -> str:
@@ -39,17 +45,17 @@ class TracedStage:
         refuse_antialias(self._traced, graph.stage.value)
         _divide_for_reciprocals(self._traced)
 
+    def write(self, path: Path, precision: Precision, keep: KeepFp32) -> KeepFp32:
+        """Save the package; what was asked of `keep` is noted in the one that is given back."""
+        self.convert(precision, keep).save(str(path))
+        return keep
+
     def convert(self, precision: Precision, keep: KeepFp32 | None = None) -> Any:
         """The coremltools model."""
         ct = coremltools()
-        keep = keep or KeepFp32()
-
-        def select(operation: Any) -> bool:
-            name = public_name(operation.outputs[0].name)
-            return operation.op_type == "const" or not keep.asked(operation.op_type, name)
-
         # Whatever its weights are stored in, a package computes in fp16 unless fp32 was asked for.
-        compute = ct.transform.FP16ComputePrecision(op_selector=select)
+        halved = _Halved(keep or KeepFp32(), self.graph.rewritten)
+        compute = ct.transform.FP16ComputePrecision(op_selector=halved)
         if precision is Precision.FP32:
             compute = ct.precision.FLOAT32
         with refusing(self.graph, self._network, Target.COREML), quietly(), torch.inference_mode():
@@ -63,6 +69,38 @@ class TracedStage:
                 skip_model_load=True,
                 pass_pipeline=_passes(ct, self.graph),
             )
+
+
+class _Halved:
+    """Whether an operation becomes fp16: coremltools asks it of each in their order, before it changes the first.
+
+    Args:
+        keep: what stays in fp32.
+        spare_tail: the network's tail does, too.
+    """
+
+    def __init__(self, keep: KeepFp32, spare_tail: bool) -> None:
+        self._keep, self._spare_tail = keep, spare_tail
+        self._tail: frozenset[str] | None = None
+
+    def __call__(self, operation: Any) -> bool:
+        if self._tail is None:
+            self._tail = _tail_of(operation.enclosing_block) if self._spare_tail else frozenset()
+        name = public_name(operation.outputs[0].name)
+        return operation.op_type == "const" or not self._keep.asked(operation.op_type, name, name in self._tail)
+
+
+def _tail_of(block: Any) -> frozenset[str]:
+    """The names of a block's tail."""
+
+    def sources(operation: Any) -> Iterator[Any]:
+        for bound in operation.inputs.values():
+            for value in bound if isinstance(bound, list | tuple) else (bound,):
+                if value is not None and value.op is not None and value.op.op_type != "const":
+                    yield value.op
+
+    found = tail([value.op for value in block.outputs], sources, lambda operation: operation.op_type in _LAYERS)
+    return frozenset(public_name(value.name) for operation in found for value in operation.outputs)
 
 
 def _passes(ct: Any, graph: StageGraph) -> Any:

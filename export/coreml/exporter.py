@@ -5,11 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.pipeline.stage import Stage
 from ...runtime_ref.target import Precision, Target
+from ..confined import confined
 from ..folded import NetworkWeights, graph_weights, weights_at_its_size
 from ..fp32_budget import reach_budget
 from ..job import Job, Unit
@@ -97,9 +99,8 @@ def _choose_fp32(job: Job, unit: _Traced, scratch: Path) -> tuple[str, ...]:
 
 def _write(job: Job, unit: _Traced, precision: Precision, keep: KeepFp32, scratch: Path) -> _Written:
     """One unit as a package in the scratch folder."""
-    model = unit.stage.convert(precision, keep)
     path = scratch / f"{unit.name}.{precision}.mlpackage"
-    model.save(str(path))
+    keep = confined(unit.graph, Target.COREML, partial(unit.stage.write, path, precision, keep))
     canonicalise(path)  # calibrations are remembered by content, and coremltools writes maps in random order
     if precision.weight_bits is None:
         return _Written(unit, path, keep)

@@ -29,7 +29,11 @@ def convolutions(path: Path) -> list[StoredConvolution]:
     Raises:
         DofkitError: it is no ONNX file of a stage.
     """
-    file = OnnxFile(path)
+    return convolutions_of(OnnxFile(path))
+
+
+def convolutions_of(file: OnnxFile) -> list[StoredConvolution]:
+    """The same of a file that was read."""
     return [_read(file, node) for node in file.nodes if node.op_type in CONVOLUTIONS]
 
 

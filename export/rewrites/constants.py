@@ -61,6 +61,30 @@ def fold_constants(module: fx.GraphModule) -> None:
             left += node.all_input_nodes
 
 
+def constant_value(module: fx.GraphModule, name: str) -> torch.Tensor | None:
+    """What a program computes of a constant without the image, at the end of its chain: a converter may store that.
+
+    Args:
+        name: of the constant.
+
+    Returns:
+        None where nothing is computed of it, or more than one result.
+    """
+    constant: dict[fx.Node, Any] = {}
+    for node in module.graph.nodes:
+        if _depends_on_constants_only(node, constant):
+            constant[node] = None
+    ends, left = set(), [node for node in constant if node.op == "get_attr" and node.target == name]
+    while left:
+        node = left.pop()
+        left += [user for user in node.users if user in constant]
+        if any(user not in constant for user in node.users):
+            ends.add(node)
+    if len(ends) != 1 or (end := ends.pop()).op == "get_attr":
+        return None
+    return _value(module, end, constant)
+
+
 def _store(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any], name: str) -> None:
     """Let what uses a result read it from the program instead."""
     module.register_buffer(name, _value(module, node, constant).clone().contiguous())
@@ -114,7 +138,7 @@ def _value(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any]) 
     if found is not None:
         return found
     if node.op == "get_attr":
-        value = _attribute(module, str(node.target))
+        value = attribute(module, str(node.target))
     else:
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: _value(module, each, constant))
         with torch.no_grad():
@@ -123,7 +147,8 @@ def _value(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any]) 
     return value
 
 
-def _attribute(module: fx.GraphModule, path: str) -> torch.Tensor:
+def attribute(module: fx.GraphModule, path: str) -> torch.Tensor:
+    """The parameter or buffer of a path."""
     value: object = module
     for name in path.split("."):
         value = getattr(value, name)

@@ -133,32 +133,38 @@ def round_to(values: Array, element: Element) -> Array:
                 raise ValueError(f"{element} is a storage type, nothing is rounded to it")
 
 
-# Values rounded at a time: small enough to stay in a core's cache (7 times faster than numpy's own conversion there and
-# back, measured on 4.7 M values).
+# Values rounded at a time: small enough to stay in a core's cache (four times faster than numpy's own conversion there
+# and back, measured on 11 M values; thirty times where many of them are subnormal).
 _CHUNK = 1 << 15
 _HALF_MAX = 65504.0
 _HALF_LEAST_NORMAL = 2.0**-14
+_EXPONENT, _SIGN = np.uint32(0x7F800000), np.uint32(0x80000000)
+# A float32 between 2^(e + 13) and 2^(e + 14) is a multiple of 2^(e - 10), as a half between 2^e and 2^(e + 1) is.
+_TO_COARSER = np.float32(1.5 * 2**13)
 
 
 def _round_to_half(values: Array) -> Array:
-    """float32 rounded to the grid of IEEE half precision: 11 significant bits, or multiples of 2^-24 when subnormal."""
+    """float32 rounded to the grid of IEEE half precision: 11 significant bits, or multiples of 2^-24 when subnormal.
+
+    Each value is added to a number so large that the sum is rounded where the half would be, which is taken off again.
+    """
     source = np.ascontiguousarray(values).reshape(-1)
     rounded = np.empty_like(source)
+    count = min(_CHUNK, source.size)
+    bits = np.empty(count, np.uint32)
+    # As an array: numpy has no vector instructions for the greater of a value and a scalar.
+    least = np.full(count, _HALF_LEAST_NORMAL, np.float32)
     for start in range(0, source.size, _CHUNK):
-        part = source[start : start + _CHUNK]
-        words = part.view(np.uint32)
-        bits = (words >> np.uint32(13)) & np.uint32(1)
-        bits += words
-        bits += np.uint32(0xFFF)
-        bits &= np.uint32(0xFFFFE000)
-        result = bits.view(np.float32)
-        small = np.abs(part) < _HALF_LEAST_NORMAL
-        small &= part != 0
-        if small.any():
-            tiny = part[small]
-            # Floats in [0.5, 1) are multiples of 2^-24, so the sum rounds where a half's subnormals do.
-            result[small] = np.copysign((tiny + np.float32(0.75)) - np.float32(0.75), tiny)
-        if not np.abs(result).max() <= _HALF_MAX:  # too large, infinite or NaN
-            result = part.astype(np.float16).astype(np.float32)
-        rounded[start : start + _CHUNK] = result
+        part, result = source[start : start + _CHUNK], rounded[start : start + _CHUNK]
+        words = bits[: part.size]
+        np.bitwise_and(part.view(np.uint32), _EXPONENT, out=words)
+        large = np.maximum(words.view(np.float32), least[: part.size], out=words.view(np.float32))
+        large *= _TO_COARSER
+        np.add(part, large, out=result)
+        result -= large
+        if not (result.max() <= _HALF_MAX and result.min() >= -_HALF_MAX):  # too large, infinite or NaN
+            result[:] = part.astype(np.float16)
+            continue
+        np.bitwise_and(part.view(np.uint32), _SIGN, out=words)
+        np.bitwise_or(result.view(np.uint32), words, out=result.view(np.uint32))  # what became 0 keeps its sign
     return rounded.reshape(values.shape)

@@ -110,8 +110,8 @@ class FunctionEvaluator:
         """
         run = _Run(watch)
         scope = {name: self._rounded(inputs[name], declared) for name, declared in self.function.inputs}
-        run.tainted.update(name for name, value in scope.items() if not _finite(value))
-        with np.errstate(all="ignore"):  # infinities and NaN are looked for below, and named
+        with np.errstate(all="ignore"):  # infinities and NaN are looked for, and named
+            run.tainted.update(name for name, value in scope.items() if not _finite(value))
             outputs = self._block(self.function.block, scope, run)
         return outputs, run.non_finite
 
@@ -294,5 +294,5 @@ def _expiry(block: Block) -> list[list[str]]:
 def _finite(value: Value) -> bool:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
         return True
-    # The extremes are NaN if anything is; two passes that allocate nothing.
-    return bool(np.isfinite(value.max()) and np.isfinite(value.min()))
+    # The sum is not finite if anything is not; where it only grew too large the extremes tell. Nothing is allocated.
+    return bool(np.isfinite(value.sum()) or (np.isfinite(value.max()) and np.isfinite(value.min())))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.aspects import Size
 from ...runtime_ref.pipeline.stage import Stage
@@ -64,6 +67,12 @@ class Brought:
     def stage(self) -> Stage:
         """That it computes."""
         return self.contract.stage
+
+
+def sha256_of(files: Sequence[Path]) -> str:
+    """Of the only file, or of all files' sums in their order."""
+    sums = [file_sha256(file) for file in files]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 class BroughtDepth(nn.Module):

@@ -10,6 +10,9 @@ from ..arrays import Array
 from ..registry import op
 from .elementwise_unary import chunkwise, erf_of_chunk
 
+# Values whose softmax is computed at a time: attention between all pairs of tokens does not fit a core's cache.
+_CHUNK = 1 << 16
+
 
 @op("relu")
 def relu(x: Array) -> Array:
@@ -119,7 +122,15 @@ def gelu(x: Array, mode: str = "EXACT") -> Array:
 @op("softmax")
 def softmax(x: Array, axis: int = -1) -> Array:
     """y = e^x / Σ e^x, summed over one axis; without overflow, for e^(x - max x) stands for e^x."""
-    return softmax_in_place(x - x.max(axis, keepdims=True), axis)
+    if axis % max(1, x.ndim) != x.ndim - 1 or not x.size:
+        return softmax_in_place(x - x.max(axis, keepdims=True), axis)
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    result = np.empty_like(rows)
+    step = max(1, _CHUNK // rows.shape[1])
+    for start in range(0, len(rows), step):
+        part, out = rows[start : start + step], result[start : start + step]
+        softmax_in_place(np.subtract(part, part.max(-1, keepdims=True), out=out))
+    return result.reshape(x.shape)
 
 
 def softmax_in_place(shifted: Array, axis: int = -1) -> Array:

@@ -24,7 +24,7 @@ from .focal_graph import FocalStage
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
 from .guided_upsampling_blocks import GuidedUpsamplingBlocks
 from .guided_upsampling_by_colour import GuidedUpsamplingByColour
-from .lens_blur import LensBlurConfig, LensBlurNet
+from .lens_blur import DISCS, LensBlurConfig, LensBlurNet
 from .lens_blur_blocks import LensBlurBlocks
 from .lens_blur_stacked import LensBlurStacked
 
@@ -170,7 +170,7 @@ ARCHITECTURES = Architectures(
                     LensBlurStacked,  # pyright: ignore[reportArgumentType]
                     LensBlurStacked.exact,
                 ),
-                Target.ONNX: Arrangement(with_filled_inputs),
+                Target.ONNX: Arrangement(with_filled_inputs, (*LensBlurNet.exact, *DISCS)),
                 Target.TFLITE: Arrangement(
                     LensBlurBlocks,  # pyright: ignore[reportArgumentType]
                     LensBlurBlocks.exact,

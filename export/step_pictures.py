@@ -57,8 +57,8 @@ def step_pictures(plan: PipelinePlan) -> Iterator[StepPicture]:
     )
     yield StepPicture(
         "closed",
-        "aperture 0: every tile is copied, the result is the photo",
-        StepInputs(made_up_photo(61, 650, 6), made_up_map(15, 160, 16, slope=0.6), (0.42, 0.4), 0.0, 0.0),
+        "aperture 0: every tile is copied, the result is the photo; a coarse map that is too long to be refined",
+        StepInputs(made_up_photo(4, 7200, 6), made_up_map(3, 1600, 16, slope=0.6), (0.42, 0.4), 0.0, 0.0),
     )
     yield StepPicture(
         "coarse",
@@ -67,8 +67,13 @@ def step_pictures(plan: PipelinePlan) -> Iterator[StepPicture]:
     )
     yield StepPicture(
         "fine",
-        "a predicted map longer than 512 values: the tapped thing is looked for in every second one",
-        StepInputs(made_up_photo(47, 548, 9), made_up_map(60, 700, 16, slope=0.6), (0.7, 0.6), 1.0, plan.focus_range),
+        "a predicted map longer than 512 values, of which a tap sees every second one; on one axis only twice as fine",
+        StepInputs(made_up_photo(47, 548, 9), made_up_map(100, 700, 16, slope=0.6), (0.7, 0.4), 1.0, plan.focus_range),
+    )
+    yield StepPicture(
+        "tiny",
+        "33 x 21 with a measured map of 8 x 7, just not coarse, tapped",
+        StepInputs(made_up_photo(21, 33, 10), made_up_map(7, 8, 16, slope=0.6), (0.6, 0.5), 1.0, 0.0),
     )
     yield StepPicture(
         "flat",

@@ -18,7 +18,7 @@ from ..pipeline.optics import network_defocus, widen_focus
 from ..pipeline.plan import PipelinePlan, TileSpec
 from ..pipeline.portrait import DefocusLevels, Lens, PortraitPipeline, depth_input, from_network, levels_for
 from ..pipeline.pyramid import Pyramid, as_float, build_levels, disparity_at_level
-from ..pipeline.refinement import is_coarse, refined_disparity
+from ..pipeline.refinement import refined_disparity
 from ..pipeline.stand_ins import stand_ins
 from ..pipeline.tiling import TilePlan
 
@@ -86,8 +86,7 @@ class StepDifference:
 def computed_steps(inputs: StepInputs, plan: PipelinePlan) -> StepResults:
     """All steps, in their order."""
     photo, stored = inputs.photo, as_float(inputs.map)
-    is_measured = not inputs.focus_range
-    measured = refined_disparity(stored, photo) if is_measured else stored
+    measured = stored if inputs.focus_range else refined_disparity(stored, photo)
     size = plan.depth_shape_for(*photo.shape[:2])
     focus = Focus(point=inputs.tap).over(measured, inputs.focus_range)
     held = widen_focus(measured, focus, inputs.focus_range)
@@ -100,7 +99,7 @@ def computed_steps(inputs: StepInputs, plan: PipelinePlan) -> StepResults:
 
     tensors: dict[str, Tensor] = {PHOTO: (1, photo), MAP: (5, inputs.map)}
     tensors |= {f"level_{k}": (3, images[k]) for k in range(pyramid.levels)}
-    if is_measured and is_coarse(stored, photo):
+    if measured is not stored:
         tensors["refined"] = (5, measured)
     tensors["depth_input"] = (4, from_network(depth_input(photo, size)))
     if inputs.focus_range:

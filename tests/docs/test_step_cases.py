@@ -125,7 +125,7 @@ def test_the_cases_reach_every_branch(computed: dict[str, StepResults]) -> None:
     inputs = {name: picture.inputs for name, picture in PICTURES.items()}
     tensors = {name: {key: values for key, (_, values) in each.tensors.items()} for name, each in computed.items()}
     assert {results.weak for results in computed.values()} == {True, False}
-    assert {results.levels for results in computed.values()} == {0, 1, 2, 3}
+    assert {results.levels for results in computed.values()} == {0, 1, 2, 3, 4}
     assert {results.depth_size for results in computed.values()} == {*PLAN.depth_shapes}
     assert {each.aperture for each in inputs.values()} >= {0.0, 0.4, 1.0}
     assert {each.tap is None for each in inputs.values()} == {each.focus_range > 0 for each in inputs.values()}

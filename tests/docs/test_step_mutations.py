@@ -29,7 +29,7 @@ PLAN = PipelinePlan(
 # Where a rule's number stands, other ones, and the case that notices each.
 NUMBERS: Mapping[str, tuple[ModuleType, str, Mapping[float, str]]] = {
     "lowest_long_side": (pyramid, "LOWEST_LONG_SIDE", {319: "small", 321: "odd"}),
-    "refine_from": (refinement, "COARSE", {4: "closed", 6.2: "coarse"}),
+    "refine_from": (refinement, "COARSE", {4: "tiny", 6.2: "coarse"}),
     "refine_long_side": (refinement, "LONGEST", {1535: "coarse", 1537: "coarse"}),
     "refine_edge": (refinement, "EDGE", {0.0199: "coarse", 0.0201: "coarse"}),
     "refine_distance": (refinement, "SPATIAL", {0.599: "coarse", 0.601: "coarse"}),

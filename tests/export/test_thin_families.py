@@ -59,19 +59,17 @@ def computed(target: Target, graph: StageGraph, folder: Path, image: Image) -> t
     if target is Target.COREML:
         from dofkit.export.coreml.convert import TracedStage
         from dofkit.export.coreml.options import CoreMLOptions
-        from dofkit.export.coreml.stored import StoredProgram
-        from dofkit.export.coreml.weights import judge
+        from dofkit.export.coreml.weights import stored_weights
         from dofkit.runtime_ref.mil import MLProgram
 
         TracedStage(graph, CoreMLOptions()).convert(Precision.FP32).save(str(path))
-        stored = StoredWeights(lambda p: StoredProgram(p).convolutions(), lambda p: StoredProgram(p).constants(), judge)
-        return MLProgram.open(path).predict({"image": image})["disparity"], stored, path
+        return MLProgram.open(path).predict({"image": image})["disparity"], stored_weights(), path
     from dofkit.export.coreai.convert import convert
-    from dofkit.export.coreai.stored import stored_weights
+    from dofkit.export.coreai.stored import stored_weights as stored_in_asset
     from dofkit.runtime_ref.coreai import open_program
 
     convert(graph, path)
-    return open_program(path).predict({"image": image})["disparity"], stored_weights(), path
+    return open_program(path).predict({"image": image})["disparity"], stored_in_asset(), path
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_the_kotlin_pipeline_replays_every_step_and_names_a_wrong_one(bundle_pat
     command = [java, "-cp", jar, "dofkit.portrait.StepCasesKt", *places]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": ok\n") == 9
+    assert done.stdout.count(": ok\n") == 10
     # What a preview graph is given is replayed, too.
     recorded = places[1] / "golden" / "previews" / "flat.safetensors"
     tensors = load_file(recorded)

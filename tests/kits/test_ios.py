@@ -35,4 +35,4 @@ def test_the_swift_pipeline_replays_every_step(bundle_path: Path, tmp_path: Path
     places = [kit / Platform.IOS.places.models, kit / Platform.IOS.places.golden]
     done = subprocess.run([program, *places], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count(": ok\n") == 9
+    assert done.stdout.count(": ok\n") == 10

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from dofkit.export.rewrites.constants import fold_constants
+from dofkit.export.rewrites.constants import constant_value, fold_constants
 from dofkit.export.rewrites.idle import drop_checks, drop_idle, reshape_views
 from dofkit.export.rewrites.norms import name_batch_norms
 from dofkit.export.rewrites.products import multiply_vectors
@@ -91,6 +91,35 @@ def test_the_resize_of_position_embeddings_is_computed_once() -> None:
 
 def test_what_would_bloat_the_file_is_not_folded() -> None:
     assert after(_Pairs(), torch.rand(256, 4), fold_constants)["embedding.default"] == 1
+
+
+def test_what_a_converter_may_store_of_a_table_is_the_table_spread_over_its_pairs() -> None:
+    network = _Pairs()
+    module = exported(network, torch.rand(256, 4))
+    fold_constants(module)
+    found = constant_value(module, "table")
+    assert found is not None
+    torch.testing.assert_close(found, network.table.detach()[network.index])
+    assert constant_value(exported(_Layers(), torch.rand(2, 8)), "layer.weight") is None  # it meets the input at once
+
+
+def test_assertions_of_an_exported_program_vanish_and_change_nothing() -> None:
+    class Checked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            torch._assert_async(torch.tensor(True), "values are finite")
+            return F.relu(x.to(torch.float32))
+
+    module = torch.export.export(Checked().eval(), (torch.rand(2, 8),), strict=False).module()
+    assert isinstance(module, fx.GraphModule)
+    names = {str(node.target) for node in module.graph.nodes}
+    assert names & {"aten._assert_async.msg", "_guards_fn", "aten._assert_tensor_metadata.default"}, names
+    drop_checks(module)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    left = {str(node.target) for node in module.graph.nodes}
+    assert not any("assert" in name or "guards" in name for name in left)
+    x = torch.rand(2, 8) - 0.5
+    torch.testing.assert_close(module(x), x.relu())
 
 
 def test_weights_of_layers_stay_where_they_are() -> None:

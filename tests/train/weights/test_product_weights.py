@@ -17,7 +17,7 @@ from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.train import shipped
 from dofkit.train.evaluation.depth_methods import depth_network
 from dofkit.train.networks.depth import DepthNet
-from dofkit.train.shipped import PRODUCT, SHIPPED, has_weights
+from dofkit.train.shipped import PRODUCT, SHIPPED
 from dofkit.train.weights import (
     PRODUCT_TERMS,
     RESEARCH_ONLY,

@@ -65,7 +65,7 @@ class Point(ParsedPair):
 @click.option("--focus-disparity", type=FiniteFloat(0, 1), help="Disparity in focus; 1 is nearest.")
 @click.option(
     "--focus-range", type=FiniteFloat(0, 1),
-    help="Disparities this close to the focus stay sharp.  [default: 0.25 if the depth network predicts them, else 0]",
+    help="Disparities this close to the focus stay sharp.  [default: 0.2 if the depth network predicts them, else 0]",
 )  # fmt: skip
 @click.option("--aperture", type=FiniteFloat(0, 1), default=0.5, show_default=True, help="0 blurs nothing, 1 the most.")
 @click.option(

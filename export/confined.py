@@ -12,7 +12,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass

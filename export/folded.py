@@ -14,13 +14,16 @@ from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from ..runtime_ref.pipeline.stage import Stage
+from ..train.networks.adapted import AdaptedDepth
 from .neighbours import Neighbours
-from .rewrites.constants import FOLDED
+from .rewrites.constants import FOLDED, constant_value
 from .stages import StageGraph
 
 # Converters fold BatchNorm in float32 in an order of their own; relative to a layer's largest value. ONNX files had
 # bit for bit the values of `folded_layers`; four roundings are granted.
 FOLDING = 2.0**-22
+JOINING = 2.0**-17
+"""Rounding of a shift that a converter summed over a layer's inputs in float32, relative to the largest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +33,15 @@ class FoldedLayer:
     Attributes:
         name: the module's path in the network.
         weight, bias: float32, with a following BatchNorm folded in; no bias is zeros.
+        joined: the same with the image's mean and deviation multiplied in, which a converter may do.
+        rounding: of the converter's arithmetic, relative to the largest number.
     """
 
     name: str
     weight: NDArray[Any]
     bias: NDArray[Any]
+    joined: FoldedLayer | None = None
+    rounding: float = FOLDING
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,8 @@ class OtherLayer:
         kind: of the module: "Linear", "LayerNorm" …
         parameters: those that the network computed with, by their names in the module, float32.
         joined: the same with neighbours multiplied in, which a converter may do, float64: of a fully connected layer a
-            LayerNorm before it or a scale of its outputs after it. Empty where there is none.
+            LayerNorm before it or a scale of its outputs after it; of a constant what the program computes of it
+            before it meets the image, as of a table that is spread over all pairs of tokens. Empty where there is none.
         joined_into: of such a neighbour, the layers that it may be multiplied into.
     """
 
@@ -63,6 +71,11 @@ class NetworkWeights:
 
     convolutions: list[FoldedLayer]
     others: list[OtherLayer]
+
+    @property
+    def names(self) -> list[str]:
+        """Paths of all layers."""
+        return [layer.name for layer in (*self.convolutions, *self.others)]
 
 
 def folded_layers(network: nn.Module, example: tuple[torch.Tensor, ...]) -> list[FoldedLayer]:
@@ -119,11 +132,30 @@ def graph_weights(graph: StageGraph) -> NetworkWeights:
     others = [layer for each in weights.others if (layer := _left_in(each, left)).parameters]
     constants = [(name, values) for name, values in program.named_buffers() if name.startswith(FOLDED)]
     others += [
-        OtherLayer(name, "constant", {name: values.float().numpy()})
+        OtherLayer(name, "constant", {name: values.float().numpy()}, _spread(program, name))
         for name, values in constants
         if values.is_floating_point()
     ]
-    return NetworkWeights(_with_computed_weights(weights.convolutions, program), others)
+    convolutions = _with_computed_weights(weights.convolutions, program)
+    if convolutions and isinstance(graph.network, AdaptedDepth):
+        convolutions[0] = with_preprocessing(convolutions[0], graph.network)
+    return NetworkWeights(convolutions, others)
+
+
+def _spread(program: fx.GraphModule, name: str) -> dict[str, NDArray[Any]]:
+    """What a program computes of a constant before it meets the image; nothing where it meets it at once."""
+    value = constant_value(program, name)
+    return {} if value is None else {name: value.float().numpy()}
+
+
+def with_preprocessing(layer: FoldedLayer, network: AdaptedDepth) -> FoldedLayer:
+    """The first convolution, and what it becomes where it takes the image itself: b − Σ w · mean / deviation."""
+    mean, deviation = (values.double().reshape(1, -1, 1, 1).numpy() for values in (network.mean, network.deviation))
+    if layer.weight.shape[1] != mean.shape[1]:
+        return layer
+    weight = layer.weight / deviation
+    bias = layer.bias - (weight * mean).sum((1, 2, 3))
+    return replace(layer, joined=FoldedLayer(layer.name, weight, bias, rounding=JOINING))
 
 
 def _with_computed_weights(layers: list[FoldedLayer], program: fx.GraphModule) -> list[FoldedLayer]:
@@ -131,7 +163,7 @@ def _with_computed_weights(layers: list[FoldedLayer], program: fx.GraphModule) -
     parameters (standardised ones), which then are constants of the program."""
     calls = [node for node in program.graph.nodes if node.target is torch.ops.aten.conv2d.default]
     if len(calls) != len(layers):
-        return layers
+        return list(layers)
     buffers = dict(program.named_buffers())
     computed = [buffers.get(str(node.args[1].target)) for node in calls]
     return [

@@ -6,7 +6,7 @@ stores is read by its target's own package; here it is judged, the same for all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime_ref.bundle import LayerEntry
-from .folded import FOLDING, FoldedLayer, NetworkWeights
+from .folded import FoldedLayer, NetworkWeights
 from .parameters import StoredConstant, compare_others
 
 Array = NDArray[Any]
@@ -57,11 +57,14 @@ class StoredWeights(Generic[Found]):
         convolutions: all of a file, in the order in which they are computed; a shared one several times.
         constants: every tensor of numbers in it.
         judge: holds a convolution against the network's.
+        dense: the fully connected operations of a file that quantising changes, by the names that it knows them by,
+            with their weights.
     """
 
     convolutions: Callable[[Path], Sequence[Found]]
     constants: Callable[[Path], Sequence[StoredConstant]]
     judge: Callable[[FoldedLayer, Found], Judged]
+    dense: Callable[[Path], Mapping[str, StoredConstant]]
 
     def compare(self, expected: NetworkWeights, path: Path) -> tuple[LayerEntry, ...]:
         """Compare a file's weights with the network's, one entry a layer.
@@ -162,6 +165,9 @@ def _compare(layer: FoldedLayer, found: Found | None, judge: Callable[[FoldedLay
         problem = "the file lacks this convolution"
         return LayerEntry(name=layer.name, parameters=parameters, stored="", difference=0.0, problem=problem)
     judged = judge(layer, found)
+    if judged.problems and layer.joined is not None:
+        other = judge(layer.joined, found)
+        judged = judged if other.problems else other
     return LayerEntry(
         name=layer.name,
         parameters=parameters,
@@ -183,13 +189,13 @@ def within_rounding(layer: FoldedLayer, found: StoredConvolution) -> Judged:
             problems.append(f"{part} of {found.name} have the shape {list(values.shape)}, not {list(wanted.shape)}")
         else:
             differences.append(float(np.abs(values - wanted).max()))
-            problems += _difference(part, wanted, values, step)
+            problems += _difference(part, wanted, values, step, layer.rounding)
     return Judged(max(differences), tuple(problems))
 
 
-def _difference(part: str, wanted: Array, found: Array, step: Array | float) -> list[str]:
+def _difference(part: str, wanted: Array, found: Array, step: Array | float, rounding: float) -> list[str]:
     """How many numbers differ by more than the step, and where the first of them stands."""
-    granted = _beside(step, wanted.ndim) + FOLDING * np.abs(wanted).max()
+    granted = _beside(step, wanted.ndim) + rounding * np.abs(wanted).max()
     # Not `>`: NaN is wrong too.
     wrong = np.flatnonzero(~(np.abs(found.astype(np.float64) - wanted) <= granted))
     if not wrong.size:

@@ -61,6 +61,30 @@ def fold_constants(module: fx.GraphModule) -> None:
             left += node.all_input_nodes
 
 
+def constant_value(module: fx.GraphModule, name: str) -> torch.Tensor | None:
+    """What a program computes of a constant without the image, at the end of its chain: a converter may store that.
+
+    Args:
+        name: of the constant.
+
+    Returns:
+        None where nothing is computed of it, or more than one result.
+    """
+    constant: dict[fx.Node, Any] = {}
+    for node in module.graph.nodes:
+        if _depends_on_constants_only(node, constant):
+            constant[node] = None
+    ends, left = set(), [node for node in constant if node.op == "get_attr" and node.target == name]
+    while left:
+        node = left.pop()
+        left += [user for user in node.users if user in constant]
+        if any(user not in constant for user in node.users):
+            ends.add(node)
+    if len(ends) != 1 or (end := ends.pop()).op == "get_attr":
+        return None
+    return _value(module, end, constant)
+
+
 def _store(module: fx.GraphModule, node: fx.Node, constant: dict[fx.Node, Any], name: str) -> None:
     """Let what uses a result read it from the program instead."""
     module.register_buffer(name, _value(module, node, constant).clone().contiguous())

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import nn
 
-from dofkit.export.folded import FoldedLayer
+from dofkit.export.folded import FoldedLayer, with_preprocessing
 from dofkit.export.stored import StoredConvolution, compare_weights, half_step
+from dofkit.train.networks.adapted import AdaptedDepth
+from dofkit.train.networks.contract import Meaning, Preprocessing
 
 Array = NDArray[Any]
 
@@ -120,3 +123,17 @@ def test_a_half_step_is_what_rounding_to_float16_may_cause_and_no_more(value: fl
     half = np.float64(np.float16(value))
     assert abs(half - value) <= half_step(np.array(half))
     assert half_step(np.array(half)) == np.spacing(np.abs(np.float16(half))).astype(np.float64) / 2
+
+
+def test_a_convolution_may_have_the_images_mean_and_deviation_in_it_but_nothing_else() -> None:
+    layer = _layer()
+    weight = layer.weight.astype(np.float64) / 0.5
+    bias = layer.bias - (weight * 0.5).sum((1, 2, 3))
+    network = AdaptedDepth(nn.Identity(), Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), Meaning.DEPTH)
+    expected = with_preprocessing(layer, network)
+    joined = _exact(layer, weight=weight, bias=bias.astype(np.float32).astype(np.float64))
+    assert compare_weights([expected], [_exact(layer)])[0].problem == ""
+    assert compare_weights([expected], [joined])[0].problem == ""
+    wrong = _exact(layer, weight=weight, bias=bias + 1e-3)
+    assert "biases differ" in compare_weights([expected], [wrong])[0].problem
+    assert compare_weights([layer], [joined])[0].problem

@@ -10,11 +10,12 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from dofkit.export.rewrites.constants import fold_constants
+from dofkit.export.rewrites.constants import constant_value, fold_constants
 from dofkit.export.rewrites.idle import drop_checks, drop_idle, reshape_views
 from dofkit.export.rewrites.norms import name_batch_norms
 from dofkit.export.rewrites.products import multiply_vectors
 from dofkit.export.rewrites.rewriting import rewritten
+from dofkit.export.rewrites.writes import join_writes, take_copies
 from dofkit.runtime_ref.errors import DofkitError
 
 
@@ -93,6 +94,35 @@ def test_what_would_bloat_the_file_is_not_folded() -> None:
     assert after(_Pairs(), torch.rand(256, 4), fold_constants)["embedding.default"] == 1
 
 
+def test_what_a_converter_may_store_of_a_table_is_the_table_spread_over_its_pairs() -> None:
+    network = _Pairs()
+    module = exported(network, torch.rand(256, 4))
+    fold_constants(module)
+    found = constant_value(module, "table")
+    assert found is not None
+    torch.testing.assert_close(found, network.table.detach()[network.index])
+    assert constant_value(exported(_Layers(), torch.rand(2, 8)), "layer.weight") is None  # it meets the input at once
+
+
+def test_assertions_of_an_exported_program_vanish_and_change_nothing() -> None:
+    class Checked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            torch._assert_async(torch.tensor(True), "values are finite")
+            return F.relu(x.to(torch.float32))
+
+    module = torch.export.export(Checked().eval(), (torch.rand(2, 8),), strict=False).module()
+    assert isinstance(module, fx.GraphModule)
+    names = {str(node.target) for node in module.graph.nodes}
+    assert names & {"aten._assert_async.msg", "_guards_fn", "aten._assert_tensor_metadata.default"}, names
+    drop_checks(module)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    left = {str(node.target) for node in module.graph.nodes}
+    assert not any("assert" in name or "guards" in name for name in left)
+    x = torch.rand(2, 8) - 0.5
+    torch.testing.assert_close(module(x), x.relu())
+
+
 def test_weights_of_layers_stay_where_they_are() -> None:
     module = exported(_Layers(), torch.rand(2, 8))
     before = [node.target for node in module.graph.nodes if node.op == "get_attr"]
@@ -137,6 +167,35 @@ def test_a_product_with_a_vector_is_a_multiplication_and_a_sum() -> None:
     assert after(_Projected(), torch.rand(2, 3, 8), multiply_vectors) == Counter(
         {"mul.Tensor": 1, "sum.dim_IntList": 1}
     )
+
+
+@pytest.mark.parametrize("source", [0, slice(0, 1)])
+def test_what_is_copied_into_a_tensor_stands_in_its_place(source: int | slice) -> None:
+    class Copied(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.ops.aten.copy(x[1:3], x[source]) + 1
+
+    assert "copy.default" not in after(Copied(), torch.rand(4, 3), take_copies)
+
+
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_a_write_of_one_place_is_a_concatenation(place: int) -> None:
+    class Written(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.select_scatter(x, x[:, 1] * 2, 1, place)
+
+    found = after(Written(), torch.rand(2, 5, 3), join_writes)
+    assert "select_scatter.default" not in found
+    assert found["cat.default"] == 1
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 2), (1, 3), (-2, None), (0, None)])
+def test_a_write_of_a_slice_is_a_concatenation(start: int, end: int | None) -> None:
+    class Written(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.slice_scatter(x, x[:, start:end] * 2, 1, start, end)
+
+    assert "slice_scatter.default" not in after(Written(), torch.rand(2, 5, 3), join_writes)
 
 
 def test_a_rewritten_network_has_its_parameters_under_their_paths() -> None:

@@ -138,7 +138,8 @@ def brought_networks(
     Raises:
         DofkitError: see `NetworkNames.open`; options without --depth-model; photos agree that its near is far.
     """
-    brought = network_names(ctx, sizes).open()
+    licence = ctx.params.get("licence", "")  # of an export
+    brought = {stage: each.under(licence) for stage, each in network_names(ctx, sizes).open().items()}
     notes = [f"{OPTIONS[stage]}: {note}" for stage, each in brought.items() for note in each.notes]
     if ask_photos and Stage.DEPTH in brought and not _given(ctx, "assume_sign"):
         from ..export.sign import sign_on_photos

@@ -165,6 +165,10 @@ def matching_networks(
                 f"{bundle.root}: {stage} was exported from "
                 f"{_other_weights(stage, entry, weights, stage in sources.brought)}"
             )
+        if stage in sources.brought and sources.brought[stage].origin.kind != entry.gives:
+            raise DofkitError(
+                f"{bundle.root}: {stage} was exported as one that gives {entry.gives}; give --depth-kind so"
+            )
     return networks
 
 

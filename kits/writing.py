@@ -14,6 +14,7 @@ from pathlib import Path
 from ..runtime_ref.bundle import MANIFEST, Bundle, ModelEntry, file_sha256, new_folder
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.files import write_json
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from .platform import Platform
 from .preview_cases import write_preview_cases
@@ -66,7 +67,8 @@ def write_kit(request: KitRequest) -> WrittenKit:
         DofkitError: the bundle is damaged or lacks what the platform runs; the folder is no kit, or was changed.
     """
     bundle, platform = Bundle.open(request.bundle), request.platform
-    models = chosen_models(bundle, request)
+    # A kit has the map before a slider moves: it runs the preview that takes one.
+    models = [model for model in chosen_models(bundle, request) if model.stage is not Stage.PHOTO_PREVIEW]
     _refuse_foreign(request.out)
     with new_folder(request.out) as folder:
         _copy_sources(platform.sources, folder)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import fx
 
 from ...runtime_ref.errors import DofkitError, first_line
+from ...runtime_ref.target import Target
+from ..refusals import refusal
 from ..stages import StageGraph
 from .buffers import pictures, take_buffers
 from .guards import refuse_unfaithful
@@ -59,6 +62,8 @@ def converted(
         except DofkitError:
             raise
         except Exception as error:  # torch.export and the converter raise many kinds
+            if isinstance(network, fx.GraphModule):  # of a network that was brought: it knows where its layers stand
+                raise DofkitError(refusal(what, network, Target.COREAI, error)) from error
             raise DofkitError(
                 f"{what}: Core AI's converter cannot take the network ({first_line(error)}); replace the operation, or "
                 "export it to another target"

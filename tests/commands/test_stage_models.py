@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from ..train.brought.acme import NAME, install
+from ..train.brought.onnx_files import written
 from .refusals import assert_one_line
 
 
@@ -30,9 +31,9 @@ def test_a_packages_lens_blur_becomes_a_bundle_that_says_whose_it_is(
 ) -> None:
     bundle = tmp_path / "acme.dofbundle"
     done = cli(
-        "export", "--target", "onnx", "--precision", "fp32", "--precision", "w8", "--stage", "lens_blur",
-        "--photo", str(photo_file), "--depth-size", "96", "--weights", str(weights), "--lens-blur-model", NAME,
-        "--out", str(bundle), "--json",
+        "export", "--target", "onnx", "--precision", "fp32", "--precision", "fp16", "--precision", "w8",
+        "--stage", "lens_blur", "--photo", str(photo_file), "--depth-size", "96", "--weights", str(weights),
+        "--lens-blur-model", NAME, "--out", str(bundle), "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
@@ -69,6 +70,40 @@ def test_a_portrait_is_blurred_by_the_packages_network(
         assert done.exit_code == 0, done.output
         outputs.append(np.asarray(Image.open(goal), np.int16))
     assert np.abs(outputs[0] - outputs[1]).max() > 2
+
+
+@pytest.mark.e2e
+def test_an_onnx_file_becomes_a_bundle_of_onnx_alone(
+    cli: Callable, tmp_path: Path, photo_file: Path, weights: Path
+) -> None:
+    bundle = tmp_path / "theirs.dofbundle"
+    asked = (
+        "export", "--stage", "depth", "--depth-model", str(written(tmp_path / "theirs.onnx", opset=20)), "--depth-kind",
+        "metric", "--depth-normalisation", "imagenet", "--assume-sign", "--licence", "CC-BY-NC-4.0", "--weights",
+        str(weights), "--photo", str(photo_file), "--out", str(bundle),
+    )  # fmt: skip
+    refused = cli(*asked, "--target", "tflite")
+    assert refused.exit_code == 2
+    warning, error = refused.stderr.splitlines()
+    assert "the network's licence is 'CC-BY-NC-4.0', which does not let a product use it" in warning
+    assert "an ONNX file is exported to ONNX only" in error
+    assert not bundle.exists()
+    done = cli(*asked, "--target", "onnx", "--precision", "fp32", "--precision", "fp16", "--precision", "w8", "--json")
+    assert done.exit_code == 0, done.output
+    assert {row["verdict"] for row in json.loads(done.stdout)["parity"]["results"]} == {"PASS"}
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert {model["deployment"] for model in manifest["models"]} == {"ONNX opset 20"}
+    assert {layer["name"] for model in manifest["models"] for layer in model["layers"]} == {
+        "network.first",
+        "network.last",
+    }
+    network = manifest["networks"]["depth"]
+    assert (network["architecture"], network["licence"], network["parameters"]) == ("onnx", "CC-BY-NC-4.0", 6177)
+    assert network["configuration"] == {
+        "source": "theirs.onnx", "format": "ONNX", "model": "", "kind": "metric", "size": "16x24",
+    }  # fmt: skip
+    assert "not for products" in (bundle / "report.html").read_text()
+    assert "**This licence does not let a product use it.**" in (bundle / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,17 +61,32 @@ def test_faults_of_our_own_networks_are_not_hidden(graph: StageGraph) -> None:
         raise RuntimeError("x")
 
 
-@pytest.mark.e2e
-def test_core_ml_says_which_operation_it_lacks(tmp_path: Path) -> None:
+def coreml(graph: StageGraph, folder: Path) -> None:
     pytest.importorskip("coremltools")
     from dofkit.export.coreml.convert import TracedStage
     from dofkit.export.coreml.options import CoreMLOptions
     from dofkit.runtime_ref.target import Precision
 
+    TracedStage(graph, CoreMLOptions()).convert(Precision.FP32).save(str(folder / "it.mlpackage"))
+
+
+def coreai(graph: StageGraph, folder: Path) -> None:
+    pytest.importorskip("coreai_torch")
+    from dofkit.export.coreai.convert import convert
+
+    convert(graph, folder / "it.aimodel")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("convert", "title"), [(coreml, "Core ML"), (coreai, "Core AI")])
+def test_a_converter_that_lacks_an_operation_says_which_and_in_which_layer(
+    convert: Callable[[StageGraph, Path], None], title: str, tmp_path: Path
+) -> None:
     class Bessel(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.special.i0(x[:, :1])
 
     graph = StageGraph(Stage.DEPTH, nn.Sequential(Bessel()).eval(), (8, 8), rewritten=True)
-    with pytest.raises(DofkitError, match=r"Core ML's converter cannot take aten\.(special_)?i0"):
-        TracedStage(graph, CoreMLOptions()).convert(Precision.FP32)
+    words = rf"^depth: {title}'s converter cannot take aten\.(special_)?i0\.default in 0 \(Bessel\)"
+    with pytest.raises(DofkitError, match=words):
+        convert(graph, tmp_path)

@@ -99,6 +99,20 @@ def _tips(transformers: Any) -> Any:
     )  # fmt: skip
 
 
+def _depth_pro(transformers: Any) -> Any:
+    vit = {
+        "model_type": "dinov2", "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 32,
+        "patch_size": 8, "mlp_ratio": 2, "use_mask_token": False,
+    }  # fmt: skip
+    return transformers.DepthProForDepthEstimation(
+        transformers.DepthProConfig(
+            fusion_hidden_size=16, patch_size=32, intermediate_hook_ids=[2, 1], intermediate_feature_dims=[16, 16],
+            scaled_images_feature_dims=[32, 24, 16], use_fov_model=False,
+            image_model_config=vit, patch_model_config=vit, fov_model_config=vit,
+        )
+    )  # fmt: skip
+
+
 THIN: dict[str, Callable[[Any], Any]] = {
     "depth_anything": lambda transformers: _anything(transformers, "relative"),
     "depth_anything_metric": lambda transformers: _anything(transformers, "metric"),
@@ -108,6 +122,7 @@ THIN: dict[str, Callable[[Any], Any]] = {
     "glpn": _glpn,
     "zoedepth": _zoe,
     "tipsv2_dpt": _tips,
+    "depth_pro": _depth_pro,
 }
 
 

@@ -87,9 +87,9 @@ def test_kit_and_demo_take_previews_along_and_the_demo_none_that_it_does_not_com
     assert done.returncode == 0, done.stdout
     assert "# pass 21" in done.stdout  # 11 by formulas, and what dofkit itself gives the graph of 10 step cases
     pipeline = {"depth", "lens_blur", "guided_upsampling"}
-    for folder, previews in ((site, {"preview"}), (tmp_path / "kit", {"preview", "photo_preview"})):
+    for folder in (site, tmp_path / "kit"):
         models = json.loads((folder / "bundle" / "manifest.json").read_text())["models"]
-        assert {model["stage"] for model in models} == pipeline | previews
+        assert {model["stage"] for model in models} == pipeline | {"preview"}
         assert all((folder / "bundle" / model["path"]).is_file() for model in models)
     assert "bundle/models/onnx/preview.fp32.onnx" in json.loads((site / "files.json").read_text())
 

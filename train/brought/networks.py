@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ...runtime_ref.pipeline.stage import Stage
 from ..networks.adapted import adapted
 from ..networks.contract import NetworkContract
 from ..weights.terms import Terms
+from .terms import warnings_of
 
 # What the map is called in outputs that name their parts.
 _MAPS = ("predicted_depth", "disparity", "depth")
@@ -67,6 +68,13 @@ class Brought:
     def stage(self) -> Stage:
         """That it computes."""
         return self.contract.stage
+
+    def under(self, licence: str) -> Brought:
+        """The same under a licence, if it names none itself."""
+        if not licence or self.terms.licence:
+            return self
+        terms = replace(self.terms, licence=licence)
+        return replace(self, terms=terms, notes=warnings_of(terms))
 
 
 def sha256_of(files: Sequence[Path]) -> str:

@@ -20,6 +20,7 @@ from torch import nn
 from ...runtime_ref.errors import DofkitError, first_line, require
 from ...runtime_ref.pipeline.aspects import Size
 from ...runtime_ref.quiet import silence
+from ..networks.contract import SizeRule
 
 SUFFIX = ".onnx"
 PREFIX = "network."
@@ -100,9 +101,10 @@ class OnnxNetwork(nn.Module):
         if self.graph.channels_last:
             values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
         height, width = image.shape[2:]
+        session = self._session
         try:
             with silence():
-                (found,) = self._session.run([self.graph.output.removeprefix(PREFIX)], {self._input: values})
+                (found,) = session.run([self.graph.output.removeprefix(PREFIX)], {self._input: values})
         except Exception as error:  # ONNX Runtime's own classes
             raise DofkitError(
                 f"{self.graph.path.name} cannot compute an image of {height}×{width} ({first_line(error)[:160]}); give "
@@ -123,7 +125,12 @@ class OnnxNetwork(nn.Module):
         runtime = require("onnxruntime", "onnx", _PURPOSE)
         options = runtime.SessionOptions()
         options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()
-        return runtime.InferenceSession(str(self.graph.path), options, providers=["CPUExecutionProvider"])
+        try:
+            return runtime.InferenceSession(str(self.graph.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own classes
+            raise DofkitError(
+                f"{self.graph.path.name} cannot be loaded by ONNX Runtime ({first_line(error)[:160]}); export it again"
+            ) from error
 
 
 def _map_shape(path: Path, shape: Sequence[int]) -> tuple[int, int, int, int]:
@@ -159,6 +166,8 @@ def open_onnx(path: Path, example: Size | None) -> OnnxNetwork:
     size = graph.size or example
     if size is None:
         raise DofkitError(f"{path.name} takes images of several sizes; say which with --depth-size HxW")
+    if problem := SizeRule().problem(*size):
+        raise DofkitError(f"{path.name}: {problem}")
     network = OnnxNetwork(graph).eval()
     network.map_shape(size)
     return network

@@ -85,6 +85,8 @@ def _ours(path: Path, asked: ModelFacts, architectures: Architectures) -> Brough
 def _program(path: Path, asked: ModelFacts) -> Brought:
     """An exported program: nothing in it says what it gives, nor what it wants done to an image."""
     network, size = open_program(path)
+    if problem := SizeRule().problem(*size):
+        raise DofkitError(f"{path} takes images of one size: {problem}")
     if asked.kind is None:
         raise DofkitError(
             f"{path}: an exported program does not say what it gives; say it with --depth-kind {', '.join(DepthKind)}: "

@@ -91,6 +91,17 @@ class ReachMeter:
                 return False
         return True
 
+    def faults(self) -> Iterator[str]:
+        """What keeps it from being measured, in words; the last is empty."""
+        (one, _), _ = self._pairs
+        before = [values.clone() for values in one]
+        twice = [self._network(*one) for _ in range(2)]
+        if not all(map(torch.equal, one, before)):
+            yield "writes into its inputs; compute with copies"
+        if isinstance(twice[0], torch.Tensor) and not torch.equal(*twice):
+            yield "gives two results for one input; take out what is random"
+        yield ""
+
     def outputs(self) -> Iterator[torch.Tensor]:
         """What it gives for random pictures, for black and for white."""
         yield from self._expected

@@ -18,7 +18,7 @@ from ...runtime_ref.errors import DofkitError, first_line
 from ...runtime_ref.pipeline.aspects import USUAL_SIZES, Size
 from ...runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ..networks.adapted import adapted, core
-from ..networks.contract import Arrangement, NetworkContract, Preprocessing, SizeRule
+from ..networks.contract import Arrangement, Meaning, NetworkContract, Preprocessing, SizeRule
 from ..networks.registry import ARCHITECTURES
 from ..weights.terms import Terms
 from .hub import ModelFacts
@@ -28,6 +28,7 @@ from .program import SUFFIX, load_program
 from .reach import ReachMeter, measured_reach
 from .terms import warnings_of
 
+_PROGRAMS = (SUFFIX, ".pt", ".ptl", ".torchscript")  # the latter are refused with the reason
 _BESIDE = 32
 """Pixels beside both halos of the picture on which a contract is tried."""
 
@@ -74,7 +75,7 @@ def open_stage_model(text: str, stage: Stage) -> Brought:
     if path.suffix.lower() == SUFFIX or path.is_file():
         if not path.is_file():
             raise DofkitError(f"{text}: there is no such file; {_forms(stage)}")
-        if path.suffix.lower() != SUFFIX:
+        if path.suffix.lower() not in _PROGRAMS:
             raise DofkitError(f"{text}: its suffix is of no known kind; {_forms(stage)}")
         return _program(path, stage)
     if path.is_dir() or "/" in text:
@@ -90,6 +91,8 @@ def _program(path: Path, stage: Stage) -> Brought:
     """An exported program: its tile is the size that it was exported at, halo and alignment are measured."""
     program = load_program(path)
     order, tile = _arguments(path.name, list(program.shapes), stage), _tile(path.name, program.shapes, stage)
+    if problem := SizeRule().problem(tile, tile):
+        raise DofkitError(f"{path.name} takes tiles of one size: {problem}")
     contract = NetworkContract(
         architecture="exported_program",
         stage=stage,
@@ -227,11 +230,20 @@ def _check_contract(what: str, contract: NetworkContract, stage: Stage) -> None:
     Raises:
         DofkitError: naming it.
     """
-    if contract.stage is not stage:
+    if contract.stage != stage:
         raise DofkitError(f"{what} computes {contract.stage}, not {stage}; give it with the option of its stage")
     if contract.architecture in {entry.contract.architecture for entry in ARCHITECTURES}:
         raise DofkitError(f"{what}: architecture {contract.architecture!r} is dofkit's own; give the network another")
+    if contract.size.multiple < 1 or contract.size.least < 1:
+        raise DofkitError(
+            f"{what}: multiples of {contract.size.multiple}, {contract.size.least} at least, are no sizes"
+        )
     if stage is Stage.DEPTH:
+        if contract.meaning is Meaning.PICTURE:
+            raise DofkitError(
+                f"{what}: its contract does not say what its map means; say meaning=Meaning.INVERSE_DEPTH, "
+                "DEPTH or DISPARITY"
+            )
         return
     if contract.halo is None or contract.halo < 0 or contract.align < 1 or contract.halo % contract.align:
         raise DofkitError(
@@ -276,6 +288,8 @@ def _check_output(what: str, meter: ReachMeter, stage: Stage, side: int) -> None
         DofkitError: it cannot compute, or gives something else.
     """
     output, wanted = OUTPUTS[stage], OUTPUTS[stage].shape(side, side)
+    if fault := _computed(what, meter.faults)[0]:
+        raise DofkitError(f"{what} {fault}")
     for found in _computed(what, meter.outputs):
         _check_shape(what, found, wanted)
         low, high = float(found.min()), float(found.max())

@@ -38,6 +38,10 @@ class Preprocessing:
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+MOST_PIXELS = 2**24
+"""Of an image that a network is given: Depth Pro's has a seventh of it. More is a slip, or takes all memory."""
+
+
 @dataclass(frozen=True)
 class SizeRule:
     """The sizes of low-resolution inputs that a network takes, in pixels.
@@ -60,6 +64,8 @@ class SizeRule:
         """Why a size is not possible, in words that say which are; empty where it is."""
         if self.only and (height, width) not in self.usual:
             return f"{height}×{width} is not what the network was exported at; it takes {_listed(self.usual)} only"
+        if height * width > MOST_PIXELS:
+            return f"{height}×{width} is more than 16 megapixels; take a smaller one"
         if self.square and height != width:
             return f"{height}×{width} is not square; the network takes squares only"
         for side in (height, width):

@@ -15,6 +15,7 @@ from dofkit.export.rewrites.idle import drop_checks, drop_idle, reshape_views
 from dofkit.export.rewrites.norms import name_batch_norms
 from dofkit.export.rewrites.products import multiply_vectors
 from dofkit.export.rewrites.rewriting import rewritten
+from dofkit.export.rewrites.writes import join_writes, take_copies
 from dofkit.runtime_ref.errors import DofkitError
 
 
@@ -166,6 +167,35 @@ def test_a_product_with_a_vector_is_a_multiplication_and_a_sum() -> None:
     assert after(_Projected(), torch.rand(2, 3, 8), multiply_vectors) == Counter(
         {"mul.Tensor": 1, "sum.dim_IntList": 1}
     )
+
+
+@pytest.mark.parametrize("source", [0, slice(0, 1)])
+def test_what_is_copied_into_a_tensor_stands_in_its_place(source: int | slice) -> None:
+    class Copied(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.ops.aten.copy(x[1:3], x[source]) + 1
+
+    assert "copy.default" not in after(Copied(), torch.rand(4, 3), take_copies)
+
+
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_a_write_of_one_place_is_a_concatenation(place: int) -> None:
+    class Written(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.select_scatter(x, x[:, 1] * 2, 1, place)
+
+    found = after(Written(), torch.rand(2, 5, 3), join_writes)
+    assert "select_scatter.default" not in found
+    assert found["cat.default"] == 1
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 2), (1, 3), (-2, None), (0, None)])
+def test_a_write_of_a_slice_is_a_concatenation(start: int, end: int | None) -> None:
+    class Written(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.slice_scatter(x, x[:, start:end] * 2, 1, start, end)
+
+    assert "slice_scatter.default" not in after(Written(), torch.rand(2, 5, 3), join_writes)
 
 
 def test_a_rewritten_network_has_its_parameters_under_their_paths() -> None:

@@ -12,7 +12,10 @@ from torch import nn
 
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.train.brought.hub import ModelFacts
+from dofkit.train.brought.kinds import DepthKind
 from dofkit.train.brought.naming import NetworkNames, StageModelName
+from dofkit.train.brought.opening import open_depth_model
 from dofkit.train.brought.plugins import installed_names
 from dofkit.train.brought.reach import ReachMeter, measured_reach
 from dofkit.train.brought.stage_models import open_stage_model
@@ -70,6 +73,9 @@ def test_the_example_is_short_and_takes_part(path: Path) -> None:
         (".clamp(0, 1)", " + 1", r"gives values from .* end its forward with \.clamp"),
         (".clamp(0, 1)", "[:, :1]", r"gives \(1, 1, "),
         ("torch.relu(self", "torch.nonsense(self", "cannot compute"),
+        (".clamp(0, 1)", ".add(torch.rand(1)).clamp(0, 1)", "gives two results for one input"),
+        ("found = torch.relu(", "image.mul_(0.5)\n        found = torch.relu(", "writes into its inputs"),
+        ("multiple=2", "multiple=0", "multiples of 0, 32 at least, are no sizes"),
         ("contract =", "promise =", "has no contract"),
         ("super().__init__()", "raise RuntimeError('no licence server\\nfound')", "RuntimeError: no licence server"),
         ("import torch\n", "import torch\nraise SystemExit('out')\n", "cannot be made"),
@@ -205,6 +211,45 @@ def test_a_program_of_other_inputs_is_refused(
 
     with pytest.raises(DofkitError, match=words):
         open_stage_model(str(saved(Network(), inputs, tmp_path / "up.pt2")), stage)
+
+
+def test_torchscript_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "up.pt"
+    torch.jit.save(torch.jit.trace(nn.Conv2d(3, 3, 3), torch.zeros(1, 3, 8, 8)), path)
+    with pytest.raises(DofkitError, match="is TorchScript"):
+        open_stage_model(str(path), Stage.GUIDED_UPSAMPLING)
+
+
+def test_a_depth_network_of_a_package_says_what_its_map_means(path: Path) -> None:
+    depth = """
+import torch
+from torch import nn
+from dofkit.runtime_ref.pipeline.stage import Stage
+from dofkit.train.networks.contract import Meaning, NetworkContract, Preprocessing, SizeRule
+
+class AcmeBlur(nn.Module):
+    contract = NetworkContract(
+        "acme_depth", Stage.DEPTH, SizeRule(multiple=8, least=8, usual=((16, 24),)), meaning=Meaning.DEPTH,
+        preprocessing=Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    )
+
+    def forward(self, image):
+        return image.mean(dim=1, keepdim=True) + 3
+"""
+    install(path, depth, name="acme_depth")
+    brought = open_depth_model("acme_depth")
+    image = torch.rand(1, 3, 16, 24)
+    inverse = 1 / ((image.double() - 0.5) / 0.5).mean(dim=1, keepdim=True).add(3)
+    wanted = (inverse - inverse.min()) / (inverse.max() - inverse.min())
+    assert (brought.network(image) - wanted).abs().max() < 1e-5
+    assert brought.origin.kind == "depth"
+    with pytest.raises(DofkitError, match="leave --depth-kind and -normalisation out"):
+        open_depth_model("acme_depth", ModelFacts(kind=DepthKind.METRIC))
+    module = path / "acme_blur.py"
+    module.write_text(depth.replace("meaning=Meaning.DEPTH,", ""))
+    del sys.modules["acme_blur"]
+    with pytest.raises(DofkitError, match="does not say what its map means"):
+        open_depth_model("acme_depth")
 
 
 @pytest.mark.parametrize("text", ["nowhere.pt2", "a/b", "acme_nowhere", "."])

@@ -49,7 +49,11 @@ def constants(path: Path) -> list[StoredConstant]:
 def _restored(file: OnnxFile) -> Iterator[tuple[str, _Constant]]:
     """What the file's int8 tensors stand for: they, or the sums of their products, are scaled by a tensor of that
     name."""
+    dequantised = {node.input[0]: node for node in file.nodes if node.op_type == "DequantizeLinear"}
     for name, values in file.integers():
+        if name in dequantised:
+            yield name, _dequantised(file, dequantised[name])
+            continue
         scale = file.constant(f"{name.removesuffix('_quantized')}_scale")
         if scale is not None:
             along = [-1 if size == scale.size else 1 for size in values.shape] if scale.ndim == 1 else scale.shape

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .runtime_ref.bundle.manifest import ModelEntry
     from .runtime_ref.pipeline.portrait import PortraitPipeline
     from .runtime_ref.pipeline.stage import Stage
-    from .train.brought.naming import DepthModelName
+    from .train.brought.naming import DepthModelName, NetworkNames
 
 
 def open_pipeline(
@@ -30,6 +30,8 @@ def open_pipeline(
     weights: str | Path | None = None,
     threads: int = 2,
     depth: DepthModelName | str | None = None,
+    lens_blur: str | None = None,
+    upsampling: str | None = None,
 ) -> PortraitPipeline:
     """The portrait pipeline over an exported bundle, or over PyTorch.
 
@@ -43,19 +45,24 @@ def open_pipeline(
         threads: CPU threads of a bundle's runtime; PyTorch's are one number for the whole process, its own.
         depth: a depth network for PyTorch, in place of the weights': a name on Hugging Face's hub, a folder of
             transformers, a file; see `dofkit.train.brought`.
+        lens_blur, upsampling: networks for PyTorch in place of the weights' of these stages: a `.pt2` of torch.export,
+            or the name of a network that an installed package brings.
 
     Raises:
         DofkitError: options that exclude each other, a bundle that is damaged or lacks what is asked for, or a runtime
             that is not installed.
     """
+    from .train.brought.naming import NetworkNames
+
+    brings = NetworkNames.of(depth, lens_blur, upsampling)
     if bundle is None:
         for name, value in (("target", target), ("precision", precision)):
             if value is not None:
                 raise DofkitError(f"{name} {value} chooses a file of a bundle; give the bundle, too, or leave it out")
         from .train.shipped import named_weights
 
-        return _over_pytorch(named_weights(weights) if isinstance(weights, str) else weights, depth)
-    for name, value in (("weights", weights), ("a depth network", depth)):
+        return _over_pytorch(named_weights(weights) if isinstance(weights, str) else weights, brings)
+    for name, value in (("weights", weights), ("a network of yours", brings or None)):
         if value is not None:
             raise DofkitError(f"a bundle and {name} exclude each other; give one of them")
     return _over_bundle(Path(bundle), _member(Target, target), _member(Precision, precision), threads)
@@ -69,19 +76,15 @@ def _member(kind: type[Kind], value: Kind | str | None) -> Kind | None:
         raise DofkitError(f"{value!r} is no {kind.__name__.lower()}; there are {names}") from None
 
 
-def _over_pytorch(weights: Path | None, depth: DepthModelName | str | None) -> PortraitPipeline:
+def _over_pytorch(weights: Path | None, brings: NetworkNames) -> PortraitPipeline:
     require("torch", "train", "rendering without a bundle")
     from .runtime_ref.pipeline.portrait import PortraitPipeline
-    from .runtime_ref.pipeline.stage import Stage
-    from .train.brought.naming import DepthModelName
     from .train.brought.taking_part import NetworkSources
     from .train.networks.registry import ARCHITECTURES
     from .train.session import plan_of, torch_sessions
     from .train.weights import SHIPPED
 
-    named = DepthModelName(depth) if isinstance(depth, str) else depth
-    brought = {} if named is None else {Stage.DEPTH: named.open()}
-    networks = NetworkSources(weights or SHIPPED, brought=brought).networks()
+    networks = NetworkSources(weights or SHIPPED, brought=brings.open()).networks()
     contracts = {stage: ARCHITECTURES.contract_of(network) for stage, network in networks.items()}
     return PortraitPipeline(torch_sessions(networks), plan_of(contracts))
 

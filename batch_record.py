@@ -73,7 +73,7 @@ def _networks(computed: Computed) -> str:
         return " ".join([*names, file_sha256(computed.bundle / MANIFEST)[:16]])
     folder = computed.weights or SHIPPED
     files = [weights_file(stage, folder if has_weights(stage, folder) else SHIPPED) for stage in PIPELINE_STAGES]
-    brought = [] if computed.depth is None else [computed.depth.fingerprint()[:16]]
+    brought = [fingerprint[:16] for fingerprint in computed.brought.fingerprints()]
     return " ".join([*(file_sha256(file)[:16] for file in files), *brought])
 
 

@@ -16,7 +16,8 @@ from PIL import Image
 from .focal_providers import FocalProvider
 from .runtime_ref.errors import DofkitError
 from .runtime_ref.files import write_file
-from .runtime_ref.imageio import upsampled_disparity, write_disparity, write_photo
+from .runtime_ref.imageio import write_disparity, write_photo
+from .runtime_ref.pipeline.refinement import upsampled_disparity
 from .train.data.real_stacks import read_stack, without_breathing
 from .train.data.relative_sweep import evenly, likeliest_strength, relative_sweep
 from .train.networks.focus_matching import sharpest_seen

@@ -14,20 +14,21 @@ from .runtime_ref.imageio import (
     DisparityKind,
     check_goal,
     disparity_for,
-    eight_bits,
     embedded_disparity,
     flatness_of,
     format_of,
-    is_coarse,
     pixels_of,
     read_photo,
-    upsampled_disparity,
     write_disparity,
     write_photo,
 )
 from .runtime_ref.pipeline.focus import Focus
+from .runtime_ref.pipeline.optics import USUAL_APERTURE
 from .runtime_ref.pipeline.pyramid import over_photo
+from .runtime_ref.pipeline.refinement import refined_disparity
+from .runtime_ref.pipeline.stage import TILED
 from .runtime_ref.target import Precision, Target
+from .train.brought.naming import NetworkNames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from .runtime_ref.imageio import Photo
     from .runtime_ref.pipeline.portrait import Focused, PortraitPipeline
-    from .train.brought.naming import DepthModelName
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Computed:
         target, precision: which of the bundle's files.
         weights: folder of weights for PyTorch.
         threads: CPU threads of the runtime.
-        depth: a depth network that was brought, for PyTorch.
+        brought: networks that were brought, for PyTorch.
     """
 
     bundle: Path | None = None
@@ -55,17 +55,20 @@ class Computed:
     precision: Precision | None = None
     weights: Path | None = None
     threads: int = 2
-    depth: DepthModelName | None = None
+    brought: NetworkNames = field(default_factory=NetworkNames)
 
     def open(self) -> PortraitPipeline:
         """The pipeline; errors as of `open_pipeline`."""
+        blur, upsampling = map(self.brought.of_stage, TILED)
         return open_pipeline(
             self.bundle,
             target=self.target,
             precision=self.precision,
             weights=self.weights,
             threads=self.threads,
-            depth=self.depth,
+            depth=self.brought.depth,
+            lens_blur=blur and blur.model,
+            upsampling=upsampling and upsampling.model,
         )
 
 
@@ -80,7 +83,7 @@ class Look:
     """
 
     focus: Focus = field(default_factory=Focus)
-    aperture: float = 0.5
+    aperture: float = USUAL_APERTURE
     predict: bool = False
 
 
@@ -201,18 +204,12 @@ def _stored_disparity(image: Path, photo: Photo, file: DisparityFile | None, pre
     """The disparity that comes with the photo. A map that dofkit saved is taken as it is, others are refined."""
     if file is not None:
         brought = disparity_for(photo, file.path, file.kind, file.stretch)
-        values = brought.values if brought.ours else _refined(brought.values, photo)
+        values = brought.values if brought.ours else refined_disparity(brought.values, photo.pixels)
         return _Stored(values, "file", tuple(f"{file.path} {note}" for note in brought.notes))
     embedded = None if predict else embedded_disparity(image)
     if embedded is None:
         return _Stored(None, "predicted")
-    return _Stored(_refined(embedded, photo), "embedded")
-
-
-def _refined(disparity: NDArray[np.float32], photo: Photo) -> NDArray[np.float32]:
-    """A map much smaller than the photo nearer to its size, with edges where the photo has them."""
-    pixels = eight_bits(photo.pixels)
-    return upsampled_disparity(disparity, pixels) if is_coarse(disparity, pixels) else disparity
+    return _Stored(refined_disparity(embedded, photo.pixels), "embedded")
 
 
 def _focused(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from ..runtime_ref.backends.latency import MIN_RUNS
 from ._console import stdout
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def print_bench(report: BenchReport) -> None:
             console.print(table)
     if any(not stage.settled for row in rows for stage in row.every_stage):
         console.print("* the warm-up's time was over before the times were stable", markup=False)
+    if any(figures.runs < MIN_RUNS for row in rows for figures in (*row.every_stage, *row.photos)):
+        console.print(f"no percentiles of fewer than {MIN_RUNS} runs: single ones take too long there", markup=False)
     for row in rows:
         if row.error:
             console.print(f"{row.title}, {row.backend}: {row.error}", markup=False)
@@ -82,16 +85,23 @@ def _throttling(row: BenchFigures) -> str:
 
 
 def _stage(figures: StageFigures) -> list[str]:
-    times = (figures.load, figures.first, figures.p50, figures.p90, figures.p99, figures.mad)
+    times = [f"{value:.1f}" for value in (figures.load, figures.first, figures.p50)]
+    tails = _tails(figures.runs, 1, figures.p90, figures.p99, figures.mad)
     runs = f"{figures.runs}{'' if figures.settled else '*'}"
     parity = figures.parity
     beside = ["", ""] if parity is None else [f"{parity.psnr:.1f}", f"{parity.max_abs:.1e}"]
-    return [*(f"{value:.1f}" for value in times), runs, *beside]
+    return [*times, *tails, runs, *beside]
+
+
+def _tails(runs: int, digits: int, *values: float) -> list[str]:
+    """Percentiles and spread, which a few runs do not have."""
+    return [f"{value:.{digits}f}" if runs >= MIN_RUNS else "" for value in values]
 
 
 def _photo(figures: PhotoFigures) -> list[str]:
-    times = (figures.depth_p50, figures.render_p50, figures.first, figures.p50, figures.p90, figures.mad)
-    return [*(f"{value:.0f}" for value in times), str(figures.runs), f"{figures.frames_per_second:.1f}"]
+    times = [f"{value:.0f}" for value in (figures.depth_p50, figures.render_p50, figures.first, figures.p50)]
+    tails = _tails(figures.runs, 0, figures.p90, figures.mad)
+    return [*times, *tails, str(figures.runs), f"{figures.frames_per_second:.1f}"]
 
 
 def print_comparison(found: Sequence[Comparison]) -> None:

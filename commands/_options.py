@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..runtime_ref.pipeline.aspects import Aspect, Size
 from ..runtime_ref.target import Precision, Target
 from ..train.shipped import PRODUCT_NAME, named_weights
 from ._groups import GroupedOption
@@ -65,6 +67,25 @@ class ParsedPair(click.ParamType, ABC):
             return self.parsed(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class InputSize(ParsedPair):
+    """Height and width in pixels: "384", "288x384", or of an aspect width:height, "3:4"."""
+
+    name = "size"
+
+    def parsed(self, text: str) -> Size | Aspect:
+        match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip(), re.IGNORECASE)
+        if match is None:
+            try:
+                return Aspect(text)
+            except ValueError:
+                raise ValueError(
+                    f"{text!r} is no size; give pixels, 384 for a square or 288x384 for height x width, or an aspect "
+                    "as width:height, 3:4"
+                ) from None
+        height = int(match[1])
+        return height, int(match[2] or height)
 
 
 class FiniteFloat(click.FloatRange):
@@ -159,6 +180,7 @@ class WeightsPath(click.Path):
 TARGET = EnumChoice(Target)
 PRECISION = EnumChoice(Precision)
 BUNDLE = BundlePath()
+SIZE = InputSize()
 
 
 def choice_option(flag: str, values: Sequence[str], help: str) -> Callable[[Any], Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._brought_options import depth_model_name, depth_model_options
+from ..train.brought.naming import OPTIONS
+from ._brought_options import brought_options, network_names
 from ._groups import GroupedCommand, GroupedOption
 from ._options import (
     BUNDLE,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..devices.compare import Comparison
     from ..devices.figures import BenchReport
     from ..runtime_ref.backends import Backend
-    from ..train.brought.naming import DepthModelName
+    from ..train.brought.naming import NetworkNames
 
 REPORTS, COMPARISON = "Reports", "Comparison"
 
@@ -51,7 +52,8 @@ REPORTS, COMPARISON = "Reports", "Comparison"
 )
 @click.option(
     "--seconds", type=FiniteFloat(min=0, min_open=True), default=10.0, show_default=True,
-    help="Stop the steady runs after this time (but not before 5 runs); a quarter of it may go to the warm-up.",
+    help="Stop the steady runs after this time (but not before 5 runs, or half a minute); a quarter of it may go to "
+    "the warm-up.",
 )  # fmt: skip
 @click.option(
     "--photo", "photos", type=PhotoSize(), multiple=True, metavar="SIZE", default=["2048"], show_default=True,
@@ -85,7 +87,7 @@ REPORTS, COMPARISON = "Reports", "Comparison"
     "--max-slowdown", type=Percentage(), default="5%", show_default=True, cls=GroupedOption, group=COMPARISON,
     help="The change of a median that counts.",
 )  # fmt: skip
-@depth_model_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -144,9 +146,10 @@ def command(
         return
     if bundle is None:
         raise DofkitError("nothing to measure; name a bundle, or two files with --compare")
-    named = depth_model_name(ctx)
-    if named is not None and not pytorch:
-        raise DofkitError("--depth-model says nothing without --pytorch; give --pytorch, or leave --depth-model out")
+    named = network_names(ctx)
+    if named and not pytorch:
+        option = next(OPTIONS[stage] for stage in OPTIONS if named.of_stage(stage))
+        raise DofkitError(f"{option} says nothing without --pytorch; give --pytorch, or leave {option} out")
     if weights is not None and not pytorch:
         raise DofkitError("--weights says nothing without --pytorch; give --pytorch, or leave --weights out")
     check_goals({"--out": out, "--html": html_to}, [baseline])
@@ -216,7 +219,7 @@ def _show_comparison(before: BenchReport, after: BenchReport, most: float, as_js
         _console.print_notes([f"the two are of different machines ({'; '.join(differences)})"])
 
 
-def _pytorch(weights: Path | None, depth: DepthModelName | None) -> tuple[Backend, ...]:
+def _pytorch(weights: Path | None, brought: NetworkNames) -> tuple[Backend, ...]:
     from ..train.backend import pytorch
 
-    return (pytorch(weights, depth),)
+    return (pytorch(weights, brought),)

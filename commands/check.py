@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._brought_options import brought_depth, depth_model_options
+from ._brought_options import brought_networks, brought_options
 from ._groups import GroupedCommand, GroupedOption
 from ._options import BUNDLE, FILE, PRECISION, TARGET, HintedChoice, computing, device_options, weights_option
 
@@ -82,7 +82,7 @@ STDOUT = "-"
     "--html", "html_to", type=FILE, cls=GroupedOption, group=REPORTS,
     help="A page with pictures: input, reference, output, amplified difference, with zoom.",
 )  # fmt: skip
-@depth_model_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -138,7 +138,7 @@ def command(
     asked = _backends(computing(backends, devices), all_backends or all_backends_alias)
     opened = Bundle.open(bundle)
     variants = _chosen(opened, targets, precisions, asked)
-    brought = brought_depth(ctx)
+    brought = brought_networks(ctx)
     if images is not None or against is not None:
         _refuse_other_sizes(opened)
     with _console.progress() as display, tempfile.TemporaryDirectory() as scratch:

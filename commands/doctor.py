@@ -36,7 +36,11 @@ ABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
 TOOLCHAINS = (
     ("the web", ("node", "npm"), "apt-get install nodejs npm"),
     ("Android", ("java", "kotlinc"), "apt-get install openjdk-17-jdk-headless; npm's kotlin-compiler has bin/kotlinc"),
-    ("iOS", ("swift",), "on a Mac install Xcode, on Debian 13 apt-get install swiftlang"),
+    (
+        "iOS",
+        ("swift",),
+        "on a Mac install Xcode, on Debian 13 apt-get install swiftlang; PATH=/usr/libexec/swift/bin:$PATH",
+    ),
 )
 
 # As `devices.registry` has them, which imports more than `--help` should.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.pipeline.stage import Stage
-from ._brought_options import brought_depth, depth_model_options
+from ._brought_options import brought_networks, depth_model_options
 from ._groups import GroupedCommand
 from ._options import json_option, weights_option
 from ._training import FOLDER, threads_option
@@ -80,7 +80,7 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
-    brought = brought_depth(ctx).get(Stage.DEPTH)
+    brought = brought_networks(ctx).get(Stage.DEPTH)
     methods = chosen_methods(depth_methods(weights, named_paths(others), brought), only)
     sets = _sets(data, count, held_out)
     make_folder(out)

@@ -11,10 +11,10 @@ import click
 from ..runtime_ref.pipeline.aspects import Aspect, Size
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
-from ._brought_options import brought_depth, depth_model_options, sizes_for
+from ._brought_options import brought_networks, brought_options, sizes_for
 from ._coreml_options import coreml_options, read_options, refuse_unheeded
 from ._groups import GroupedCommand
-from ._options import FILE, PRECISION, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
+from ._options import FILE, PRECISION, SIZE, EnumChoice, HintedChoice, ParsedPair, json_option, weights_option
 
 if TYPE_CHECKING:
     from ..export.precision import Support
@@ -22,25 +22,6 @@ if TYPE_CHECKING:
     from ..runtime_ref.bundle import ModelEntry
 
 ALL = "all"
-
-
-class _Size(ParsedPair):
-    """Height and width in pixels: "384", "288x384", or of an aspect width:height, "3:4"."""
-
-    name = "size"
-
-    def parsed(self, text: str) -> Size | Aspect:
-        match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip(), re.IGNORECASE)
-        if match is None:
-            try:
-                return Aspect(text)
-            except ValueError:
-                raise ValueError(
-                    f"{text!r} is no size; give pixels, 384 for a square or 288x384 for height x width, or an aspect "
-                    "as width:height, 3:4"
-                ) from None
-        height = int(match[1])
-        return height, int(match[2] or height)
 
 
 class _PreviewSize(ParsedPair):
@@ -53,9 +34,6 @@ class _PreviewSize(ParsedPair):
         if match is None:
             raise ValueError(f"{text!r} is no size of a preview; give pixels as width x height, 1280x960")
         return int(match[1]), int(match[2])
-
-
-SIZE = _Size()
 
 
 def _show_precisions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -146,7 +124,7 @@ def _mark(support: Support) -> str:
     "Given again, a graph each: photos take the one of nearest aspect.  [default: 1:1, 3:4 and 4:3; of a network of "
     "yours the size of its training]",
 )
-@depth_model_options
+@brought_options(own_size=True)
 @weights_option(
     "Folder of weights; product: those that a product may use, as far as they ship.  [default: all those shipped]",
     file_okay=False,
@@ -256,7 +234,7 @@ def command(
     from ..runtime_ref.parity.check import Verdict
     from ..train.weights import SHIPPED
 
-    brought = brought_depth(ctx, depth_sizes, ask_photos=True)
+    brought = brought_networks(ctx, depth_sizes, ask_photos=True)
     request = ExportRequest(
         out=out,
         targets=chosen,

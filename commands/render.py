@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime_ref.target import Precision, Target
-from ._brought_options import depth_model_name, depth_model_options
+from ._brought_options import brought_options, network_names
 from ._groups import GroupedCommand
 from ._options import BUNDLE, PRECISION, TARGET, FiniteFloat, HintedChoice, ParsedPair, json_option, weights_option
 
@@ -65,7 +65,7 @@ class Point(ParsedPair):
 @click.option("--focus-disparity", type=FiniteFloat(0, 1), help="Disparity in focus; 1 is nearest.")
 @click.option(
     "--focus-range", type=FiniteFloat(0, 1),
-    help="Disparities this close to the focus stay sharp.  [default: 0.25 if the depth network predicts them, else 0]",
+    help="Disparities this close to the focus stay sharp.  [default: 0.2 if the depth network predicts them, else 0]",
 )  # fmt: skip
 @click.option("--aperture", type=FiniteFloat(0, 1), default=0.5, show_default=True, help="0 blurs nothing, 1 the most.")
 @click.option(
@@ -86,7 +86,7 @@ class Point(ParsedPair):
     help="Spread several photos over a Ray cluster that sees the same files: HOST:PORT, ray://HOST:PORT or auto.",
 )  # fmt: skip
 @json_option
-@depth_model_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -142,7 +142,7 @@ def command(
     _refuse_what_is_for_others(ctx.params, many)
     focus = Focus(point if isinstance(point, tuple) else None, focus_disparity, focus_range)
     look = Look(focus, aperture, predict)
-    computed = Computed(bundle, target, precision, weights, depth=depth_model_name(ctx))
+    computed = Computed(bundle, target, precision, weights, brought=network_names(ctx))
     if out is not None and many:
         _render_many(images, out, computed, look, Spread(jobs, ray), overwrite, as_json)
         return

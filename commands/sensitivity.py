@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime_ref.target import Target
-from ._brought_options import brought_depth, depth_model_options
+from ._brought_options import brought_networks, brought_options
 from ._groups import GroupedCommand
 from ._options import BUNDLE, FILE, TARGET, json_option, weights_option
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     help="Size against PSNR with the chosen point, and every layer's cost, as a picture (.png, .svg, .pdf).",
 )
 @json_option
-@depth_model_options
+@brought_options()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -91,7 +91,7 @@ def command(
     from . import _console
 
     request = SensitivityRequest(
-        bundle, Budget.parse(budget), target, images, calibration, weights, brought=brought_depth(ctx)
+        bundle, Budget.parse(budget), target, images, calibration, weights, brought=brought_networks(ctx)
     )
     with _console.progress() as display:
         bar = display.add_task("open", total=None)

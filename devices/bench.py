@@ -137,7 +137,7 @@ def bench_bundle(
         photos: (width, height) of the photos for the whole pipeline, in pixels.
         preview: whether a preview of 1280×960 is measured, too.
         sustained: seconds that the preview is rendered again and again; 0 leaves it out.
-        watch: called with a row's title, how many are done and how many there are, before each row.
+        watch: called with a row's title and what it measures now, how many rows are done and how many there are.
 
     Returns:
         A row for each backend and variant; one that crashed or cannot run here says so in `error`.
@@ -165,8 +165,11 @@ def bench_bundle(
     taken = datetime.now(timezone.utc).isoformat(timespec="seconds")
     rows = []
     for number, one in enumerate(asked):
-        watch(one.title, number, len(asked))
-        rows.append(bench(one))
+
+        def measuring(what: str, title: str = one.title, done: int = number) -> None:
+            watch(f"{title}: {what}", done, len(asked))
+
+        rows.append(bench(one, measuring))
     return BenchReport(
         dofkit=__version__,
         bundle=opened.manifest.name,
@@ -185,13 +188,18 @@ def _measurable(target: Target, backends: Sequence[Backend]) -> Iterator[Backend
     )
 
 
-def bench(request: BenchRequest) -> BenchFigures:
-    """Measure in a process of its own; a crash, or a backend that cannot run here, becomes the row's error."""
+def bench(request: BenchRequest, watch: Callable[[str], None] = lambda _: None) -> BenchFigures:
+    """Measure in a process of its own; a crash, or a backend that cannot run here, becomes the row's error.
+
+    Args:
+        request: what.
+        watch: called with the stage or the size of the photo before each is measured.
+    """
     facts = request.backend.facts
     row = BenchFigures(title=request.title, backend=facts.id, device=facts.device)
     try:
         with OwnProcess(timeout=_PATIENCE, threads=request.threads) as transport:
-            return row.model_copy(update=_Row(request, transport).measured())
+            return row.model_copy(update=_Row(request, transport, watch).measured())
     except DofkitError as error:
         return row.model_copy(update={"error": str(error)})
 
@@ -199,8 +207,8 @@ def bench(request: BenchRequest) -> BenchFigures:
 class _Row:
     """The measurements of one row: every stage, then whole photos."""
 
-    def __init__(self, request: BenchRequest, transport: OwnProcess) -> None:
-        self._request, self._transport = request, transport
+    def __init__(self, request: BenchRequest, transport: OwnProcess, watch: Callable[[str], None]) -> None:
+        self._request, self._transport, self._watch = request, transport, watch
         manifest = request.bundle.manifest
         self._plan, self._lens = manifest.plan, Lens(manifest.golden[0].focus, aperture=1.0)
         self._golden = read_golden(request.bundle.path(manifest.golden[0].path))
@@ -248,6 +256,7 @@ class _Row:
 
     def _measured(self, model: ModelEntry) -> tuple[ProcessSession, StageFigures]:
         request = self._request
+        self._watch(model.stage.value)
         session = self._transport.open(request.backend, request.bundle, model)
         case = first_case(request.bundle, model, self._golden)
         times = session.time_runs(case.inputs, request.budget)
@@ -258,6 +267,7 @@ class _Row:
         return session, figures
 
     def _photo(self, size: tuple[int, int]) -> PhotoFigures:
+        self._watch("{}×{}".format(*size))
         pixels = _enlarged(self._golden.photo, size)
         sessions, plan = self._for(pixels)
         times = sessions[Stage.DEPTH].time_photo(sessions, plan, pixels, self._lens, self._request.budget)
@@ -280,6 +290,7 @@ class _Row:
 
     def _sustained(self) -> SustainedFigures:
         """The preview, for as long as was asked for; a figure a minute."""
+        self._watch("a load that goes on")
         pixels = _enlarged(self._golden.photo, _PREVIEW)
         sessions, plan = self._for(pixels)
         minutes: list[MinuteFigures] = []

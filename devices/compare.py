@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ..runtime_ref.backends.latency import MIN_RUNS
 from ..runtime_ref.enums import TextEnum
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.files import read_file
-from .figures import SCHEMA, BenchFigures, BenchReport
+from .figures import SCHEMA, BenchFigures, BenchReport, RunFigures
 from .machine import Machine
 from .statistics import Interval, ratio_of_medians
 
@@ -145,8 +146,15 @@ def _compared(before: BenchFigures, after: BenchFigures, counts: float) -> Itera
         return
     for what in old:
         if what in new and old[what].samples and new[what].samples:
-            interval = ratio_of_medians(old[what].samples, new[what].samples)
-            yield Comparison(before.title, what, old[what].p50, new[what].p50, interval, verdict(interval, counts))
+            yield _comparison(before.title, what, old[what], new[what], counts)
+
+
+def _comparison(row: str, what: str, before: RunFigures, after: RunFigures, counts: float) -> Comparison:
+    if (fewest := min(len(before.samples), len(after.samples))) < MIN_RUNS:
+        note = f"{what}: no verdict on {fewest} runs, it takes {MIN_RUNS}"
+        return Comparison(row, what, before.p50, after.p50, None, Change.UNCLEAR, note)
+    interval = ratio_of_medians(before.samples, after.samples)
+    return Comparison(row, what, before.p50, after.p50, interval, verdict(interval, counts))
 
 
 def verdict(interval: Interval, counts: float) -> Change:

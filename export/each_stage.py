@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..runtime_ref.bundle import ModelEntry, TensorEntry
-from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.stage import Signal
 from ..runtime_ref.target import Precision, Target
 from .confined import confined
-from .folded import FoldedLayer, NetworkWeights, graph_weights, weights_at_its_size
+from .folded import NetworkWeights, graph_weights, weights_at_its_size
 from .job import Job, Unit
 from .labels import Stamp
+from .layers import names_in_file, refuse_unknown
 from .ranges import Ranges
 from .stages import StageGraph
-from .stored import Found, Judged, StoredWeights, compare_in_order, within_rounding
+from .stored import StoredWeights
 
 Derive = Callable[[StageGraph, Path, Path, Precision, "Ranges | None", Collection[str]], None]
 
@@ -30,7 +30,7 @@ class Files:
     """What a target can do with files.
 
     Attributes:
-        deployment: the least runtime that reads them.
+        deployment: the least runtime that reads a file.
         convert: writes a stage in float32.
         derive: (stage, float32 file, goal, precision, ranges, kept) writes it in another precision; `kept` are names
             of the float32 file's convolutions that stay in floats.
@@ -39,9 +39,10 @@ class Files:
         stamp: writes into a finished file what it says of itself.
         entry: a tensor as the manifest describes it.
         kept_fp32: the operations that a stage's file of a precision, written before, computes in fp32.
+        weights: all that a stage computes with, which its files have to hold.
     """
 
-    deployment: str
+    deployment: Callable[[Path], str]
     convert: Callable[[StageGraph, Path], None]
     derive: Derive
     stored: StoredWeights[Any]
@@ -49,6 +50,7 @@ class Files:
     stamp: Callable[[Path, Stamp], None]
     entry: Callable[[StageGraph, Signal, Target], TensorEntry] = StageGraph.entry
     kept_fp32: Callable[[StageGraph, Precision], tuple[str, ...]] = lambda *_: ()
+    weights: Callable[[StageGraph], NetworkWeights] = graph_weights
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,10 @@ def convert_units(job: Job, files: Files, units: Iterable[Unit], scratch: Path) 
     Raises:
         DofkitError: the recipe names a layer that a network has not, or there is nothing to calibrate on.
     """
-    weights = {stage: graph_weights(graph) for stage, graph in job.graphs.items()}
+    weights = {stage: files.weights(graph) for stage, graph in job.graphs.items()}
     for stage, found in weights.items():
         for precision in job.precisions:
-            refuse_unknown(job.kept_float(stage, precision), found.convolutions)
+            refuse_unknown(job.kept_float(stage, precision), found.names)
     for unit in units:
         job.report(f"convert {unit.name} to {job.target.title}")
         path = scratch / f"{unit.name}{job.target.suffix}"
@@ -121,7 +123,7 @@ def _export_unit(job: Job, files: Files, converted: Converted) -> Iterator[Model
             inputs=tuple(files.entry(graph, signal, target) for signal in graph.inputs),
             outputs=(files.entry(graph, graph.output, target),),
             operators=files.operators(goal),
-            deployment=files.deployment,
+            deployment=files.deployment(goal),
             depth_size=unit.depth_size,
             kept_fp32=files.kept_fp32(graph, precision),
             kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),
@@ -134,10 +136,9 @@ def write_in(precision: Precision, job: Job, files: Files, converted: Converted,
     if precision is Precision.FP32:
         _copy(converted.path, goal)
         return
-    graph, names, kept = converted.unit.graph, job.kept_float(converted.unit.graph.stage, precision), frozenset()
-    if names:
-        calls = files.stored.convolutions(converted.path)
-        kept = names_in_file(names, converted.weights.convolutions, calls, files.stored.judge)
+    graph = converted.unit.graph
+    names = job.kept_float(graph.stage, precision)
+    kept = names_in_file(names, converted.weights, files.stored, converted.path)
     files.derive(graph, converted.path, goal, precision, converted.ranges, kept)
 
 
@@ -146,39 +147,3 @@ def _copy(model: Path, goal: Path) -> None:
         shutil.copytree(model, goal)
     else:
         shutil.copyfile(model, goal)
-
-
-def refuse_unknown(names: Collection[str], layers: Sequence[FoldedLayer]) -> None:
-    """Refuse a recipe for another network.
-
-    Raises:
-        DofkitError: naming the first layer that the network has not.
-    """
-    unknown = sorted(set(names).difference(layer.name for layer in layers))
-    if unknown:
-        raise DofkitError(f"the network has no layer {unknown[0]!r} to keep in floats; run `dofkit sensitivity` again")
-
-
-def names_in_file(
-    names: Collection[str],
-    layers: Sequence[FoldedLayer],
-    stored: Sequence[Found],
-    judge: Callable[[FoldedLayer, Found], Judged] = within_rounding,
-) -> frozenset[str]:
-    """Layers of a network by their names in its float32 file; one that is called several times has several there.
-
-    Not every format carries the names of PyTorch's modules: the order of the calls tells which is which.
-
-    Args:
-        names: paths of the layers in the PyTorch network.
-        layers, stored: all calls of convolutions, in the network and in the file.
-        judge: holds one against the other.
-
-    Raises:
-        DofkitError: the file is not the network's.
-    """
-    wrong = next((entry for entry in compare_in_order(layers, stored, judge) if entry.problem), None)
-    if wrong is not None:
-        problem = f"{wrong.name}: {wrong.problem}"
-        raise DofkitError(f"layers cannot be found in the file: {problem}; export it in fp32 or fp16")
-    return frozenset(call.name for layer, call in zip(layers, stored, strict=True) if layer.name in names)

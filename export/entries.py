@@ -29,14 +29,15 @@ def golden_entry(case: Case, folder: Path) -> GoldenCase:
 def network_entry(
     network: torch.nn.Module, contract: NetworkContract, weights_sha256: str, terms: Terms, labels: Labels
 ) -> NetworkEntry:
-    """Of a network with weights of a digest; the user's labels come before what the weights say of themselves."""
+    """Of a network with weights of a digest; the user's labels come before what the weights say
+    of themselves, but for a licence, which nobody can change."""
     return NetworkEntry(
         architecture=contract.architecture,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         halo=contract.halo,
         configuration=dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType, reportCallIssue]
         weights_sha256=weights_sha256,
-        licence=labels.licence or terms.licence,
+        licence=terms.licence or labels.licence,
         author=labels.author or terms.author,
         provenance=terms.provenance,
     )

@@ -72,6 +72,11 @@ class NetworkWeights:
     convolutions: list[FoldedLayer]
     others: list[OtherLayer]
 
+    @property
+    def names(self) -> list[str]:
+        """Paths of all layers."""
+        return [layer.name for layer in (*self.convolutions, *self.others)]
+
 
 def folded_layers(network: nn.Module, example: tuple[torch.Tensor, ...]) -> list[FoldedLayer]:
     """Every convolution that a network computes, in the order of the calls (a shared one several times)."""

@@ -24,7 +24,7 @@ class Labels:
 
     Attributes:
         author, version, description: of the models.
-        licence: of the weights; never guessed.
+        licence: of weights that say none themselves; never guessed.
     """
 
     author: str = ""
@@ -56,13 +56,16 @@ class Stamp:
 
 
 def refuse_contradiction(labels: Labels, terms: Iterable[Terms]) -> None:
-    """Refuse a licence that the weights themselves contradict.
+    """Refuse a licence that the weights themselves contradict. It is for those that say none, where there are any.
 
     Raises:
         DofkitError: what they say, and the way out.
     """
-    for said in terms:
-        if labels.licence and said.licence and labels.licence != said.licence:
+    said_by = list(terms)
+    if not labels.licence or not all(said.licence for said in said_by):
+        return
+    for said in said_by:
+        if labels.licence != said.licence:
             raise DofkitError(
                 f"--licence {labels.licence}: the weights say {said.licence!r} themselves; leave the option out, or "
                 "export weights of your own with --weights"
@@ -97,7 +100,7 @@ def stamp(
     return Stamp(
         description=labels.description or f"Portrait mode, {stages} ({precision.title})",
         author=labels.author or _joined(each.author for each in terms),
-        licence=labels.licence or _joined(each.licence for each in terms),
+        licence=_joined(each.licence or labels.licence for each in terms) or labels.licence,
         version=labels.version,
         keys={PREFIX + key: text for key, text in keys.items() if text},
     )

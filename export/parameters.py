@@ -52,6 +52,18 @@ class _Found:
     stored: str
     difference: float
     problem: str = ""
+    constant: str = ""
+
+
+def constants_of(layer: OtherLayer, constants: Sequence[StoredConstant]) -> frozenset[str]:
+    """The names of the constants, of a file in floats, that hold a layer's matrices."""
+    by_size = _by_size(constants)
+    for parameters, rounding in ((layer.parameters, FOLDING), (layer.joined, JOINING)):
+        matrices = {name: values for name, values in parameters.items() if values.ndim == 2}
+        found = [match for match in _parameters(matrices, by_size, rounding).values() if match is not None]
+        if names := frozenset(match.constant for match in found if not match.problem) - {""}:
+            return names
+    return frozenset()
 
 
 def compare_others(expected: Sequence[OtherLayer], constants: Sequence[StoredConstant]) -> tuple[LayerEntry, ...]:
@@ -60,9 +72,7 @@ def compare_others(expected: Sequence[OtherLayer], constants: Sequence[StoredCon
     Returns:
         `problem` where a tensor holds most but not all of a parameter's numbers; `uncompared` where none does.
     """
-    by_size: dict[int, list[StoredConstant]] = {}
-    for constant in constants:
-        by_size.setdefault(constant.values.size, []).append(constant)
+    by_size = _by_size(constants)
     entries, joined = {}, set()
     for layer in expected:
         found = _parameters(layer.parameters, by_size)
@@ -76,6 +86,13 @@ def compare_others(expected: Sequence[OtherLayer], constants: Sequence[StoredCon
         if layer.joined_into and joined.issuperset(layer.joined_into):  # its numbers were compared there
             entries[layer.name] = entries[layer.name].model_copy(update={"uncompared": ""})
     return tuple(entries.values())
+
+
+def _by_size(constants: Sequence[StoredConstant]) -> dict[int, list[StoredConstant]]:
+    found: dict[int, list[StoredConstant]] = {}
+    for constant in constants:
+        found.setdefault(constant.values.size, []).append(constant)
+    return found
 
 
 def _parameters(
@@ -107,11 +124,11 @@ def _search(
     if forms:
         places = np.linspace(0, wanted.size - 1, min(wanted.size, _SAMPLE)).astype(int)
         sample = wanted.reshape(-1)[places]
-        values, step, stored = max(forms, key=lambda form: _agreeing(sample, _taken(form, places), rounding))
+        values, step, stored, constant = max(forms, key=lambda form: _agreeing(sample, _taken(form, places), rounding))
         fits = _fits(wanted, values, step, rounding)
         if fits.mean() >= _ALIKE:
             problem = "" if fits.all() else f"differs in {int((~fits).sum())} of {fits.size} numbers"
-            return _Found(stored, float(np.abs(values - wanted).max()), problem)
+            return _Found(stored, float(np.abs(values - wanted).max()), problem, constant)
     if not wanted.any() and name.endswith("bias"):
         return _Found("", 0.0)  # adding zeros: no converter keeps that
     if wanted.ndim == 1 and (wanted == 1).all():
@@ -125,17 +142,19 @@ def _scaled(wanted: Array, forms: Sequence[_Form], places: Array, rounding: floa
     """
     sample = wanted.reshape(-1)[places].astype(np.float64)
     power = float(sample @ sample)
-    for values, step, stored in forms if power > 0 else ():
+    for form in forms if power > 0 else ():
+        values, step, stored, constant = form
         estimate = float(values.reshape(-1)[places] @ sample) / power
         factor = float(_FACTORS[np.abs(_FACTORS - estimate).argmin()])
-        if not _fits(sample * factor, *_taken((values, step, stored), places), rounding).all():
+        if not _fits(sample * factor, *_taken(form, places), rounding).all():
             continue
         if _fits(wanted * factor, values, step, rounding).all():
-            return _Found(stored, float(np.abs(values / factor - wanted).max()))
+            return _Found(stored, float(np.abs(values / factor - wanted).max()), constant=constant)
     return None
 
 
-_Form = tuple[Array, Array, str]
+_Form = tuple[Array, Array, str, str]
+"""Values and steps, how they are stored, and the constant's name."""
 
 
 def _forms(constant: StoredConstant, shape: tuple[int, ...]) -> Iterator[_Form]:
@@ -151,9 +170,9 @@ def _forms(constant: StoredConstant, shape: tuple[int, ...]) -> Iterator[_Form]:
     for axes in permutations(range(values.ndim)):
         if tuple(values.shape[axis] for axis in axes) == inner:
             turned = [values.transpose(axes).reshape(shape), steps.transpose(axes).reshape(shape)]
-            yield turned[0], turned[1], constant.stored
+            yield turned[0], turned[1], constant.stored, constant.name
             if len(shape) == 4:
-                yield turned[0][..., ::-1, ::-1], turned[1][..., ::-1, ::-1], constant.stored
+                yield turned[0][..., ::-1, ::-1], turned[1][..., ::-1, ::-1], constant.stored, constant.name
 
 
 def _taken(form: _Form, places: Array) -> tuple[Array, Array]:

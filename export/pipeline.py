@@ -53,8 +53,9 @@ from .golden import golden_pictures
 from .job import Job
 from .labels import Labels, refuse_contradiction
 from .precision import refuse_useless
-from .preview import preview_graphs, preview_networks, refuse_preview
+from .preview import preview_graphs, preview_networks, refuse_fixed, refuse_preview
 from .recipe import Recipe, recipes_for
+from .refusals import refuse_onnx
 from .stages import StackSize, graph_size, stage_graphs
 from .step_pictures import step_pictures, write_step_cases
 from .tools import tool_versions
@@ -228,10 +229,12 @@ def _prepare(request: ExportRequest) -> _Prepared:
     if Stage.FOCAL_DEPTH in request.stages:
         refuse_unoffered(request.precisions, request.coreml)
     contracts = {stage: request.sources.contract(stage) for stage in dict.fromkeys((*PIPELINE_STAGES, *request.stages))}
+    refuse_onnx(contracts[Stage.DEPTH], request.targets, request.precisions, request.preview is not None)
     plan = plan_of(contracts, request.tile, request.depth_sizes)
     for target, stage in product(request.targets, request.stages):
         graph_size(contracts[stage], plan, target, request.stack)
     if request.preview is not None:
+        refuse_fixed(contracts)
         refuse_preview(request.preview, plan, request.stages, request.precisions)
     for size in request.coreml.tiles:
         plan_of(contracts, size, request.depth_sizes)

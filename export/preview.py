@@ -17,9 +17,10 @@ from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.pipeline.portrait import Array, to_network
 from ..runtime_ref.pipeline.pyramid import LOWEST_LONG_SIDE, THIN_PITCH, Pyramid
 from ..runtime_ref.pipeline.resampling import resize
-from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, PREVIEWS, Stage
+from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, PREVIEWS, TILED, Stage
 from ..runtime_ref.pipeline.subject import auto_focus
 from ..runtime_ref.target import Precision, Target
+from ..train.networks.contract import NetworkContract
 from ..train.networks.preview import PhotoPreviewNet, PreviewNet, PreviewPart
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from .stages import StageGraph
@@ -56,6 +57,20 @@ def refuse_preview(size: Size, plan: PipelinePlan, stages: Sequence[Stage], prec
             f"{given}: a depth network of {shape[1]}x{shape[0]} is too fine for it; give a smaller --depth-size, or a "
             "larger preview"
         )
+
+
+def refuse_fixed(contracts: Mapping[Stage, NetworkContract]) -> None:
+    """Refuse a preview of networks that it cannot hold.
+
+    Raises:
+        DofkitError: a rendering network has one size; a preview computes whole pictures with it.
+    """
+    for stage in TILED:
+        if contracts[stage].size.only:
+            raise DofkitError(
+                f"--preview: the network of {stage} was exported at one size, and a preview is of another; bring it as "
+                "a class of an installed package"
+            )
 
 
 def preview_networks(
@@ -103,11 +118,11 @@ def preview_graphs(
     parts = {Stage.PREVIEW: (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING), Stage.PHOTO_PREVIEW: PIPELINE_STAGES}
     made = preview_networks(networks, plan, size, target, architectures)
     depth = plan.depth_shape_for(*size)
-    rewritten = architectures.contract_of(networks[Stage.DEPTH]).rewritten  # a brought network that has to be
+    rewritten = {stage for stage in PIPELINE_STAGES if architectures.contract_of(networks[stage]).rewritten}
     return {
         stage: StageGraph(
             stage, network, size, stage.value, kept[stage],
-            depth=depth, parts=parts[stage], rewritten=rewritten and stage is Stage.PHOTO_PREVIEW,
+            depth=depth, parts=parts[stage], rewritten=not rewritten.isdisjoint(parts[stage]),
         )
         for stage, network in made.items()
     }  # fmt: skip

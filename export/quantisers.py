@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import assert_never
 
-from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.pipeline.plan import PipelinePlan
 from ..runtime_ref.target import Precision, Target
 from .calibration import Calibration
-from .folded import folded_layers
+from .folded import NetworkWeights, graph_weights
+from .layers import layer_calls
 from .stages import StageGraph
+from .stored import StoredWeights
 
-Quantiser = Callable[[Path, Collection[str]], None]
+Quantise = Callable[[Path, Path, Precision, Any, Collection[str]], None]
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """Writes a file with some layers in floats and all others in int8.
+
+    Attributes:
+        layers: that can be quantised, by their paths in the PyTorch network.
+        write: called with the goal and the layers to leave in floats, besides those that always are.
+    """
+
+    layers: tuple[str, ...]
+    write: Callable[[Path, Collection[str]], None]
 
 
 def quantiser(graph: StageGraph, target: Target, base: Path, calibration: Calibration, plan: PipelinePlan) -> Quantiser:
-    """A function that writes a file with some layers in floats and all others in int8.
+    """How a stage's file is quantised.
 
     Args:
         graph: the stage.
@@ -27,34 +43,43 @@ def quantiser(graph: StageGraph, target: Target, base: Path, calibration: Calibr
         calibration: to measure ranges of activations on; done once.
         plan: of the tiles.
 
-    Returns:
-        Called with the goal and the layers to leave in floats (paths in the PyTorch network), besides those that
-        always are.
-
     Raises:
         DofkitError: the file's convolutions are not the network's.
     """
     ranges = calibration.ranges(graph.stage, plan, target, base)
-    layers = [layer.name for layer in folded_layers(graph.network, graph.example())]
+    quantise, stored, weights = _of_target(graph, target)
+    calls = layer_calls(weights, stored, base)
+
+    def write(goal: Path, kept: Collection[str]) -> None:
+        left = {call for layer in {*kept, *graph.exact} for call in calls.get(layer, ())}
+        quantise(base, goal, Precision.MIXED, ranges, left)
+
+    return Quantiser(tuple(layer for layer in calls if layer not in graph.exact), write)
+
+
+def _of_target(graph: StageGraph, target: Target) -> tuple[Quantise, StoredWeights[Any], NetworkWeights]:
+    """How files of a target are quantised and read, and what the stage computes with."""
     match target:
         case Target.TFLITE:
             from .tflite.quantise import quantise
-            from .tflite.stored import convolutions
+            from .tflite.stored import STORED
+
+            return quantise, STORED, graph_weights(graph)
         case Target.ONNX:
+            from .onnx.exporter import weights
             from .onnx.quantise import quantise
-            from .onnx.stored import convolutions
+            from .onnx.stored import STORED
+
+            return quantise, STORED, weights(graph)
         case Target.COREML:
-            from .coreml.quantise import convolutions, quantise
+            from .coreml.quantise import quantise
+            from .coreml.weights import stored_weights
+
+            return quantise, stored_weights(), graph_weights(graph)
         case Target.COREAI:
-            from .coreai.quantise import convolutions, quantise
+            from .coreai.quantise import quantise
+            from .coreai.stored import stored_weights
+
+            return quantise, stored_weights(), graph_weights(graph)
         case _:
             assert_never(target)
-    names = [convolution.name for convolution in convolutions(base)]
-    if len(names) != len(layers):
-        raise DofkitError(f"{base} has {len(names)} convolutions, {graph.stage} has {len(layers)}; export it again")
-
-    def write(goal: Path, kept: Collection[str]) -> None:
-        left = {name for name, layer in zip(names, layers, strict=True) if layer in kept or layer in graph.exact}
-        quantise(base, goal, Precision.MIXED, ranges, left)
-
-    return write

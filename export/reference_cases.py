@@ -22,6 +22,7 @@ from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.parity.cases import Case, Picture, compute_case, golden_cases
 from ..runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from ..runtime_ref.target import Precision, Target
+from ..train.brought.naming import OPTIONS
 from ..train.shipped import SHIPPED, has_weights, weights_file
 
 if TYPE_CHECKING:
@@ -161,18 +162,23 @@ def matching_networks(
     for stage, entry in bundle.manifest.networks.items():
         if sources.sha256(stage) != entry.weights_sha256:
             raise DofkitError(
-                f"{bundle.root}: {stage} was exported from {_other_weights(entry, weights, stage in sources.brought)}"
+                f"{bundle.root}: {stage} was exported from "
+                f"{_other_weights(stage, entry, weights, stage in sources.brought)}"
+            )
+        if stage in sources.brought and sources.brought[stage].origin.kind != entry.gives:
+            raise DofkitError(
+                f"{bundle.root}: {stage} was exported as one that gives {entry.gives}; give --depth-kind so"
             )
     return networks
 
 
-def _other_weights(entry: NetworkEntry, weights: Path | None, brought: bool) -> str:
+def _other_weights(stage: Stage, entry: NetworkEntry, weights: Path | None, brought: bool) -> str:
     """Which weights a stage was exported from instead, and how to give them."""
-    source = entry.configuration.get("source")
+    source, option = entry.configuration.get("source"), OPTIONS.get(stage, "--depth-model")
     if source is not None:
-        return f"{source}; give it with --depth-model" + (", not another one" if brought else "")
+        return f"{source}; give it with {option}" + (", not another one" if brought else "")
     whose = str(weights) if weights else "those that ship with dofkit"
-    return "weights; leave --depth-model out" if brought else f"other weights than {whose}; give --weights"
+    return f"weights; leave {option} out" if brought else f"other weights than {whose}; give --weights"
 
 
 def reference_at_hand(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import fx
 
 from ..runtime_ref.errors import DofkitError, first_line
-from ..runtime_ref.target import Target
+from ..runtime_ref.target import Precision, Target
+from ..train.networks.contract import NetworkContract
 from .stages import StageGraph
 
 # As converters write PyTorch's operators: aten.roll.default, aten::roll, 'roll'.
@@ -36,6 +37,37 @@ def refusing(graph: StageGraph, program: fx.GraphModule | object, target: Target
         if not graph.rewritten or not isinstance(program, fx.GraphModule):
             raise
         raise DofkitError(refusal(graph.stage.value, program, target, error)) from error
+
+
+def refuse_onnx(
+    contract: NetworkContract, targets: Sequence[Target], precisions: Sequence[Precision], preview: bool
+) -> None:
+    """Refuse what cannot be made of a network that was brought as an ONNX file.
+
+    Raises:
+        DofkitError: why not, and the way out.
+    """
+    if contract.onnx is None:
+        return
+    name = contract.onnx.path.name
+    other = next((target for target in targets if target is not Target.ONNX), None)
+    if other is not None:
+        raise DofkitError(
+            f"--depth-model {name}: an ONNX file is exported to ONNX only, no converter makes a file for {other.title} "
+            "of it; give --target onnx, or bring the network as a .pt2 of torch.export"
+        )
+    if preview:
+        raise DofkitError(
+            f"--depth-model {name}: a preview has the depth network inside, and an ONNX file cannot be put into "
+            "PyTorch's graph; leave --preview out, or bring the network as a .pt2 of torch.export"
+        )
+    stored = {values.dtype.name for _, values in contract.onnx.weights() if values.ndim > 1}
+    made = next((precision for precision in precisions if precision is not Precision.FP32), None)
+    if made is not None and (narrow := sorted(stored & {"float16", "int8", "uint8", "bfloat16"})):
+        raise DofkitError(
+            f"--depth-model {name} stores {narrow[0]} already, which nothing is gained by making {made} of; give "
+            "--precision fp32, which leaves its numbers as they are"
+        )
 
 
 def refusal(stage: str, program: fx.GraphModule, target: Target, error: Exception) -> str:

@@ -29,7 +29,6 @@ from ..runtime_ref.target import Precision, Target
 from ..train.networks.registry import ARCHITECTURES, Architectures
 from ..train.session import torch_sessions
 from .calibration import Calibration
-from .folded import folded_layers
 from .golden import reduced
 from .precision import base_precision
 from .quantisers import Quantiser, quantiser
@@ -220,12 +219,6 @@ def _layer(name: str) -> str:
     return name.partition(":")[2]
 
 
-def _choices(graph: StageGraph) -> list[str]:
-    """The layers of a stage that can be quantised, each once."""
-    names = dict.fromkeys(layer.name for layer in folded_layers(graph.network, graph.example()))
-    return [name for name in names if name not in graph.exact]
-
-
 class _Trial:
     """Quantises with some layers in floats, renders, compares."""
 
@@ -247,11 +240,11 @@ class _Trial:
                 f"{bundle.root} lacks {target.title} in {base_precision(target)}; export it with "
                 f"--target {target} --precision {base_precision(target)}"
             )
-        self._layers = {stage: _choices(graph) for stage, graph in graphs.items()}
         self._quantisers: dict[Stage, Quantiser] = {
             stage: quantiser(graph, target, bundle.path(base[stage].path), calibration, self._plan)
             for stage, graph in graphs.items()
         }
+        self._layers = {stage: list(each.layers) for stage, each in self._quantisers.items()}
         self._base = base
         self._exact_bytes = sum(_bytes(bundle.path(model.path)) for model in base.values())
         self._files: dict[tuple[Stage, frozenset[str]], Path] = {}
@@ -306,7 +299,7 @@ class _Trial:
         key = (stage, layers)
         if key not in self._files:
             path = self._scratch / f"{stage}-{len(self._files)}{self._target.suffix}"
-            self._quantisers[stage](path, layers)
+            self._quantisers[stage].write(path, layers)
             self._files[key] = path
         return self._files[key]
 

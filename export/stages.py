@@ -47,6 +47,7 @@ class StageGraph:
         depth: size of the depth network whose disparity the stage takes.
         parts: the stages whose weights it computes with; none: its own.
         rewritten: see `NetworkContract.rewritten`.
+        onnx: the contract of a network that was brought as an ONNX file; None: PyTorch's are converted.
     """
 
     stage: Stage
@@ -58,6 +59,7 @@ class StageGraph:
     depth: Size | None = None
     parts: tuple[Stage, ...] = ()
     rewritten: bool = False
+    onnx: NetworkContract | None = None
 
     @property
     def trained(self) -> tuple[Stage, ...]:
@@ -137,6 +139,7 @@ def stage_graphs(
             contract.exact_layers(target),
             slices,
             rewritten=contract.rewritten,
+            onnx=None if contract.onnx is None else contract,
         )
     return graphs
 

@@ -6,7 +6,7 @@ stores is read by its target's own package; here it is judged, the same for all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -57,11 +57,14 @@ class StoredWeights(Generic[Found]):
         convolutions: all of a file, in the order in which they are computed; a shared one several times.
         constants: every tensor of numbers in it.
         judge: holds a convolution against the network's.
+        dense: the fully connected operations of a file that quantising changes, by the names that it knows them by,
+            with their weights.
     """
 
     convolutions: Callable[[Path], Sequence[Found]]
     constants: Callable[[Path], Sequence[StoredConstant]]
     judge: Callable[[FoldedLayer, Found], Judged]
+    dense: Callable[[Path], Mapping[str, StoredConstant]]
 
     def compare(self, expected: NetworkWeights, path: Path) -> tuple[LayerEntry, ...]:
         """Compare a file's weights with the network's, one entry a layer.

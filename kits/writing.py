@@ -14,8 +14,10 @@ from pathlib import Path
 from ..runtime_ref.bundle import MANIFEST, Bundle, ModelEntry, file_sha256, new_folder
 from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.files import write_json
+from ..runtime_ref.pipeline.stage import Stage
 from ..runtime_ref.target import Precision, Target
 from .platform import Platform
+from .preview_cases import write_preview_cases
 
 MARK = "kit.json"
 # What building a kit leaves in it, at any depth.
@@ -65,13 +67,15 @@ def write_kit(request: KitRequest) -> WrittenKit:
         DofkitError: the bundle is damaged or lacks what the platform runs; the folder is no kit, or was changed.
     """
     bundle, platform = Bundle.open(request.bundle), request.platform
-    models = chosen_models(bundle, request)
+    # A kit has the map before a slider moves: it runs the preview that takes one.
+    models = [model for model in chosen_models(bundle, request) if model.stage is not Stage.PHOTO_PREVIEW]
     _refuse_foreign(request.out)
     with new_folder(request.out) as folder:
         _copy_sources(platform.sources, folder)
         place_models(bundle, models, folder / platform.places.models)
         for case in (*bundle.manifest.golden, *bundle.manifest.steps):
             _copy(bundle.path(case.path), folder / platform.places.golden / case.path)
+        write_preview_cases(bundle, models, folder / platform.places.golden)
         files = sorted(path.relative_to(folder) for path in _files(folder))
         sizes = {path: (folder / path).stat().st_size for path in files}
         written = {path.as_posix(): file_sha256(folder / path) for path in files}

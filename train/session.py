@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,7 +93,7 @@ def plan_of(
     (height, width), *further = _depth_sizes(contracts[Stage.DEPTH].size, depth_sizes)
     rendering = {stage: contracts[stage] for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING)}
     try:
-        tiles = {stage: tile_spec(contract, tile) for stage, contract in rendering.items()}
+        tiles = {stage: tile_spec(contract, tile or usual_tile(contract)) for stage, contract in rendering.items()}
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise DofkitError(f"--tile {tile}: {reason}") from error
@@ -108,6 +109,16 @@ def plan_of(
         lens_blur=tiles[Stage.LENS_BLUR],
         guided_upsampling=tiles[Stage.GUIDED_UPSAMPLING],
     )
+
+
+def usual_tile(contract: NetworkContract) -> int:
+    """The side of a rendering network's tiles where nobody asks for another: the one that it was exported at, else its
+    halo around the default core, as far as the network takes it."""
+    if contract.size.usual:
+        return contract.size.usual[0][0]
+    assert contract.halo is not None, "a network that needs the whole picture has no tiles"
+    step = math.lcm(contract.size.multiple, contract.align)
+    return -(-max(CORE + 2 * contract.halo, contract.size.least) // step) * step
 
 
 def tile_spec(network: Tiled, tile: int | None = None) -> TileSpec:

@@ -38,7 +38,8 @@ def no_weights(stage: Stage, directory: Path) -> str:
         path = weights_file(stage, directory)
         return f"no weights for {stage}: {path} does not exist; train them or give another --weights folder"
     there = [f"--stage {one}" for one in PIPELINE_STAGES if has_weights(one, PRODUCT)]
-    missing = " and ".join(one.value for one in PIPELINE_STAGES if not has_weights(one, PRODUCT))
+    wanted = dict.fromkeys((*PIPELINE_STAGES, stage))
+    missing = " and ".join(one.value for one in wanted if not has_weights(one, PRODUCT))
     way = f"export {' '.join(there)} only, or train" if there else "train"
     return (
         f"--weights {PRODUCT_NAME}: for {missing} none ship that a product may use, the others are research only; "

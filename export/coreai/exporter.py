@@ -36,7 +36,7 @@ def export(job: Job) -> list[ModelEntry]:
     halves = _Halves(job)
     buffers = job.coreml.image_inputs
     files = Files(
-        deployment=DEPLOYMENT,
+        deployment=lambda _: DEPLOYMENT,
         convert=partial(convert, buffers=buffers),
         derive=halves.derive,
         stored=stored_weights(),

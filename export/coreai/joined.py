@@ -49,7 +49,7 @@ def _export(
             inputs=tuple(files.entry(graph, signal, job.target) for signal in graph.inputs),
             outputs=(files.entry(graph, graph.output, job.target),),
             operators=asset.function(unit.name).operators,
-            deployment=files.deployment,
+            deployment=files.deployment(goal),
             function=unit.name,
             tile=unit.tile,
             depth_size=unit.depth_size,

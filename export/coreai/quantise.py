@@ -14,14 +14,12 @@ from typing_extensions import assert_never
 from ...runtime_ref.coreai.program import CONSTANT, block_of, entry_points, kind, value_names
 from ...runtime_ref.target import Precision
 from ..coreml.palette import palettise
-from ..coreml.stored import CoreMLConvolution
 from ..coreml.weights import linear_levels
 from ..keep_fp32 import KeepFp32
 from ..precision import LEAST_WEIGHTS
 from ..ranges import Ranges
 from .building import constant, stored_floats
 from .half import to_half_precision
-from .stored import stored_convolutions
 from .tools import dialect, ir, open_module, save
 
 Array = NDArray[Any]
@@ -48,7 +46,7 @@ def quantise(
         goal: where the result goes.
         precision: any but fp32.
         ranges: of the base's results, for precisions that quantise activations.
-        kept: names of convolutions that stay in floats, as `convolutions` gives them.
+        kept: names of convolutions and fully connected layers that stay in floats, as `StoredFunction` has them.
         keep_fp32: operations that are computed in float32.
         careful: see `to_half_precision`.
     """
@@ -68,11 +66,6 @@ def quantise(
             _compress(weight.owner, precision)
     module.operation.verify()
     save(module, goal)
-
-
-def convolutions(asset: Path) -> list[CoreMLConvolution]:
-    """All convolutions of a saved program, in the order in which they are computed."""
-    return stored_convolutions(asset)
 
 
 def _to_quantise(graph: Any, kept: Collection[str]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.mil import Element
 from ...runtime_ref.mil.program import Constant, Function, Operation, TensorType
 from ..coreml.stored import CoreMLConvolution, StoredTensor, rounding_step
-from ..coreml.weights import judge
+from ..coreml.weights import dense_layers, judge
 from ..parameters import StoredConstant
 from ..stored import StoredWeights
 
@@ -32,6 +32,22 @@ class StoredFunction:
             if operation.type == "conv2d":
                 weight = self._tensor(_operand(operation, "weight"))
                 yield CoreMLConvolution(operation.name, weight, self._bias(operation, weight.shape[0]))
+
+    def dense(self) -> Iterator[CoreMLConvolution]:
+        """All fully connected layers, products with a transposed constant, weights `[O, I]`."""
+        made_by = {name: operation for operation in self.function.block.walk() for name, _ in operation.outputs}
+        for operation in self.function.block.walk():
+            if operation.type != "broadcasting_batch_matmul":
+                continue
+            turned = made_by.get(_operand(operation, "y"))
+            if (
+                turned is not None
+                and turned.type == "transpose"
+                and (name := _operand(turned, "input")) in self._constants
+            ):
+                weight = self._tensor(name)
+                if len(weight.shape) == 2:
+                    yield CoreMLConvolution(operation.name, weight, None)
 
     def constants(self) -> Iterator[StoredConstant]:
         """Every tensor of floats that the program stores, compressed or not."""
@@ -104,6 +120,7 @@ def stored_weights(function: str | None = None) -> StoredWeights[CoreMLConvoluti
         lambda asset: stored_convolutions(asset, function),
         lambda asset: list(StoredFunction(asset, function).constants()),
         judge,
+        lambda asset: dense_layers(StoredFunction(asset, function).dense()),
     )
 
 

@@ -16,17 +16,17 @@ from ..folded import NetworkWeights, graph_weights, weights_at_its_size
 from ..fp32_budget import reach_budget
 from ..job import Job, Unit
 from ..keep_fp32 import KeepFp32, refuse_unmatched
+from ..layers import names_in_file
 from ..stages import StageGraph
-from ..stored import StoredWeights
 from .convert import TracedStage
 from .features import tensor_entry
 from .half_programs import float_programs
 from .metadata import Description
 from .multifunction import join_packages
-from .quantise import convolutions, quantise
-from .stored import CoreMLConvolution, StoredProgram
+from .quantise import quantise
+from .stored import StoredProgram
 from .tools import canonicalise
-from .weights import judge
+from .weights import stored_weights
 
 SINGLE = "portrait"  # the single package's name; its default function is the first stage's
 
@@ -105,8 +105,7 @@ def _write(job: Job, unit: _Traced, precision: Precision, keep: KeepFp32, scratc
     if precision.weight_bits is None:
         return _Written(unit, path, keep)
     kept = job.kept_float(unit.graph.stage, precision)
-    numbers = {number for number, layer in enumerate(unit.weights.convolutions) if layer.name in kept}
-    left = {found.name for number, found in enumerate(convolutions(path)) if number in numbers}
+    left = names_in_file(kept, unit.weights, stored_weights(), path)
     ranges = None
     if precision.needs_ranges:
         ranges = job.calibration.ranges(unit.graph.stage, unit.unit.plan, Target.COREML, path)
@@ -157,14 +156,5 @@ def _entry(job: Job, precision: Precision, package: _Written, inside: str, funct
         depth_size=package.unit.unit.depth_size,
         kept_fp32=tuple(package.keep.kept),
         kept_float=tuple(sorted(job.kept_float(graph.stage, precision))),
-        layers=_stored_weights(function).compare(package.unit.weights, job.folder / inside),
-    )
-
-
-def _stored_weights(function: str | None) -> StoredWeights[CoreMLConvolution]:
-    """How the weights of a package's function are read and judged."""
-    return StoredWeights(
-        lambda package: StoredProgram(package, function).convolutions(),
-        lambda package: StoredProgram(package, function).constants(),
-        judge,
+        layers=stored_weights(function).compare(package.unit.weights, job.folder / inside),
     )

@@ -9,7 +9,7 @@ from ...runtime_ref.target import Precision
 from ..ranges import Ranges
 from .calibration import concatenations_joined, quantise_activations
 from .compress import compress
-from .stored import CoreMLConvolution, StoredProgram
+from .stored import StoredProgram
 from .tools import coremltools, quietly
 
 
@@ -21,7 +21,7 @@ def quantise(base: Path, goal: Path, precision: Precision, ranges: Ranges | None
         goal: where the result goes.
         precision: one that stores weights in fewer than 16 bits.
         ranges: of the base's results, for precisions that quantise activations.
-        kept: names of convolutions that stay as they are, as `convolutions` gives them.
+        kept: names of convolutions and fully connected layers that stay as they are, as `StoredProgram` has them.
     """
     ct = coremltools()
     with quietly():
@@ -31,8 +31,3 @@ def quantise(base: Path, goal: Path, precision: Precision, ranges: Ranges | None
         model = quantise_activations(model, concatenations_joined(base, ranges), sorted(kept))
     program = StoredProgram(base)
     compress(model, [*program.convolutions(), *program.dense()], precision, kept).save(str(goal))
-
-
-def convolutions(package: Path) -> list[CoreMLConvolution]:
-    """All convolutions of a package, in the order in which they are computed."""
-    return StoredProgram(package).convolutions()

@@ -10,7 +10,7 @@ A single wrong bit of a weight changes no output by more than rounding does, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from ...runtime_ref.bundle import LayerEntry
 from ..folded import FoldedLayer
-from ..stored import Judged, compare_in_order
+from ..parameters import StoredConstant
+from ..stored import Judged, StoredWeights, compare_in_order
 from .palette import palettise
-from .stored import PALETTE, CoreMLConvolution, StoredTensor
+from .stored import PALETTE, CoreMLConvolution, StoredProgram, StoredTensor, rounding_step
 
 Array = NDArray[Any]
 
@@ -42,6 +43,24 @@ def judge(layer: FoldedLayer, found: CoreMLConvolution) -> Judged:
 def compare_weights(expected: Sequence[FoldedLayer], stored: Sequence[CoreMLConvolution]) -> tuple[LayerEntry, ...]:
     """Compare a program's convolutions with the network's; see `compare_in_order`."""
     return compare_in_order(expected, stored, judge)
+
+
+def stored_weights(function: str | None = None) -> StoredWeights[CoreMLConvolution]:
+    """How the weights of a package's function are read and judged."""
+    return StoredWeights(
+        lambda package: StoredProgram(package, function).convolutions(),
+        lambda package: StoredProgram(package, function).constants(),
+        judge,
+        lambda package: dense_layers(StoredProgram(package, function).dense()),
+    )
+
+
+def dense_layers(layers: Iterable[CoreMLConvolution]) -> dict[str, StoredConstant]:
+    """Fully connected layers by the names of their calls, with their weights."""
+    return {
+        layer.name: StoredConstant(layer.weight.name, layer.weight.values(), layer.label, rounding_step(layer.weight))
+        for layer in layers
+    }
 
 
 def _problems(wanted: Array, tensor: StoredTensor) -> Iterator[str]:

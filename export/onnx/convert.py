@@ -11,20 +11,41 @@ from typing import Any
 import torch
 from torch import fx
 
-from ...runtime_ref.errors import require
+from ...runtime_ref.errors import DofkitError, first_line, require
 from ...runtime_ref.quiet import silence
 from ...runtime_ref.target import Target
+from ...train.brought.onnx_model import OnnxNetwork
 from ..refusals import refusing
 from ..rewrites.halves import half_but_tail
 from ..stages import StageGraph
+from .brought import source_of, whole_model
 from .file import encoded
 
 OPSET = 18  # the exporter's own; every ONNX Runtime since 1.14 runs it
 
 
 def convert(graph: StageGraph, path: Path) -> None:
-    """Write a stage in float32 as one self-contained file."""
-    path.write_bytes(encoded(_exported(graph, graph.computed)))
+    """Write a stage in float32 as one self-contained file.
+
+    Raises:
+        DofkitError: a network that was brought cannot be converted.
+    """
+    path.write_bytes(encoded(_exported(graph, graph.computed)) if graph.onnx is None else _completed(graph))
+
+
+def _completed(graph: StageGraph, half: bool = False) -> bytes:
+    """The bytes of a brought ONNX file with what it lacks."""
+    source, contract = source_of(graph), graph.onnx
+    assert contract is not None
+    model = whole_model(contract, graph.size, OnnxNetwork(source).map_shape(source.size or graph.size), half)
+    try:
+        return encoded(model)
+    except Exception as error:  # of onnx' checker
+        raise DofkitError(
+            f"{source.path.name} is no valid ONNX file of one size{' in fp16' if half else ''} "
+            f"({first_line(error)[:160]}); "
+            + ("give --precision fp32" if half else f"export it again with opset_version={OPSET}")
+        ) from error
 
 
 def convert_half(graph: StageGraph, float32: Path, path: Path) -> None:
@@ -35,6 +56,9 @@ def convert_half(graph: StageGraph, float32: Path, path: Path) -> None:
         float32: its file in float32; its weights are taken, rounded.
         path: the file to write.
     """
+    if graph.onnx is not None:
+        path.write_bytes(_completed(graph, half=True))
+        return
     onnx = require("onnx", "onnx", "exporting to ONNX")
     half = _exported(graph, _Half(graph.computed).eval())
     _take_weights(half, onnx.load(str(float32)))

@@ -10,18 +10,25 @@ from ...runtime_ref.bundle import ModelEntry
 from ...runtime_ref.target import Precision, Target
 from ..confined import confined
 from ..each_stage import Files, export_each_stage
+from ..folded import NetworkWeights, graph_weights
 from ..job import Job
 from ..ranges import Ranges
 from ..stages import StageGraph
-from .convert import OPSET, convert, convert_half
-from .file import operators, write_stamp
+from .brought import file_weights
+from .convert import convert, convert_half
+from .file import deployment, operators, write_stamp
 from .quantise import quantise
 from .stored import STORED
 
 
 def export(job: Job) -> list[ModelEntry]:
     """Write a file for every stage in every precision; see `export_each_stage`."""
-    return export_each_stage(job, Files(f"ONNX opset {OPSET}", convert, _derive, STORED, operators, write_stamp))
+    return export_each_stage(job, Files(deployment, convert, _derive, STORED, operators, write_stamp, weights=weights))
+
+
+def weights(graph: StageGraph) -> NetworkWeights:
+    """What a stage computes with: PyTorch's weights, or those of the ONNX file that was brought."""
+    return graph_weights(graph) if graph.onnx is None else file_weights(graph)
 
 
 def _derive(

@@ -27,18 +27,18 @@ class OnnxFile:
         nodes: its operations, in order of computation.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: Any = None) -> None:
         """Read a file.
+
+        Args:
+            path: of the file.
+            model: what was read of it before.
 
         Raises:
             DofkitError: it is no ONNX file.
         """
-        onnx = require("onnx", "onnx", "reading an ONNX file")
         self.path = path
-        try:
-            self.model = onnx.load(str(path))
-        except Exception as error:  # protobuf's own error classes share no public base
-            raise DofkitError(f"{path} is no ONNX file; export the bundle again") from error
+        self.model = _read(path) if model is None else model
         self.nodes: tuple[Any, ...] = tuple(self.model.graph.node)
         self._stored: Mapping[str, Any] = {tensor.name: tensor for tensor in self.model.graph.initializer}
 
@@ -80,10 +80,24 @@ class OnnxFile:
         return {name: node for node in self.nodes for name in node.output}
 
 
+def _read(path: Path) -> Any:
+    onnx = require("onnx", "onnx", "reading an ONNX file")
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf's own error classes share no public base
+        raise DofkitError(f"{path} is no ONNX file; export the bundle again") from error
+
+
 def operators(path: Path) -> dict[str, int]:
     """The file's operations and how often each stands in it (constants left out)."""
     counts = Counter(node.op_type for node in OnnxFile(path).nodes if node.op_type != "Constant")
     return dict(sorted(counts.items()))
+
+
+def deployment(path: Path) -> str:
+    """The operator set that a file needs."""
+    imports = OnnxFile(path).model.opset_import
+    return f"ONNX opset {next(entry.version for entry in imports if entry.domain in ('', 'ai.onnx'))}"
 
 
 def encoded(model: Any) -> bytes:

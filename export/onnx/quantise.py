@@ -20,12 +20,11 @@ from ...runtime_ref.target import Precision
 from ..precision import LEAST_WEIGHTS
 from ..ranges import Ranges
 from .file import OnnxFile, encoded
-from .stored import layer_name
+from .stored import DENSE, is_dense, layer_name
 
 Array = NDArray[Any]
 
 _LEVELS = 127  # symmetric: −128 is not used
-_DENSE = ("MatMul", "Gemm")  # fully connected layers, where their second operand is stored
 _CLIPPED = ("Relu", "Clip")  # ReLU and ReLU6: behind a convolution they vanish in its range
 
 
@@ -40,18 +39,18 @@ def quantise(
         precision: W8, DYNAMIC, W8A8 or MIXED.
         ranges: for precisions that need them: least and greatest value of the inputs and of every tensor of
             `float32`, by name.
-        kept: layers that stay in floats, named as `convolutions(float32)` names them. They compute in float32; their
-            weights are stored in float16, which costs no quality that can be seen and half the bytes.
+        kept: layers that stay in floats, named as `convolutions(float32)` and `dense(float32)` name them. They compute
+            in float32; their weights are stored in float16, which costs no quality that can be seen and half the bytes.
 
     Raises:
         DofkitError: a name in `kept` that the file has not; a range that is missing.
     """
     file = OnnxFile(float32)
-    layers = {layer_name(file, node) for node in file.nodes if node.op_type == "Conv"}
+    layers = {layer_name(file, node) for node in file.nodes if node.op_type == "Conv"} | set(_dense_weights(file))
     missing = sorted(set(kept).difference(layers))
     if missing:
         raise DofkitError(
-            f"{float32.name} has no convolution {missing[0]!r} to keep in floats; run `dofkit sensitivity` again"
+            f"{float32.name} has no layer {missing[0]!r} to keep in floats; run `dofkit sensitivity` again"
         )
     match precision:
         case Precision.W8:
@@ -80,6 +79,8 @@ def _store_integers(file: OnnxFile, model: Any, kept: Collection[str]) -> None:
             continue
         _replace(model, name, *_integers(values, 0))
     for name, axis in _dense_weights(file).items():
+        if name in kept:
+            continue
         values = file.constant(name)
         assert values is not None
         _replace(model, name, *_integers(values, axis))
@@ -89,15 +90,10 @@ def _dense_weights(file: OnnxFile) -> dict[str, int]:
     """The stored weights of fully connected layers that are worth fewer bits, each with its axis of outputs."""
     found = {}
     for node in file.nodes:
-        if _is_dense(file, node):
+        if is_dense(file, node):
             transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
             found[node.input[1]] = 0 if transposed else 1
     return found
-
-
-def _is_dense(file: OnnxFile, node: Any) -> bool:
-    values = file.constant(node.input[1]) if node.op_type in _DENSE else None
-    return values is not None and values.ndim == 2 and values.size >= LEAST_WEIGHTS
 
 
 def _integers(weight: Array, axis: int) -> tuple[Array, Array]:
@@ -111,7 +107,8 @@ def _integers(weight: Array, axis: int) -> tuple[Array, Array]:
 
 def _store_halves(file: OnnxFile, model: Any, kept: Collection[str]) -> None:
     """Store the weights of some layers in float16; they are cast when ONNX Runtime loads them."""
-    for name in _weights(file, lambda layer: layer in kept):
+    dense = [name for name in _dense_weights(file) if name in kept]
+    for name in (*_weights(file, lambda layer: layer in kept), *dense):
         values = file.constant(name)
         assert values is not None
         if values.size >= LEAST_WEIGHTS:
@@ -138,7 +135,7 @@ def _replace(model: Any, name: str, stored: Array, scale: Array | None = None) -
         nodes.append(onnx.helper.make_node("Mul", [restored, f"{name}_scale"], [f"{name}_restored"], f"{name}_mul"))
         restored = f"{name}_restored"
     for node in model.graph.node:
-        if node.op_type in ("Conv", *_DENSE) and node.input[1] == name:
+        if node.op_type in ("Conv", *DENSE) and node.input[1] == name:
             node.input[1] = restored
     nodes += model.graph.node
     del model.graph.node[:]
@@ -154,7 +151,7 @@ def _dynamic(file: OnnxFile, kept: Collection[str]) -> Any:
         tools.quantize_dynamic(
             _prepared(file),
             str(goal),
-            op_types_to_quantize=["Conv", *_DENSE],
+            op_types_to_quantize=["Conv", *DENSE],
             weight_type=tools.QuantType.QInt8,
             nodes_to_exclude=[node.name for node in file.nodes if _stays(file, node, kept)],
         )
@@ -184,7 +181,7 @@ def _static(file: OnnxFile, ranges: Ranges, kept: Collection[str]) -> Any:
             tensors_range=calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, limits),
             nodes_to_quantize=[],
             nodes_to_exclude=left,
-            op_types_to_quantize=["Conv", *_DENSE, *_CLIPPED],
+            op_types_to_quantize=["Conv", *DENSE, *_CLIPPED],
             extra_options={},
         )
         quantizer.quantize_model()
@@ -200,7 +197,7 @@ def _left_in_floats(file: OnnxFile, ranges: Ranges, kept: Collection[str]) -> li
     left = []
     for node in file.nodes:
         source = file.producer(node.input[0])
-        if (node.op_type == "Conv" and not _is_kept(file, node, kept)) or _is_dense(file, node):
+        if (node.op_type == "Conv" or is_dense(file, node)) and not _is_kept(file, node, kept):
             needed = [node.input[0], node.output[0]]
         elif node.op_type in _CLIPPED and source and source.op_type == "Conv" and not _is_kept(file, source, kept):
             needed = [node.output[0]]
@@ -236,12 +233,14 @@ def _in_order(file: OnnxFile, model: Any) -> Any:
 
 
 def _is_kept(file: OnnxFile, node: Any, kept: Collection[str]) -> bool:
-    return node.op_type == "Conv" and layer_name(file, node) in kept
+    if node.op_type == "Conv":
+        return layer_name(file, node) in kept
+    return is_dense(file, node) and node.input[1] in kept
 
 
 def _stays(file: OnnxFile, node: Any, kept: Collection[str]) -> bool:
-    """Whether an operation that could be quantised is not: a kept convolution, a product of two results."""
-    return _is_kept(file, node, kept) or (node.op_type in _DENSE and not _is_dense(file, node))
+    """Whether an operation that could be quantised is not: a kept layer, a product of two results."""
+    return _is_kept(file, node, kept) or (node.op_type in DENSE and not is_dense(file, node))
 
 
 def _prepared(file: OnnxFile) -> Any:

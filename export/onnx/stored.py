@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from ...runtime_ref.errors import DofkitError
 from ..parameters import StoredConstant
+from ..precision import LEAST_WEIGHTS
 from ..stored import StoredConvolution, StoredWeights, half_step, within_rounding
 from .file import OnnxFile
 
 Array = NDArray[Any]
 
 CONVOLUTIONS = ("Conv", "ConvInteger")
+DENSE = ("MatMul", "Gemm")  # fully connected layers, where their second operand is stored
 _STORED = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
 
 
@@ -29,8 +31,34 @@ def convolutions(path: Path) -> list[StoredConvolution]:
     Raises:
         DofkitError: it is no ONNX file of a stage.
     """
-    file = OnnxFile(path)
+    return convolutions_of(OnnxFile(path))
+
+
+def convolutions_of(file: OnnxFile) -> list[StoredConvolution]:
+    """The same of a file that was read."""
     return [_read(file, node) for node in file.nodes if node.op_type in CONVOLUTIONS]
+
+
+def is_dense(file: OnnxFile, node: Any) -> bool:
+    """Whether an operation is a fully connected layer that is worth fewer bits."""
+    values = file.constant(node.input[1]) if node.op_type in DENSE else None
+    return values is not None and values.ndim == 2 and values.size >= LEAST_WEIGHTS
+
+
+def dense(path: Path) -> dict[str, StoredConstant]:
+    """The fully connected layers of a file in floats, by the names of their weights."""
+    file = OnnxFile(path)
+    names = dict.fromkeys(node.input[1] for node in file.nodes if is_dense(file, node))
+    return {
+        name: StoredConstant(name, plain.values, plain.stored, plain.step) for name, plain in _weights_of(file, names)
+    }
+
+
+def _weights_of(file: OnnxFile, names: Iterable[str]) -> Iterator[tuple[str, _Constant]]:
+    for name in names:
+        values = file.constant(name)
+        assert values is not None, "a stored tensor"
+        yield name, _plain(values)
 
 
 def constants(path: Path) -> list[StoredConstant]:
@@ -49,16 +77,20 @@ def constants(path: Path) -> list[StoredConstant]:
 def _restored(file: OnnxFile) -> Iterator[tuple[str, _Constant]]:
     """What the file's int8 tensors stand for: they, or the sums of their products, are scaled by a tensor of that
     name."""
-    dequantised = {node.input[0]: node for node in file.nodes if node.op_type == "DequantizeLinear"}
+    axes = {node.input[0]: _axis(node) for node in file.nodes if node.op_type == "DequantizeLinear"}
     for name, values in file.integers():
-        if name in dequantised:
-            yield name, _dequantised(file, dequantised[name])
-            continue
         scale = file.constant(f"{name.removesuffix('_quantized')}_scale")
         if scale is not None:
-            along = [-1 if size == scale.size else 1 for size in values.shape] if scale.ndim == 1 else scale.shape
-            spread = scale.astype(np.float64).reshape(along if scale.size > 1 else [1] * values.ndim)
+            along = [1] * values.ndim
+            if scale.size > 1:  # a square matrix has two axes of its size
+                along[axes.get(name, 0)] = -1
+            spread = scale.astype(np.float64).reshape(scale.shape if scale.ndim == values.ndim else along)
             yield name, _plain(values).scaled(spread)
+
+
+def _axis(dequantise: Any) -> int:
+    """Along which axis each channel has its own scale."""
+    return next((attribute.i for attribute in dequantise.attribute if attribute.name == "axis"), 1)
 
 
 def layer_name(file: OnnxFile, convolution: Any) -> str:
@@ -141,7 +173,7 @@ def _dequantised(file: OnnxFile, node: Any) -> _Constant:
     whole = _constant(file, node.input[0])
     scale = _numbers(file, node.input[1])
     zero = _numbers(file, node.input[2]) if len(node.input) > 2 else np.zeros(1)
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    axis = _axis(node)
     shape = [-1 if index == axis else 1 for index in range(whole.values.ndim)] if scale.size > 1 else []
     return _Constant(whole.values - zero.reshape(shape), whole.step, whole.stored).scaled(scale.reshape(shape))
 
@@ -173,4 +205,4 @@ def _numbers(file: OnnxFile, name: str) -> Array:
     return values.astype(np.float64)
 
 
-STORED = StoredWeights(convolutions, constants, within_rounding)
+STORED = StoredWeights(convolutions, constants, within_rounding, dense)

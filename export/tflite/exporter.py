@@ -21,7 +21,7 @@ from .stored import STORED
 def export(job: Job) -> list[ModelEntry]:
     """Write a file for every stage in every precision; see `export_each_stage`."""
     return export_each_stage(
-        job, Files("LiteRT 1.0 (TFLite schema 3)", convert, _derive, STORED, operators, write_stamp)
+        job, Files(lambda _: "LiteRT 1.0 (TFLite schema 3)", convert, _derive, STORED, operators, write_stamp)
     )
 
 

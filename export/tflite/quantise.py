@@ -40,17 +40,17 @@ def quantise(
         precision: any but fp32 that TFLite has.
         ranges: for precisions that need them: least and greatest value of every tensor of `float32`, by the tensor's
             name, and of the inputs, by the input's name.
-        kept: convolutions that stay in floats, named as `convolutions(float32)` names them. They compute in float32;
-            their weights are stored in float16, which costs no quality that can be seen and half the bytes.
+        kept: layers that stay in floats, named as `convolutions(float32)` and `dense(float32)` name them. They compute
+            in float32; their weights are stored in float16, which costs no quality that can be seen and half the bytes.
 
     Raises:
         DofkitError: a name in `kept` that the file has not; a range that is missing.
     """
     file = TFLiteFile(float32)
-    missing = sorted(set(kept).difference(_names(file, CONVOLUTIONS)))
+    missing = sorted(set(kept).difference(_names(file, (*CONVOLUTIONS, DENSE))))
     if missing:
         raise DofkitError(
-            f"{float32.name} has no convolution {missing[0]!r} to keep in floats; run `dofkit sensitivity` again"
+            f"{float32.name} has no layer {missing[0]!r} to keep in floats; run `dofkit sensitivity` again"
         )
     quantizer = require("ai_edge_quantizer.quantizer", "tflite", f"exporting to TFLite in {precision}")
     job: Any = quantizer.Quantizer(str(float32))

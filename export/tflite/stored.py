@@ -43,6 +43,16 @@ def constants(path: Path) -> list[StoredConstant]:
     return found
 
 
+def dense(path: Path) -> dict[str, StoredConstant]:
+    """The fully connected layers of a file in floats, by the names of their calls."""
+    file, found = TFLiteFile(path), {}
+    for operation in file.operations:
+        if operation.kind == DENSE and file.constant_size(weight := _source(file, operation.inputs[1])):
+            values, step = _values(file, weight)
+            found[layer_name(file, operation)] = StoredConstant(file.name(weight), values, file.element(weight), step)
+    return found
+
+
 def layer_name(file: TFLiteFile, convolution: TfliteOperation) -> str:
     """The name of a call of a convolution: its output's, which is the same in every precision of a stage."""
     return file.name(convolution.outputs[0])
@@ -87,4 +97,4 @@ def _values(file: TFLiteFile, tensor: int) -> tuple[Array, Array | float]:
     return (stored.astype(np.float64) - found.zero_point.reshape(along)) * scale, scale / 2
 
 
-STORED = StoredWeights(convolutions, constants, within_rounding)
+STORED = StoredWeights(convolutions, constants, within_rounding, dense)

@@ -6,7 +6,7 @@ const STEP = 0.02; // of a side, for each press of an arrow key
 export class View {
   #app;
   #point = { x: 0.5, y: 0.5 };
-  #measured = false; // the depth, by the phone
+  #depth = ""; // whose it is, where there is something to say
 
   constructor(app) {
     this.#app = app;
@@ -28,7 +28,8 @@ export class View {
     return Number($("aperture").value) / 100;
   }
 
-  ready({ runtime, threads }, milliseconds, example) {
+  ready({ runtime, threads, aperture }, milliseconds, example) {
+    $("aperture").value = $("aperture-value").value = Math.round(100 * aperture);
     this.#state("empty", "Ready. Open a photo.");
     $("runtime").textContent = `${runtime}, ${threads} thread${threads > 1 ? "s" : ""}, loaded in ${seconds(milliseconds)}`;
     $("example").hidden = !example;
@@ -65,8 +66,8 @@ export class View {
   }
 
   /** Disparity from dark, far, to light, near. */
-  showDepth({ width, height, data, measured }) {
-    this.#measured = measured;
+  showDepth({ width, height, data, measured, unread }) {
+    this.#depth = measured ? " with the photo's own depth" : unread ? " (this browser cannot read the photo's own depth)" : "";
     const pixels = new ImageData(width, height);
     data.forEach((value, k) => pixels.data.set([...[255, 235, 190].map((most) => most * value), 255], 4 * k));
     Object.assign($("depth"), { width, height });
@@ -99,8 +100,7 @@ export class View {
     this.#draw(picture);
     $("progress").hidden = true;
     $("download").disabled = false;
-    const depth = this.#measured ? " with the photo's own depth" : "";
-    this.#state("full", `Done${depth}: ${picture.width} × ${picture.height} pixels in ${seconds(milliseconds)}`);
+    this.#state("full", `Done${this.#depth}: ${picture.width} × ${picture.height} pixels in ${seconds(milliseconds)}`);
   }
 
   /** The result as a JPEG. */

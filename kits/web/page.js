@@ -5,16 +5,17 @@ import { StudioClient } from "./portrait/index.js";
 const [file, aperture] = document.querySelectorAll("input");
 const [status, canvas] = [document.querySelector("[role=status]"), document.querySelector("canvas")];
 const studio = new StudioClient();
-let focus;
+let focus, depth;
 
 const address = (path) => new URL(path, document.baseURI).href;
-const { runtime } = await studio.open({
+const { runtime, aperture: usual } = await studio.open({
   bundle: address("bundle/"),
   kind: "onnx",
   runtime: address("node_modules/onnxruntime-web/dist/"),
   accelerator: "auto",
 });
 file.disabled = false;
+aperture.value = usual;
 status.textContent = `Ready: ${runtime}.`;
 
 file.onchange = async () => {
@@ -24,7 +25,8 @@ file.onchange = async () => {
   context.fillStyle = "white"; // what is transparent lies over white
   context.fillRect(0, 0, bitmap.width, bitmap.height);
   context.drawImage(bitmap, 0, 0);
-  await studio.load({ pixels: context.getImageData(0, 0, bitmap.width, bitmap.height), file: file.files[0] });
+  const { unread } = await studio.load({ pixels: context.getImageData(0, 0, bitmap.width, bitmap.height), file: file.files[0] });
+  depth = unread ? " This browser cannot read the photo's own depth." : "";
   focus = await studio.focus(null);
   await render();
 };
@@ -47,5 +49,5 @@ async function render(how = "render") {
   if (!data) return;
   const picture = await createImageBitmap(new ImageData(data, width, height)); // of a slider: smaller than the photo
   canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
-  status.textContent = `Done: ${runtime}.`;
+  status.textContent = `Done: ${runtime}.${depth}`;
 }

@@ -32,15 +32,24 @@ class _Frozen(BaseModel):
 
 
 class TimeBudget(_Frozen):
-    """How long steady runs go on: at most `runs`, ended by `seconds`, but at least `MIN_RUNS`.
+    """How long steady runs go on: at most `runs`, ended by `seconds`, but `MIN_RUNS` where `patience` lasts for them.
 
     Attributes:
+        patience: seconds after which fewer than `MIN_RUNS` are enough: a GPU computed in software takes half a minute
+            for a run.
         warm_up: part of `seconds` that runs before them may take, see `settle`; 0 leaves them out.
     """
 
     runs: int = Field(ge=1)
     seconds: float = Field(gt=0)
     warm_up: float = Field(default=0.25, ge=0, le=1)
+    patience: float = Field(default=30, gt=0)
+
+    def allows(self, runs: int, passed: float) -> bool:
+        """Whether another run is due after as many that took `passed` seconds; the first always is."""
+        if not runs:
+            return True
+        return runs < self.runs and passed < (self.seconds if runs >= MIN_RUNS else max(self.seconds, self.patience))
 
 
 class RunTimes(_Frozen):
@@ -105,7 +114,7 @@ def steady(one: Callable[[], float], budget: TimeBudget) -> list[float]:
     """The times that repeated calls return, in milliseconds, as many as the budget allows."""
     times: list[float] = []
     started = time.perf_counter()
-    while len(times) < budget.runs and (len(times) < MIN_RUNS or time.perf_counter() - started < budget.seconds):
+    while budget.allows(len(times), time.perf_counter() - started):
         times.append(one())
     return times
 

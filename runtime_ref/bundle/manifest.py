@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ..licences import keeps_products_out
 from ..pipeline.aspects import size_text
 from ..pipeline.plan import PipelinePlan
 from ..pipeline.rules import HostRules
@@ -167,6 +168,27 @@ class NetworkEntry(_Frozen):
         """Whether it is none of dofkit's own: its configuration then says where it is from."""
         return "source" in self.configuration
 
+    @property
+    def origin(self) -> str:
+        """Of a brought network, for people: "model-folder (ItsClass), transformers, at 518x518 pixels"; else its
+        architecture."""
+        if not self.is_brought:
+            return self.architecture
+        said = self.configuration
+        model, size = (str(said.get(name) or "") for name in ("model", "size"))
+        parts = [f"{said['source']} ({model})" if model else str(said["source"]), str(said.get("format") or "")]
+        return ", ".join(filter(None, [*parts, f"at {size} pixels" if size else ""]))
+
+    @property
+    def gives(self) -> str:
+        """What a brought depth network gives by itself: "metric"; empty for others."""
+        return str(self.configuration.get("kind") or "") if self.is_brought else ""
+
+    @property
+    def keeps_products_out(self) -> bool:
+        """Whether its licence does not let a product use it, as far as words tell."""
+        return keeps_products_out(self.licence)
+
 
 class GoldenCase(_Frozen):
     """Inputs and PyTorch fp32 outputs, of every stage and of the whole pipeline, in one safetensors file."""
@@ -221,11 +243,11 @@ class Manifest(_Frozen):
     files: dict[BundlePath, FileEntry]
     digest: Sha256 | Literal[""] = Field(default="", description="SHA-256 of this manifest with an empty digest")
 
-    @property
-    def is_depth_brought(self) -> bool:
-        """Whether the depth network is none of dofkit's own."""
-        network = self.networks.get(Stage.DEPTH)
-        return network is not None and network.is_brought
+    def is_brought(self, stage: Stage | None) -> bool:
+        """Whether a stage's network is none of dofkit's own; None, or a preview: whether any stage's is."""
+        if stage in self.networks:
+            return self.networks[stage].is_brought
+        return any(network.is_brought for network in self.networks.values())
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""

@@ -1,7 +1,6 @@
 """Photos and disparity maps in files, as phones write and read them. Pixels in, pixels out; nothing is rendered."""
 
 from .brought import BroughtDisparity, DisparityKind, disparity_for, flatness_of
-from .depth_upsampling import filled_disparity, is_coarse, upsampled_disparity
 from .disparity import read_disparity, write_disparity
 from .embedded_depth import embedded_disparity
 from .finding import FoundPhoto, FoundPhotos, find_photos, means_many
@@ -20,18 +19,15 @@ __all__ = [
     "disparity_for",
     "eight_bits",
     "embedded_disparity",
-    "filled_disparity",
     "find_photos",
     "flatness_of",
     "format_of",
     "goal_beside",
-    "is_coarse",
     "is_photo_name",
     "means_many",
     "pixels_of",
     "read_disparity",
     "read_photo",
-    "upsampled_disparity",
     "write_disparity",
     "write_photo",
     "written_suffix",

@@ -14,12 +14,12 @@ from PIL import Image
 
 from ..enums import TextEnum
 from ..errors import DofkitError
+from ..pipeline.refinement import filled_disparity
 from .colour_modes import sixteen_bit_grey
-from .depth_upsampling import filled_disparity
 from .disparity import DECLARED, grey_values
 from .exif import orientation_of, oriented
 from .opening import load_image
-from .photo import Photo, eight_bits
+from .photo import Photo
 
 Map = NDArray[np.float32]
 
@@ -76,7 +76,7 @@ def disparity_for(
     if not stretch:
         values, turned = _laid_over(values, photo, path)
         notes += turned
-    filled = filled_disparity(values, eight_bits(photo.pixels))
+    filled = filled_disparity(values, photo.pixels)
     return BroughtDisparity(filled, tuple(notes), ours=DECLARED in image.info)
 
 

@@ -18,6 +18,7 @@ from ..pipeline.optics import network_defocus, widen_focus
 from ..pipeline.plan import PipelinePlan, TileSpec
 from ..pipeline.portrait import DefocusLevels, Lens, PortraitPipeline, depth_input, from_network, levels_for
 from ..pipeline.pyramid import Pyramid, as_float, build_levels, disparity_at_level
+from ..pipeline.refinement import refined_disparity
 from ..pipeline.stand_ins import stand_ins
 from ..pipeline.tiling import TilePlan
 
@@ -26,7 +27,7 @@ Tensor = tuple[int, NDArray[Any]]
 
 FOCUS_STEP, LEVELS_STEP = 6, 8
 # Sums in another order, and the rounding of what is stored: results to 8 bits, the rest to 16; defocus in pixels.
-_ALLOWED = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 2.0, np.dtype(np.float32): 1e-3}
+ALLOWED = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 2.0, np.dtype(np.float32): 1e-3}
 _FOCUS_ALLOWED = 1e-5
 
 
@@ -36,7 +37,8 @@ class StepInputs:
 
     Attributes:
         photo: uint8 `[H, W, 3]`.
-        map: disparity over the whole photo, uint8 or uint16 `[h, w]`; the greatest of the type is 1, nearest.
+        map: disparity over the whole photo, uint8 or uint16 `[h, w]`; the greatest of the type is 1, nearest. With a
+            `focus_range` it is a network's, without one it was measured.
         tap: x and y as fractions of the photo's sides; None: focus by itself.
         aperture: α in [0, 1].
         focus_range: disparities this close to the focus are held sharp.
@@ -83,7 +85,8 @@ class StepDifference:
 
 def computed_steps(inputs: StepInputs, plan: PipelinePlan) -> StepResults:
     """All steps, in their order."""
-    photo, measured = inputs.photo, as_float(inputs.map)
+    photo, stored = inputs.photo, as_float(inputs.map)
+    measured = stored if inputs.focus_range else refined_disparity(stored, photo)
     size = plan.depth_shape_for(*photo.shape[:2])
     focus = Focus(point=inputs.tap).over(measured, inputs.focus_range)
     held = widen_focus(measured, focus, inputs.focus_range)
@@ -96,6 +99,8 @@ def computed_steps(inputs: StepInputs, plan: PipelinePlan) -> StepResults:
 
     tensors: dict[str, Tensor] = {PHOTO: (1, photo), MAP: (5, inputs.map)}
     tensors |= {f"level_{k}": (3, images[k]) for k in range(pyramid.levels)}
+    if measured is not stored:
+        tensors["refined"] = (5, measured)
     tensors["depth_input"] = (4, from_network(depth_input(photo, size)))
     if inputs.focus_range:
         tensors["held"] = (7, held)
@@ -198,5 +203,5 @@ def _tensors(case: StepCase, results: StepResults, stored: Mapping[str, NDArray[
             yield StepDifference(case.name, entry.step, f"the shape or type of {name}", 1)
             continue
         difference = float(np.abs(again.astype(np.float64) - there).max())
-        if not difference <= (0 if name.startswith("copied") else _ALLOWED[there.dtype]):
+        if not difference <= (0 if name.startswith("copied") else ALLOWED[there.dtype]):
             yield StepDifference(case.name, entry.step, name, difference)

@@ -16,6 +16,7 @@ Array = NDArray[np.floating[Any]]
 LONG_SIDE_PER_RADIUS = 40.0
 # Networks get c / 8: at the lowest level (long side <= 320) the largest radius is 320 / 40 = 8 pixels.
 NETWORK_RADIUS = 8.0
+USUAL_APERTURE = 0.5  # where nobody has chosen one
 
 
 def defocus(disparity: Array, focus: float, aperture: float, long_side: float) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import DofkitError
 from .focus import Focus, check_disparity
-from .optics import defocus, network_defocus, widen_focus
+from .optics import USUAL_APERTURE, defocus, network_defocus, widen_focus
 from .plan import PipelinePlan
 from .pyramid import Halved, Pyramid, as_float, build_levels, disparity_at_level, first_level, white_of
 from .resampling import resize
@@ -172,7 +172,7 @@ class PortraitPipeline:
         pixels: NDArray[Any],
         disparity: Array | None = None,
         focus: Focus | None = None,
-        aperture: float = 0.5,
+        aperture: float = USUAL_APERTURE,
         progress: Progress | None = None,
     ) -> NDArray[Any]:
         """A photo with a shallow depth of field, as `dofkit render` makes it.

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from . import optics, pyramid, subject
+from . import optics, pyramid, refinement, subject
 
 
 def _fixed(schema: dict[str, Any]) -> None:
@@ -27,6 +27,28 @@ class HostRules(BaseModel):
 
     lowest_long_side: int = Field(
         default=pyramid.LOWEST_LONG_SIDE, description="step 2: the longest side of level 0, in pixels"
+    )
+    refine_from: float = Field(
+        default=refinement.COARSE,
+        description="step 5: a measured map is refined if the photo is this many times as long",
+    )
+    refine_long_side: int = Field(
+        default=refinement.LONGEST, description="step 5: the longest side of a refined map, in pixels"
+    )
+    refine_edge: float = Field(
+        default=refinement.EDGE, description="step 5: a map is refined where 3 × 3 of its values differ by more"
+    )
+    refine_distance: float = Field(
+        default=refinement.SPATIAL, description="step 5: standard deviation of distances, in the map's pixels"
+    )
+    refine_colour: float = Field(
+        default=refinement.COLOUR, description="step 5: standard deviation of colours, distances of RGB in [0, 1]"
+    )
+    refine_alike: float = Field(
+        default=refinement.AGREEING, description="step 5: standard deviation of disparities around the first estimate"
+    )
+    refine_least: float = Field(
+        default=refinement.LEAST_AGREEING, description="step 5: what a value keeps of its weight, however unlike"
     )
     tap_window: float = Field(
         default=subject.FOCUS_WINDOW,
@@ -55,6 +77,10 @@ class HostRules(BaseModel):
     )
     thin_share: float = Field(default=pyramid.THIN, description="step 9: what shows less than 1 - this is thin")
     thin_tie: float = Field(default=pyramid.THIN_TIE, description="step 9: means that differ by no more are alike")
+
+    usual_aperture: float = Field(
+        default=optics.USUAL_APERTURE, description="steps 8, 10: the aperture where nobody has chosen one"
+    )
 
     @model_validator(mode="after")
     def _are_this_versions(self) -> HostRules:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..train.brought.onnx_files import written
+
 
 @pytest.fixture
 def evaluate(cli: Callable, weights: Path, tmp_path: Path) -> Callable:
@@ -49,6 +51,17 @@ def test_scores_and_a_page_are_written_for_every_set_and_method(
     assert by_name["people"]["ours"]["mae"] is None
     assert by_name["people"]["ours"]["in_focus"] is not None
     assert 'alt="ours"' in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_network_of_yours_stands_in_the_same_table(evaluate: Callable, data: Path, tmp_path: Path) -> None:
+    model = written(tmp_path / "theirs.onnx")
+    asked = ("--depth-model", str(model), "--depth-kind", "metric", "--only", "brought", "--only", "ours")
+    done = evaluate(str(data / "rooms"), *asked)
+    assert done.exit_code == 0, done.output
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert {method["name"]: method["source"] for method in scores["methods"]}["brought"] == "theirs.onnx, ONNX, metric"
+    assert "brought" in done.stdout
+    assert "ours" in done.stdout
 
 
 def test_without_data_pictures_are_drawn(evaluate: Callable) -> None:

@@ -50,6 +50,12 @@ def test_few_and_wild_samples_are_no_regression() -> None:
     assert found.change is Change.UNCLEAR
 
 
+def test_a_pair_of_runs_is_no_ground_for_a_verdict() -> None:
+    (found,) = compare(report([10.0] * 2), report([100.0] * 30))
+    assert (found.change, found.interval) == (Change.UNCLEAR, None)
+    assert found.note == "depth 6×4: no verdict on 2 runs, it takes 5"
+
+
 def test_the_interval_covers_the_true_ratio_about_as_often_as_it_says() -> None:
     covered = 0
     for seed in range(60):

@@ -87,6 +87,33 @@ def depth_input(photo: NDArray[np.uint8], size: Size) -> Array:
     return resample(photo, size, (photo.shape[0] / size[0], photo.shape[1] / size[1])) / 255
 
 
+def refined(disparity: Array, photo: NDArray[np.uint8], rules: Constants) -> Array:
+    """Step 5, of a measured map that is much smaller than the photo."""
+    size, small = photo.shape[:2], disparity.shape
+    scale = min(1, rules["refine_long_side"] / max(size))
+    goal = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    if max(size) < rules["refine_from"] * max(small) or max(goal) <= max(small):
+        return disparity
+    guide, colours = depth_input(photo, goal), depth_input(photo, (small[0], small[1]))
+    pitch = small[0] / goal[0], small[1] / goal[1]
+    around = [
+        (2 * np.arange(n) + 1)[:, None] * side // (2 * n) + np.arange(-1, 2)
+        for n, side in zip(goal, small, strict=True)
+    ]
+    offsets = [at + 0.5 - (np.arange(len(at))[:, None] + 0.5) * step for at, step in zip(around, pitch, strict=True)]
+    rows, columns = (at.clip(0, side - 1) for at, side in zip(around, small, strict=True))
+    window = (rows[:, None, :, None], columns[None, :, None, :])  # [H', W', 3, 3]
+    d, unlike = disparity[window], ((colours[window] - guide[:, :, None, None]) ** 2).sum(axis=4)
+    away = offsets[0][:, None, :, None] ** 2 + offsets[1][None, :, None, :] ** 2
+    exponent = -away / (2 * rules["refine_distance"] ** 2) - unlike / (2 * rules["refine_colour"] ** 2)
+    a = np.exp(exponent - exponent.max(axis=(2, 3), keepdims=True))
+    m = (a * d).sum(axis=(2, 3), keepdims=True) / a.sum(axis=(2, 3), keepdims=True)
+    b = a * (np.exp(-((d - m) ** 2) / (2 * rules["refine_alike"] ** 2)) + rules["refine_least"])
+    own_side = (b * d).sum(axis=(2, 3)) / b.sum(axis=(2, 3))
+    spread = d.max(axis=(2, 3)) - d.min(axis=(2, 3))
+    return np.where(spread > rules["refine_edge"], own_side, resample(disparity, goal, pitch))
+
+
 def focus_of_tap(disparity: Array, x: float, y: float, rho: float, rules: Constants) -> float:
     """Step 6, from a tap."""
     h, w = disparity.shape

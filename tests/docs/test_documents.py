@@ -163,9 +163,8 @@ class MyDepth(torch.nn.Module):
 
 
 def test_the_example_of_a_network_of_yours_comes_back_from_its_file_as_a_disparity(tmp_path: Path) -> None:
-    (code,) = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs" / "networks.md").read_text(), re.DOTALL | re.MULTILINE
-    )
+    page = (ROOT / "docs" / "networks.md").read_text()
+    code = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
     names: dict[str, Any] = {"MyDepth": MyDepth, "MyDepthConfig": MyDepthConfig, "folder": tmp_path}
     exec(code, names)
     disparity = names["network"](torch.rand(1, 3, 14, 28))

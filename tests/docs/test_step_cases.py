@@ -47,6 +47,8 @@ def by_the_readme(inputs: StepInputs) -> tuple[Tensors, float, page.Levels]:
     photo, plan = inputs.photo, PLAN.model_dump()
     height, width = photo.shape[:2]
     disparity = inputs.map / np.iinfo(inputs.map.dtype).max
+    refined = disparity if inputs.focus_range else page.refined(disparity, photo, RULES)
+    is_refined, disparity = refined is not disparity, refined
     if inputs.tap is None:
         focus = page.focus_by_itself(disparity, RULES)
     else:
@@ -58,6 +60,8 @@ def by_the_readme(inputs: StepInputs) -> tuple[Tensors, float, page.Levels]:
     tensors["depth_input"] = page.depth_input(photo, page.depth_size(height, width, plan))
     if inputs.focus_range:
         tensors["held"] = disparity
+    elif is_refined:
+        tensors["refined"] = disparity
     maps = {"blur": (0, True), **{str(k): (k, False) for k in range(levels.n)}}
     for name, (k, blur) in maps.items():
         values = page.disparity_of_level(disparity, levels, k, blur, RULES)
@@ -121,10 +125,13 @@ def test_the_cases_reach_every_branch(computed: dict[str, StepResults]) -> None:
     inputs = {name: picture.inputs for name, picture in PICTURES.items()}
     tensors = {name: {key: values for key, (_, values) in each.tensors.items()} for name, each in computed.items()}
     assert {results.weak for results in computed.values()} == {True, False}
-    assert {results.levels for results in computed.values()} == {0, 1, 2}
-    assert {results.depth_size for results in computed.values()} >= {(448, 320), (320, 448)}
+    assert {results.levels for results in computed.values()} == {0, 1, 2, 3, 4}
+    assert {results.depth_size for results in computed.values()} == {*PLAN.depth_shapes}
     assert {each.aperture for each in inputs.values()} >= {0.0, 0.4, 1.0}
     assert {each.tap is None for each in inputs.values()} == {each.focus_range > 0 for each in inputs.values()}
+    held = {max(each.map.shape) > RULES["focus_long_side"] for each in inputs.values() if each.focus_range and each.tap}
+    assert held == {True, False}  # a tapped thing is looked for in the map, and in every k-th of its values
+    assert [name for name, each in tensors.items() if "refined" in each] == ["coarse"]
     assert inputs["large"].photo.shape == (853, 1281, 3)
     for name in ("large", "upright", "strip", "odd"):  # padded below the photo
         level, photo = tensors[name][f"level_{computed[name].levels - 1}"], inputs[name].photo
@@ -148,8 +155,8 @@ def test_mistakes_that_are_easily_made_show_at_their_step(computed: dict[str, St
     half = strip["level_1"][1]
     encoded_mean = (half[::2, ::2] + half[1::2, ::2] + half[::2, 1::2] + half[1::2, 1::2]) / 4
     assert np.abs(encoded_mean - strip["level_0"][1]).max() > 0.1  # a mean of encoded values
-    disparity, levels = PICTURES["strip"].inputs.map / 255, page.Levels.of(37, 1203, RULES)
-    mean = page.resample(disparity, levels.size(0), (4 * 93 / 37, 4 * 3001 / 1203))
+    disparity, levels = PICTURES["strip"].inputs.map / 65535, page.Levels.of(37, 1203, RULES)
+    mean = page.resample(disparity, levels.size(0), (4 * 47 / 37, 4 * 1501 / 1203))
     nearest = page.largest(disparity, levels, 0)
     for name in ("disparity_blur", "disparity_0"):
         for simpler in (mean, nearest):

@@ -23,8 +23,7 @@ from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan
 from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.runtime_ref.target import Precision, Target
-from dofkit.train.networks import LensBlurNet
-from dofkit.train.networks.lens_blur_blocks import LensBlurBlocks
+from dofkit.train.networks import ARCHITECTURES, LensBlurNet
 from dofkit.train.session import default_plan
 
 PLAN = default_plan(tile=48, depth_sizes=((128, 128),))
@@ -56,19 +55,18 @@ class Exporter:
     Attributes:
         export: writes every precision of a job.
         precisions: all that the target has.
-        form: of the network, as the target computes it; its `exact` layers no precision quantises.
         layers: how many it has.
     """
 
     target: Target
     export: Callable[[Job], list[ModelEntry]]
     precisions: tuple[Precision, ...]
-    form: type[LensBlurNet]
     layers: int
 
     @property
     def exact(self) -> tuple[str, ...]:
-        return self.form.exact
+        """Layers that no precision quantises."""
+        return tuple(ARCHITECTURES.named("lens_blur").contract.exact_layers(self.target))
 
     def job(self, folder: Path, calibration: NoiseCalibration, *kept: str) -> Job:
         """A lens blur with random weights, and a recipe that keeps layers in floats."""
@@ -99,8 +97,8 @@ class Exporter:
 
 
 EXPORTERS = (
-    Exporter(Target.ONNX, onnx.export, (*FLOATS, *INTEGERS), LensBlurNet, 18),
-    Exporter(Target.TFLITE, tflite.export, (*FLOATS, *INTEGERS, Precision.W4), LensBlurBlocks, 24),
+    Exporter(Target.ONNX, onnx.export, (*FLOATS, *INTEGERS), 18),
+    Exporter(Target.TFLITE, tflite.export, (*FLOATS, *INTEGERS, Precision.W4), 24),
 )
 
 

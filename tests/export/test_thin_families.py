@@ -111,16 +111,13 @@ def stored(target: Target) -> StoredWeights[Any]:
 
             return STORED
         case Target.COREML:
-            from dofkit.export.coreml.stored import StoredProgram
-            from dofkit.export.coreml.weights import judge
-
-            return StoredWeights(
-                lambda p: StoredProgram(p).convolutions(), lambda p: StoredProgram(p).constants(), judge
-            )
-        case Target.COREAI:
-            from dofkit.export.coreai.stored import stored_weights
+            from dofkit.export.coreml.weights import stored_weights
 
             return stored_weights()
+        case Target.COREAI:
+            from dofkit.export.coreai.stored import stored_weights as stored_in_asset
+
+            return stored_in_asset()
 
 
 # In CI one family a target, another for each; the rest takes minutes.

@@ -11,27 +11,33 @@ import pytest
 
 from dofkit.runtime_ref.bundle import Manifest
 from dofkit.runtime_ref.pipeline.stage import INPUTS, OUTPUTS, PREVIEWS, Stage
+from dofkit.runtime_ref.target import Target
 
 
-def _tensor(name: str, *shape: int) -> dict[str, Any]:
+def _tensor(target: Target, name: str, *planar: int) -> dict[str, Any]:
     signal = next(signal for signal in (*INPUTS[Stage.PREVIEW], OUTPUTS[Stage.PREVIEW]) if signal.name == name)
-    known = {"dtype": "float32", "layout": "NCHW", "image": None}
+    interleaved = target is Target.TFLITE
+    shape = [planar[axis] for axis in ((0, 2, 3, 1) if interleaved else range(4))]
+    known = {"dtype": "float32", "layout": "NHWC" if interleaved else "NCHW", "image": None}
     return {"name": name, "shape": shape, "low": 0.0, "high": 1.0, "meaning": signal.meaning, **known}
 
 
-def with_previews(bundle: Path, height: int, width: int) -> None:
-    """Name both previews in a bundle's manifest, fp32 for ONNX, where a file of another network stands in for them."""
+def with_previews(bundle: Path, height: int, width: int, target: Target = Target.ONNX) -> None:
+    """Name both previews in a bundle's manifest, fp32, where a file of another network stands in for them."""
     manifest = json.loads((bundle / "manifest.json").read_text())
-    like = next(m for m in manifest["models"] if (m["stage"], m["target"], m["precision"]) == ("depth", "onnx", "fp32"))
+    like = next(m for m in manifest["models"] if (m["stage"], m["target"], m["precision"]) == ("depth", target, "fp32"))
     plan, number = manifest["plan"], (1, 1, 1, 1)
-    image, portrait = (_tensor(name, 1, 3, height, width) for name in ("image", "portrait"))
-    numbers = [_tensor("focus", *number), _tensor("aperture", *number)]
-    disparity = _tensor("disparity", 1, 1, plan["depth_height"], plan["depth_width"])
+    image, portrait = (_tensor(target, name, 1, 3, height, width) for name in ("image", "portrait"))
+    numbers = [_tensor(target, name, *number) for name in ("focus", "aperture")]
+    disparity = _tensor(target, "disparity", 1, 1, plan["depth_height"], plan["depth_width"])
     for stage, inputs in zip(PREVIEWS, ([image, disparity, *numbers], [image, *numbers]), strict=True):
         path = like["path"].replace("depth", stage.value)
-        shutil.copyfile(bundle / like["path"], bundle / path)
+        for name in [name for name in manifest["files"] if name == like["path"] or name.startswith(f"{like['path']}/")]:
+            copy = path + name.removeprefix(like["path"])
+            (bundle / copy).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle / name, bundle / copy)
+            manifest["files"][copy] = manifest["files"][name]
         manifest["models"].append({**like, "stage": stage, "path": path, "inputs": inputs, "outputs": [portrait]})
-        manifest["files"][path] = manifest["files"][like["path"]]
     (bundle / "manifest.json").write_bytes(Manifest.model_validate(manifest).sealed().encoded())
 
 

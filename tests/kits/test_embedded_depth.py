@@ -6,11 +6,13 @@ import hashlib
 import io
 import json
 import random
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -132,3 +134,81 @@ def test_damage_ends_in_no_map_or_in_one_of_values_from_0_to_1(whole: str, tmp_p
         files[f"{number}"] = bytes(data)
     found = [values for values in by_the_kit(files, tmp_path).values() if values is not None]
     assert all(values.min() >= 0 and values.max() <= 1 for values in found)
+
+
+# Writes for every HEIC the one whose picture is its depth map, and prints what it says of the numbers.
+HEIF = """
+import { readFileSync, writeFileSync } from "node:fs";
+const [folder, source] = process.argv.slice(1);
+const { heifDepth } = await import(`${source}/heif.js`);
+const { hasHeifDepth } = await import(`${source}/embedded_depth.js`);
+const results = {};
+for (const name of JSON.parse(readFileSync(`${folder}/names.json`))) {
+  const file = new Uint8Array(readFileSync(`${folder}/${name}`));
+  const found = heifDepth(file);
+  if (found) writeFileSync(`${folder}/${name}.map`, found.picture);
+  results[name] = found ? found.isDisparity : null;
+  if (hasHeifDepth(file) !== Boolean(found)) throw new Error(name);
+}
+console.log(JSON.stringify(results));
+"""
+
+
+def heic_depths(files: dict[str, bytes], folder: Path) -> dict[str, bool | None]:
+    """Of each file whether its depth map holds disparity; None where there is no map. The maps lie beside them."""
+    (folder / "names.json").write_text(json.dumps(list(files)))
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    source = Platform.WEB.sources / "portrait"
+    command = [tool("node", "nodejs"), "--input-type=module", "-e", HEIF, str(folder), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def with_representation(heic: bytes, content: int) -> bytes:
+    """A HEIC whose depth map has a message on its numbers, this byte being its content. Only its boxes are right."""
+    unit = bytes([39 << 1, 1, 177, 1, content, 0x80])
+    message = struct.pack(">II", 4 + len(unit), len(unit)) + unit
+    data = bytearray(heic)
+    end = heic.index(b"auxid:2\0") + len(b"auxid:2\0")
+    for kind in (b"meta", b"iprp", b"ipco"):
+        _grow(data, heic.index(kind) - 4, len(message))
+    _grow(data, heic.rindex(b"auxC", 0, end) - 4, len(message))
+    return bytes(data[:end] + message + data[end:])
+
+
+def _grow(data: bytearray, at: int, by: int) -> None:
+    data[at : at + 4] = struct.pack(">I", struct.unpack_from(">I", data, at)[0] + by)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_heics_depth_becomes_a_picture_that_whoever_decodes_the_photo_decodes(
+    orientation: int, tmp_path: Path
+) -> None:
+    heic = phones.heic_with_depth(orientation)
+    assert heic_depths({"photo": heic}, tmp_path) == {"photo": True}
+    expected = embedded_disparity(tmp_path / "photo")
+    assert expected is not None
+    values = np.asarray(pillow_heif.open_heif(tmp_path / "photo.map").to_pillow().convert("L")) / 255
+    stretched = (values - values.min()) / (values.max() - values.min())
+    np.testing.assert_allclose(stretched, expected, atol=1e-6)
+
+
+def test_numbers_that_are_no_disparity_and_files_without_a_map_are_told_apart(tmp_path: Path) -> None:
+    heic = phones.heic_with_depth()
+    kinds = {"0": 0b00001000, "1": 0b00000100, "2": 0b00000110, "3": 0b00000010}  # four flags, then Exp-Golomb
+    files = {name: with_representation(heic, content) for name, content in kinds.items()}
+    plain = {"alpha": heic.replace(b"auxid:2", b"auxid:1"), "text": b"Dear diary", "cut": heic[:300], "jpeg": MAP}
+    found = heic_depths({**files, **plain}, tmp_path)
+    assert found == {"0": True, "1": True, "2": False, "3": False, **dict.fromkeys(plain)}
+
+
+def test_a_damaged_heic_ends_in_a_map_or_in_none(tmp_path: Path) -> None:
+    chance, heic, files = random.Random(3), phones.heic_with_depth(), {}
+    for number in range(80):
+        data = bytearray(heic)
+        place = chance.randrange(600)  # where the boxes are
+        data[place : place + 4] = chance.randbytes(4)
+        files[f"{number}"] = bytes(data)
+    assert set(heic_depths(files, tmp_path).values()) <= {True, False, None}

@@ -12,6 +12,8 @@ from dofkit.kits.platform import Platform
 from dofkit.kits.writing import KitRequest, write_kit
 from dofkit.runtime_ref.target import Precision, Target
 
+from .previewed import with_previews
+
 
 @pytest.mark.e2e
 def test_the_swift_pipeline_replays_every_step(bundle_path: Path, tmp_path: Path) -> None:
@@ -19,7 +21,10 @@ def test_the_swift_pipeline_replays_every_step(bundle_path: Path, tmp_path: Path
     if swift is None:
         pytest.skip("NOT RUN: Swift is not installed; run on Debian 13: apt-get install swiftlang")
     kit, library = tmp_path / "kit", tmp_path / "libPortraitKit.so"
-    write_kit(KitRequest(bundle_path, Platform.IOS, kit, Target.COREML, Precision.FP32))
+    bundle = tmp_path / "some.dofbundle"
+    shutil.copytree(bundle_path, bundle)
+    with_previews(bundle, 96, 352, Target.COREML)
+    write_kit(KitRequest(bundle, Platform.IOS, kit, Target.COREML, Precision.FP32))
     sources = sorted((kit / "Sources" / "PortraitKit").glob("*.swift"))
     module = ["-module-name", "PortraitKit", "-parse-as-library", "-emit-module", "-emit-library"]
     made = ["-o", library, "-emit-module-path", tmp_path / "PortraitKit.swiftmodule"]
@@ -30,4 +35,4 @@ def test_the_swift_pipeline_replays_every_step(bundle_path: Path, tmp_path: Path
     places = [kit / Platform.IOS.places.models, kit / Platform.IOS.places.golden]
     done = subprocess.run([program, *places], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count(": ok\n") == 7
+    assert done.stdout.count(": ok\n") == 10

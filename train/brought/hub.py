@@ -5,7 +5,6 @@ No code of a folder is run, nothing is unpickled, and nothing is downloaded with
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -17,7 +16,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError, first_line, require
 from ...runtime_ref.pipeline.aspects import Size, size_of_aspect
 from ...runtime_ref.pipeline.stage import Stage
@@ -26,7 +24,7 @@ from ..networks.contract import NetworkContract, Preprocessing, SizeRule
 from ..weights.terms import Terms
 from .families import FAMILIES, Family
 from .kinds import DepthKind, refusal
-from .networks import Brought, NetworkOrigin, depth_of
+from .networks import Brought, NetworkOrigin, depth_of, sha256_of
 from .terms import card_licence, warnings_of
 
 CONFIGURATION, _PROCESSOR = "config.json", "preprocessor_config.json"
@@ -109,7 +107,7 @@ def open_folder(folder: Path, source: str, asked: ModelFacts) -> Brought:
     )
     origin = NetworkOrigin(source, "transformers", type(network).__name__, kind.value, f"{size[0]}x{size[1]}")
     terms = Terms(licence=card_licence(folder), provenance=f"{source} ({origin.model}), brought")
-    return depth_of(network, _map, contract, origin, only, terms, _sha256(folder), warnings_of(terms))
+    return depth_of(network, _map, contract, origin, only, terms, sha256_of(_weights(folder)), warnings_of(terms))
 
 
 def _map(network: nn.Module, image: torch.Tensor) -> Any:
@@ -223,12 +221,6 @@ def _loaded(folder: Path, source: str) -> nn.Module:
 
 def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
-
-
-def _sha256(folder: Path) -> str:
-    """Of the weights: of the only file, or of all files' sums in the order of their names."""
-    sums = [file_sha256(path) for path in _weights(folder)]
-    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def is_hub_name(text: str) -> bool:

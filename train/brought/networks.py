@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...runtime_ref.bundle import file_sha256
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.aspects import Size
 from ...runtime_ref.pipeline.stage import Stage
 from ..networks.adapted import adapted
 from ..networks.contract import NetworkContract
 from ..weights.terms import Terms
+from .terms import warnings_of
 
 # What the map is called in outputs that name their parts.
 _MAPS = ("predicted_depth", "disparity", "depth")
@@ -64,6 +68,19 @@ class Brought:
     def stage(self) -> Stage:
         """That it computes."""
         return self.contract.stage
+
+    def under(self, licence: str) -> Brought:
+        """The same under a licence, if it names none itself."""
+        if not licence or self.terms.licence:
+            return self
+        terms = replace(self.terms, licence=licence)
+        return replace(self, terms=terms, notes=warnings_of(terms))
+
+
+def sha256_of(files: Sequence[Path]) -> str:
+    """Of the only file, or of all files' sums in their order."""
+    sums = [file_sha256(file) for file in files]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 class BroughtDepth(nn.Module):

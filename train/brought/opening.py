@@ -19,12 +19,16 @@ from ..weights import load_network, terms_of_file
 from ..weights.terms import Terms
 from .hub import ModelFacts, fetched, is_hub_name, open_folder
 from .kinds import DepthKind
-from .networks import Brought, NetworkOrigin, depth_of
+from .networks import Brought, NetworkOrigin, depth_of, sha256_of
+from .onnx_model import SUFFIX as ONNX
+from .onnx_model import files_of, open_onnx
+from .plugins import package_of
 from .program import SUFFIX, open_program
+from .stage_models import installed_depth
 from .terms import warnings_of
 
 _OURS = ".safetensors"
-_FORMS = f"a name on Hugging Face's hub, a folder of transformers, or a file {SUFFIX}, {_OURS}"
+_FORMS = f"a name on Hugging Face's hub, a folder of transformers, or a file {SUFFIX}, {ONNX}, {_OURS}"
 
 
 def open_depth_model(
@@ -36,8 +40,8 @@ def open_depth_model(
     """Open a depth network.
 
     Args:
-        text: "owner/model" on the hub, a folder that transformers wrote, a `.pt2` of torch.export, or a safetensors
-            file of dofkit's.
+        text: "owner/model" on the hub, a folder that transformers wrote, a `.pt2` of torch.export, a safetensors file
+            of dofkit's, or the name of a network that an installed package brings.
         asked: what whoever brings it says of it.
         say: called with a line before anything is downloaded.
         architectures: those that safetensors files may be of.
@@ -53,12 +57,16 @@ def open_depth_model(
         match path.suffix.lower():
             case ".pt2" | ".pt" | ".ptl" | ".torchscript":
                 return _program(path, asked)
+            case ".onnx":
+                return _onnx(path, asked)
             case ".safetensors":
                 return _ours(path, asked, architectures)
             case ".bin" | ".pth" | ".ckpt":
                 raise DofkitError(f"--depth-model {text} is a pickle of weights, no network; give {_FORMS}")
             case _:
                 raise DofkitError(f"--depth-model {text}: its suffix is of no known kind; give {_FORMS}")
+    if package_of(text):
+        return installed_depth(text, asked)
     if is_hub_name(text) and not path.suffix:
         return open_folder(fetched(text, say), text, asked)
     raise DofkitError(f"--depth-model {text}: there is no such file or folder; give {_FORMS}")
@@ -77,6 +85,8 @@ def _ours(path: Path, asked: ModelFacts, architectures: Architectures) -> Brough
 def _program(path: Path, asked: ModelFacts) -> Brought:
     """An exported program: nothing in it says what it gives, nor what it wants done to an image."""
     network, size = open_program(path)
+    if problem := SizeRule().problem(*size):
+        raise DofkitError(f"{path} takes images of one size: {problem}")
     if asked.kind is None:
         raise DofkitError(
             f"{path}: an exported program does not say what it gives; say it with --depth-kind {', '.join(DepthKind)}: "
@@ -93,6 +103,36 @@ def _program(path: Path, asked: ModelFacts) -> Brought:
     origin = NetworkOrigin(path.name, "exported program", "", asked.kind.value, f"{size[0]}x{size[1]}")
     terms = Terms(provenance=f"{path.name}, brought")
     return depth_of(network, _called, contract, origin, size, terms, file_sha256(path), warnings_of(terms))
+
+
+def _onnx(path: Path, asked: ModelFacts) -> Brought:
+    """An ONNX file: it says its size, or takes several; not what it gives, nor what it wants done to an image."""
+    if asked.kind is None:
+        raise DofkitError(
+            f"{path}: an ONNX file does not say what it gives; say it with --depth-kind {', '.join(DepthKind)}: photos "
+            "cannot tell"
+        )
+    network = open_onnx(path, asked.size)
+    size = network.graph.size or asked.size
+    assert size is not None, "it was tried at one"
+    contract = NetworkContract(
+        architecture="onnx",
+        stage=Stage.DEPTH,
+        size=SizeRule(usual=(size,)),
+        preprocessing=asked.preprocessing or Preprocessing(),
+        meaning=asked.kind.meaning,
+        onnx=network.graph,
+    )
+    origin = NetworkOrigin(path.name, "ONNX", "", asked.kind.value, f"{size[0]}x{size[1]}")
+    said = {entry.key.lower(): entry.value for entry in network.graph.model.metadata_props}
+    terms = Terms(
+        licence=said.get("license", said.get("licence", "")),
+        author=said.get("author", ""),
+        provenance=f"{path.name}, brought",
+    )
+    return depth_of(
+        network, _called, contract, origin, network.graph.size, terms, sha256_of(files_of(path)), warnings_of(terms)
+    )
 
 
 def _called(network: nn.Module, image: torch.Tensor) -> Any:

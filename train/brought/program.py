@@ -10,8 +10,10 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,40 @@ _PARTS = (
 _REMEDY = "save it again with torch.export.save of PyTorch 2.9 or newer"
 
 
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The network of a file, in the mode in which it was exported.
+
+    Attributes:
+        module: it takes tensors in the order of `shapes`.
+        shapes: input -> its shape; None of one that is no tensor.
+    """
+
+    module: nn.Module
+    shapes: Mapping[str, tuple[int, ...] | None]
+
+
 def open_program(path: Path) -> tuple[nn.Module, Size]:
-    """The network of a file, and the only (height, width) that it takes.
+    """The depth network of a file, and the only (height, width) that it takes.
 
     Raises:
-        DofkitError: it is no exported program, TorchScript, unsafe, or does not map one image to one map.
+        DofkitError: see `load_program`; it does not take one image.
+    """
+    program = load_program(path)
+    shapes = list(program.shapes.values())
+    if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 4 or shapes[0][:2] != (1, 3):
+        raise DofkitError(
+            f"{path} takes {', '.join(map(str, shapes))}, not one image (1, 3, height, width); export a wrapper that "
+            "does"
+        )
+    return program.module, (int(shapes[0][2]), int(shapes[0][3]))
+
+
+def load_program(path: Path) -> Program:
+    """The network of a file.
+
+    Raises:
+        DofkitError: it is no exported program, TorchScript, or unsafe to read.
     """
     _refuse_unsafe(path)
     with _only_tensors(), warnings.catch_warnings(), silence():
@@ -51,24 +82,20 @@ def open_program(path: Path) -> tuple[nn.Module, Size]:
             program = torch.export.load(path)
         except Exception as error:  # many kinds
             raise DofkitError(f"{path} cannot be read ({first_line(error)}); {_REMEDY}") from error
-    size = _image_size(program, path)
     module = program.module()
     # An exported program is in the mode in which it was exported, and its train() and eval() only raise.
     for name in ("train", "eval"):
         module.__dict__.pop(name, None)
-    return module.requires_grad_(False), size
+    return Program(module.requires_grad_(False), _shapes(program))
 
 
-def _image_size(program: torch.export.ExportedProgram, path: Path) -> Size:
-    names = program.graph_signature.user_inputs
-    inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
-    shapes = [tuple(value.shape) if isinstance(value, torch.Tensor) else value for value in inputs]
-    if len(shapes) != 1 or not isinstance(shapes[0], tuple) or len(shapes[0]) != 4 or shapes[0][:2] != (1, 3):
-        raise DofkitError(
-            f"{path} takes {', '.join(map(str, shapes))}, not one image (1, 3, height, width); export a wrapper that "
-            "does"
-        )
-    return int(shapes[0][2]), int(shapes[0][3])
+def _shapes(program: torch.export.ExportedProgram) -> dict[str, tuple[int, ...] | None]:
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = [str(name) for name in program.graph_signature.user_inputs]
+    found = {name: values.get(name) for name in inputs}
+    return {
+        name: tuple(map(int, value.shape)) if isinstance(value, torch.Tensor) else None for name, value in found.items()
+    }
 
 
 def _refuse_unsafe(path: Path) -> None:
@@ -81,12 +108,13 @@ def _refuse_unsafe(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             _refuse_other_archives(path, names)
+            _refuse_swelling(path, archive.infolist())
             for name in names:
                 if not any(part.fullmatch(name) for part in _PARTS):
                     raise DofkitError(f"{path} holds {name!r}, which a reader would have to trust; {_REMEDY}")
                 if name.endswith(".json"):
                     _refuse_unsafe_json(path, name, json.loads(archive.read(name)))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RecursionError, NotImplementedError) as error:
         raise DofkitError(f"{path} is no exported program ({first_line(error)}); {_REMEDY}") from error
 
 
@@ -98,6 +126,18 @@ def _refuse_other_archives(path: Path, names: list[str]) -> None:
         )
     if not any(_GRAPH.fullmatch(name) for name in names):
         raise DofkitError(f"{path} holds no exported program; {_REMEDY} (a pickle of weights is no network)")
+
+
+def _refuse_swelling(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse an archive that becomes larger when it is read, or says one thing to one reader and another to the next:
+    PyTorch stores every member once and as it is."""
+    swollen = next((each.filename for each in members if each.compress_type != zipfile.ZIP_STORED), None)
+    twice = next((name for name, count in Counter(each.filename for each in members).items() if count > 1), None)
+    if swollen or twice or sum(each.file_size for each in members) > path.stat().st_size:
+        what = (
+            f"compresses {swollen!r}" if swollen else f"holds {twice!r} twice" if twice else "has overlapping members"
+        )
+        raise DofkitError(f"{path} {what}, which no exported program does; {_REMEDY}")
 
 
 def _refuse_unsafe_json(path: Path, name: str, document: Any) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ...runtime_ref.licences import keeps_products_out
 from ..weights.terms import Terms
 
 _CARD = "README.md"
 _LONGEST = 1 << 20  # of a card, in characters
-# Of licences' short names and texts: Creative Commons' NC, Apple's for models, "research only".
-_NOT_FOR_PRODUCTS = re.compile(r"(?<![a-z])(nc|non-?commercial|research|amlr)(?![a-z])", re.IGNORECASE)
 
 
 def card_licence(folder: Path) -> str:
@@ -31,9 +30,7 @@ def card_licence(folder: Path) -> str:
 def warnings_of(terms: Terms) -> tuple[str, ...]:
     """What whoever brings a network should know of its terms: a line, or none."""
     if not terms.licence:
-        return (
-            "the network's folder names no licence; say it with --licence, and check its source before you ship it",
-        )
-    if _NOT_FOR_PRODUCTS.search(terms.licence):
+        return ("the network names no licence; say it with --licence, and check its source before you ship it",)
+    if keeps_products_out(terms.licence):
         return (f"the network's licence is {terms.licence!r}, which does not let a product use it",)
     return ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -13,6 +13,9 @@ from ...runtime_ref.enums import TextEnum
 from ...runtime_ref.pipeline.aspects import Size
 from ...runtime_ref.pipeline.stage import INPUTS, OUTPUTS, Signal, Stage
 from ...runtime_ref.target import Target
+
+if TYPE_CHECKING:
+    from ..brought.onnx_model import OnnxGraph
 
 
 class Meaning(TextEnum):
@@ -35,6 +38,10 @@ class Preprocessing:
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+MOST_PIXELS = 2**24
+"""Of an image that a network is given: Depth Pro's has a seventh of it. More is a slip, or takes all memory."""
+
+
 @dataclass(frozen=True)
 class SizeRule:
     """The sizes of low-resolution inputs that a network takes, in pixels.
@@ -44,15 +51,21 @@ class SizeRule:
         least: neither side is smaller.
         square: both sides are equal.
         usual: (height, width) of the graphs where nobody asks for others; none: dofkit's own usual ones.
+        only: there are no others.
     """
 
     multiple: int = 1
     least: int = 1
     square: bool = False
     usual: tuple[Size, ...] = ()
+    only: bool = False
 
     def problem(self, height: int, width: int) -> str:
         """Why a size is not possible, in words that say which are; empty where it is."""
+        if self.only and (height, width) not in self.usual:
+            return f"{height}×{width} is not what the network was exported at; it takes {_listed(self.usual)} only"
+        if height * width > MOST_PIXELS:
+            return f"{height}×{width} is more than 16 megapixels; take a smaller one"
         if self.square and height != width:
             return f"{height}×{width} is not square; the network takes squares only"
         for side in (height, width):
@@ -62,6 +75,10 @@ class SizeRule:
                 below = max(side // self.multiple * self.multiple, self.least)
                 return f"{side} is no multiple of {self.multiple}; take {below} or {below + self.multiple}"
         return ""
+
+
+def _listed(sizes: Sequence[Size]) -> str:
+    return ", ".join(f"{height}×{width}" for height, width in sizes)
 
 
 @runtime_checkable
@@ -106,6 +123,7 @@ class NetworkContract:
         arrangements: target -> another form; a target that is not named takes the network as it is.
         rewritten: converters are given the network's exported program after `export.rewrites`, not its module: what
             networks of others need that were not written with converters in mind.
+        onnx: the graph of a network that was brought as one: it can be exported to ONNX only.
     """
 
     architecture: str
@@ -120,6 +138,7 @@ class NetworkContract:
     fixed: Callable[[nn.Module, Sequence[tuple[int, ...]]], nn.Module] | None = None
     arrangements: Mapping[Target, Arrangement] = field(default_factory=dict)
     rewritten: bool = False
+    onnx: OnnxGraph | None = None
 
     @property
     def inputs(self) -> tuple[Signal, ...]:

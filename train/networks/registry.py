@@ -16,6 +16,7 @@ from ...runtime_ref.target import Target
 from .adapted import adapted, core
 from .contract import Arrangement, BringsContract, Meaning, NetworkContract, SizeRule
 from .depth import DepthConfig, DepthNet
+from .depth_centred import CentredDepth
 from .filled_inputs import with_filled_inputs
 from .focal_depth import FocalDepthConfig
 from .focal_graph import CONTRACT as FOCAL_CONTRACT
@@ -23,8 +24,9 @@ from .focal_graph import FocalStage
 from .guided_upsampling import GuidedUpsamplingConfig, GuidedUpsamplingNet
 from .guided_upsampling_blocks import GuidedUpsamplingBlocks
 from .guided_upsampling_by_colour import GuidedUpsamplingByColour
-from .lens_blur import LensBlurConfig, LensBlurNet
+from .lens_blur import DISCS, LensBlurConfig, LensBlurNet
 from .lens_blur_blocks import LensBlurBlocks
+from .lens_blur_stacked import LensBlurStacked
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,10 @@ ARCHITECTURES = Architectures(
             stage=Stage.DEPTH,
             size=SizeRule(multiple=STRIDE, least=2 * STRIDE),
             meaning=Meaning.DISPARITY,
+            arrangements={
+                target: Arrangement(CentredDepth, CentredDepth.exact)  # pyright: ignore[reportArgumentType]
+                for target in (Target.ONNX, Target.TFLITE)
+            },
         ),
         DepthNet,
         DepthConfig,
@@ -160,7 +166,11 @@ ARCHITECTURES = Architectures(
             align=LensBlurNet.align,
             exact=LensBlurNet.exact,
             arrangements={
-                Target.ONNX: Arrangement(with_filled_inputs),
+                Target.COREML: Arrangement(
+                    LensBlurStacked,  # pyright: ignore[reportArgumentType]
+                    LensBlurStacked.exact,
+                ),
+                Target.ONNX: Arrangement(with_filled_inputs, (*LensBlurNet.exact, *DISCS)),
                 Target.TFLITE: Arrangement(
                     LensBlurBlocks,  # pyright: ignore[reportArgumentType]
                     LensBlurBlocks.exact,

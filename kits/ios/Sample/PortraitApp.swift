@@ -30,8 +30,8 @@ struct PortraitScreen: View {
                         }
                 }
                 .aspectRatio(CGFloat(shown.width) / CGFloat(shown.height), contentMode: .fit)
-                Slider(value: $studio.aperture) { moving in studio.render(longSide: moving ? 640 : .infinity) }
-                    .onChange(of: studio.aperture) { _ in studio.render(longSide: 640) }
+                Slider(value: $studio.aperture) { moving in studio.render(isPreview: moving) }
+                    .onChange(of: studio.aperture) { _ in studio.render(isPreview: true) }
                     .accessibilityLabel("Blur")
             }
         }
@@ -59,7 +59,7 @@ final class Studio: ObservableObject {
         queue.async { [self] in
             guard let photo = Photo(data), let portrait = try? loaded() else { return }
             let scene = portrait.scene(photo)
-            let own = Picture(depthOf: data)
+            let own = Picture(depthOf: data).map { portrait.refined(scene, $0) }
             guard let map = try? own ?? portrait.disparity(scene) else { return }
             (self.scene, self.map, measured) = (scene, map, own != nil)
             focus(at: nil)
@@ -70,22 +70,27 @@ final class Studio: ObservableObject {
         queue.async { [self] in
             guard let portrait, let map else { return }
             lensFocus = portrait.focus(map, at: point, predicted: !measured)
-            DispatchQueue.main.async { self.render(longSide: .infinity) }
+            DispatchQueue.main.async { self.render() }
         }
     }
 
-    /// On the main thread.
-    func render(longSide: Double) {
+    /// On the main thread. A preview is the bundle's graph, or the lowest levels where it has none.
+    func render(isPreview: Bool = false) {
         wanted += 1
         let (mine, aperture) = (wanted, aperture)
         queue.async { [self] in
             guard let portrait, let scene, let map else { return }
+            let isCancelled = { DispatchQueue.main.sync { self.wanted != mine } }
+            if isCancelled() { return }
+            let lens = Lens(focus: lensFocus, aperture: aperture)
             var rendering = Rendering()
             rendering.predicted = !measured
-            rendering.longSide = longSide
-            rendering.isCancelled = { DispatchQueue.main.sync { self.wanted != mine } }
-            let lens = Lens(focus: lensFocus, aperture: aperture)
-            guard let result = try? portrait.render(scene, map, lens, rendering) else { return }
+            rendering.longSide = isPreview ? 640 : .infinity
+            rendering.isCancelled = isCancelled
+            let result = isPreview && portrait.hasPreview
+                ? try? portrait.preview(scene, map, lens, predicted: !measured)
+                : try? portrait.render(scene, map, lens, rendering)
+            guard let result else { return }
             DispatchQueue.main.async { self.shown = result.image }
         }
     }
@@ -94,6 +99,7 @@ final class Studio: ObservableObject {
         if let portrait { return portrait }
         let opened = try Portrait.bundled()
         portrait = opened
+        DispatchQueue.main.async { self.aperture = opened.usualAperture }
         return opened
     }
 }

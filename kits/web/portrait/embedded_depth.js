@@ -1,9 +1,11 @@
-// The depth map that a phone stores inside a portrait JPEG: Apple's (a second picture), Google's GDepth (in the photo's
-// XMP) and Dynamic Depth (a file after the photo). Of a HEIC only the photo is read, by the browser.
+// The depth map that a phone stores inside a portrait photo. In a JPEG: Apple's (a second picture), Google's GDepth (in
+// the photo's XMP) and Dynamic Depth (a file after the photo). In a HEIC: an auxiliary picture, which a browser decodes
+// if it decodes the photo.
 //
 // What is damaged or not understood means "no depth", never a guess: a wrong map ruins the photo, without one the depth
 // network is asked.
 
+import { heifDepth, isHeif } from "./heif.js";
 import { jpegPictures } from "./jpeg.js";
 import { Picture } from "./picture.js";
 import { extremes } from "./rules.js";
@@ -25,15 +27,28 @@ const MOST_ITEMS = 64;
  */
 export async function embeddedDisparity(file, decode = greyOf) {
   const bytes = new Uint8Array(file);
+  const values = (stored) => (stored ? decode(stored).catch(() => null) : null);
+  if (isHeif(bytes)) return heifDisparity(bytes, values);
   const [photo, ...others] = jpegPictures(bytes);
   if (!photo) return null;
-  const values = (stored) => (stored ? decode(stored).catch(() => null) : null);
   for (const find of [appleDisparity, googleDisparity, dynamicDisparity]) {
     const found = await find(bytes, photo, others, values);
     // Stored as the sensor saw it, like the photo.
     if (found) return stretched(oriented(found, photo.orientation));
   }
   return null;
+}
+
+/** Whether a file is a HEIC with a depth map: where `embeddedDisparity` gives null of it, somebody should be told. */
+export function hasHeifDepth(file) {
+  return heifDepth(new Uint8Array(file)) !== null;
+}
+
+/** Turned by the decoder, as the container says, like the photo. */
+async function heifDisparity(bytes, values) {
+  const found = heifDepth(bytes);
+  const map = found?.isDisparity ? await values(found.picture) : null;
+  return map && stretched(map);
 }
 
 /** The first auxiliary picture that is disparity in 1/m, or depth in m. */
@@ -156,7 +171,7 @@ function fromBase64(text) {
 
 /** A stored picture's grey values, undisturbed by colour profiles. */
 async function greyOf(stored) {
-  const bitmap = await createImageBitmap(new Blob([stored]), { colorSpaceConversion: "none" });
+  const bitmap = await createImageBitmap(new Blob([stored], { type: isHeif(stored) ? "image/heic" : "" }), { colorSpaceConversion: "none" });
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);

@@ -2,6 +2,7 @@
 
 import { autoFocus, focusAt } from "./focus.js";
 import { Picture } from "./picture.js";
+import { refined } from "./refinement.js";
 import {
   Levels, defocused, depthInput, depthSizeFor, disparityAt, extremes, forNetwork, held, imageLevels,
 } from "./rules.js";
@@ -71,6 +72,11 @@ export class Portrait {
     return new Picture(...size, 1, values);
   }
 
+  /** A measured map as this scene is to be rendered with it: refined along the photo's edges where it is coarse. */
+  refined(scene, map) {
+    return refined(map, scene.photo, this.rules);
+  }
+
   /** The range around the focus that is held sharp: a network's disparity wavers inside one subject, others do not. */
   rangeFor(predicted) {
     return predicted ? this.plan.focus_range : 0;
@@ -84,7 +90,7 @@ export class Portrait {
   /**
    * A photo with a shallow depth of field.
    * @param {Scene} scene
-   * @param {Picture} map disparity of any resolution over the whole photo, 0 … 1, 1 = nearest
+   * @param {Picture} map disparity of any resolution over the whole photo, 0 … 1, 1 = nearest; a measured one `refined`
    * @param {Lens} lens
    * @param {Object} options
    * @param {boolean} options.predicted whether the map is the depth network's

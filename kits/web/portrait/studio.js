@@ -1,6 +1,6 @@
 // One photo at work: what a page asks of the pipeline, in the page itself or, better, in a worker (`client.js`).
 
-import { embeddedDisparity } from "./embedded_depth.js";
+import { embeddedDisparity, hasHeifDepth } from "./embedded_depth.js";
 import { openPortrait, hasGpu, threadsHere } from "./bundle.js";
 import { Picture } from "./picture.js";
 
@@ -22,7 +22,12 @@ export class Studio {
   #rendering = new AbortController();
   #queue = Promise.resolve();
 
-  /** Load the networks; what computes, for people. @param {Place} place */
+  /**
+   * Load the networks.
+   * @param {Place} place
+   * @returns {Promise<{runtime: string, threads: number, aperture: number}>} what computes, for people; the aperture to
+   *   begin with
+   */
   async open(place) {
     const read = async (path) => {
       const response = await fetch(new URL(path, place.bundle));
@@ -35,23 +40,28 @@ export class Studio {
     const options = { precision: place.precision, accelerator: gpu ? "checked" : "wasm" };
     this.#portrait = await openPortrait(manifest, async (path) => (await read(path)).arrayBuffer(), backend, options);
     const { lens_blur: blur, guided_upsampling: upsampling } = this.#portrait.stages;
-    return { runtime: [...new Set([blur.runtime, upsampling.runtime])].join("; "), threads: threadsHere() };
+    const runtime = [...new Set([blur.runtime, upsampling.runtime])].join("; ");
+    return { runtime, threads: threadsHere(), aperture: manifest.rules.usual_aperture };
   }
 
   /**
    * Take a photo; its disparity, as a small map: that which its file holds, else the depth network's.
    * @param {{pixels: ImageData, file?: Blob}} photo `pixels` upright; `file` that they are from
-   * @returns {Promise<{height: number, width: number, data: Float32Array, measured: boolean}>}
+   * @returns {Promise<{height: number, width: number, data: Float32Array, measured: boolean, unread: boolean}>} `unread`:
+   *   the file is a HEIC whose own depth this browser does not decode
    */
   load({ pixels, file }) {
     this.#rendering.abort();
     return this.#inTurn(async () => {
       this.#scene = this.#portrait.scene(Picture.ofImageData(pixels));
-      const measured = file && (await embeddedDisparity(await file.arrayBuffer()));
+      const bytes = await file?.arrayBuffer();
+      const measured = bytes && (await embeddedDisparity(bytes));
       this.#predicted = !measured;
-      this.#map = measured || (await this.#portrait.disparity(this.#scene));
+      this.#map = measured
+        ? this.#portrait.refined(this.#scene, measured)
+        : await this.#portrait.disparity(this.#scene);
       const { height, width, data } = this.#map;
-      return { height, width, data: data.slice(), measured: Boolean(measured) };
+      return { height, width, data: data.slice(), measured: Boolean(measured), unread: !measured && Boolean(bytes) && hasHeifDepth(bytes) };
     });
   }
 

@@ -2,11 +2,13 @@
 // what it was given.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import test from "node:test";
 
 import { Picture } from "../portrait/picture.js";
 import { Portrait } from "../portrait/portrait.js";
 import { PreviewGraph } from "../portrait/preview.js";
+import { readTensors } from "../portrait/safetensors.js";
 
 const [HEIGHT, WIDTH] = [20, 32];
 const [ROWS, COLUMNS] = [10, 16]; // of its map
@@ -86,3 +88,48 @@ test("a network's disparity near the focus is held there, a measured one is not"
   await portrait.preview(scene, flat, { focus: 0.5, aperture: 1 }, { predicted: false });
   near(given.disparity.data[0], 0.55, 1e-6, "as measured");
 });
+
+// As `dofkit kit` recorded it of the step cases, where the bundle carries a preview.
+const bundle = new URL("../bundle/", import.meta.url);
+const written = JSON.parse(await readFile(new URL("manifest.json", bundle), "utf8"));
+const entry = written.models.find(({ stage }) => stage === "preview");
+const EVERY = 7; // rows and columns are stored
+
+const tensorsAt = async (path) => {
+  const { buffer, byteOffset, byteLength } = await readFile(new URL(path, bundle));
+  return readTensors(buffer.slice(byteOffset, byteOffset + byteLength));
+};
+
+function asRecorded(picture, { shape, data }, what) {
+  const white = data instanceof Uint8Array ? 255 : 65535;
+  const { height, width, channels, pitch, stride } = picture;
+  assert.deepEqual(shape.slice(0, 2), [height, width].map((side) => Math.ceil(side / EVERY)), `${what}: size`);
+  data.forEach((value, k) => {
+    const [pixel, channel] = [Math.floor(k / channels), k % channels];
+    const [i, j] = [Math.floor(pixel / shape[1]), pixel % shape[1]];
+    const found = (white * picture.data[EVERY * (i * pitch + j * stride) + channel]) / picture.white;
+    near(found, value, white === 255 ? 1 : 4, `${what} at (${i}, ${j})`);
+  });
+}
+
+for (const { name, path, focus, aperture, focus_range: range } of entry ? written.steps : []) {
+  test(`${name}: the preview graph is given what dofkit gives it`, async () => {
+    const [inputs, recorded] = [await tensorsAt(path), await tensorsAt(`golden/previews/${name}.safetensors`)];
+    const picture = ({ shape: [height, width, channels = 1], data }) => new Picture(height, width, channels, data);
+    const given = {};
+    const stage = { layout: "NHWC", run: async (tensors) => Object.assign(given, tensors).image.data };
+    const portrait = new Portrait(written, { preview: async () => new PreviewGraph(stage, entry) });
+    const scene = portrait.scene(picture(inputs.get("photo")));
+    const { height, width, data } = picture(inputs.get("map"));
+    const white = data instanceof Uint16Array ? 65535 : 255;
+    const known = new Picture(height, width, 1, Float32Array.from(data, (value) => value / white));
+    const map = range ? known : portrait.refined(scene, known);
+    const result = await portrait.preview(scene, map, { focus, aperture }, { predicted: range > 0 });
+    for (const tensor of ["image", "disparity"]) {
+      const { shape: [, rows, columns, channels], data: values } = given[tensor];
+      asRecorded(new Picture(rows, columns, channels, values), recorded.get(tensor), tensor);
+    }
+    asRecorded(result, recorded.get("portrait"), "portrait");
+    near(given.aperture.data[0], recorded.get("aperture").data[0], 1e-6, "aperture");
+  });
+}

@@ -87,8 +87,11 @@ for (const entry of manifest.steps) {
     const file = await readFile(new URL(entry.path, bundle));
     const tensors = readTensors(file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength));
     const stored = new Stored(entry, tensors);
-    const { photo, map } = Object.fromEntries(["photo", "map"].map((name) => [name, pictureOf(tensors.get(name))]));
+    const { photo, map: known } = Object.fromEntries(["photo", "map"].map((name) => [name, pictureOf(tensors.get(name))]));
     const portrait = new Portrait({ ...manifest, plan: { ...plan, focus_range: entry.focus_range } }, standIns);
+    const scene = portrait.scene(photo);
+    const map = entry.focus_range ? known : portrait.refined(scene, known);
+    if (map !== known) stored.isClose("refined", map);
 
     const size = rules.depthSizeFor(plan, photo.height, photo.width);
     assert.deepEqual(size, entry.depth_size);
@@ -100,7 +103,6 @@ for (const entry of manifest.steps) {
     const held = rules.held(map, focus, entry.focus_range);
     if (entry.focus_range) stored.isClose("held", held);
 
-    const scene = portrait.scene(photo);
     const levels = scene.levels.startedFor(held, lens, manifest.rules);
     assert.deepEqual([levels.count, levels.count < scene.levels.count], [entry.levels, entry.weak], "step 8");
     const images = scene.imagesOf(levels);

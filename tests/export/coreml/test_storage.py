@@ -20,7 +20,7 @@ from dofkit.runtime_ref.bundle import LayerEntry
 from dofkit.runtime_ref.mil import MLProgram
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision, Target
-from dofkit.train.networks import LensBlurNet
+from dofkit.train.networks.lens_blur_stacked import LensBlurStacked
 
 from .conftest import SMALL, Export
 
@@ -72,8 +72,8 @@ def test_compressed_weights_are_exactly_what_the_formula_gives(
     big = {layer.name for layer in entry.layers if layer.parameters > LEAST_WEIGHTS + 64}
     compressed = {layer.name for layer in entry.compressed}
     if precision is not Precision.W4:
-        assert compressed >= big - {*LensBlurNet.exact}
-    assert not compressed & {*LensBlurNet.exact}
+        assert compressed >= big - {*LensBlurStacked.exact}
+    assert not compressed & {*LensBlurStacked.exact}
     # Counted from the package itself, not from what was asked for.
     counted = sum(
         n for kind, n in MLProgram.open(folder / entry.path).operators.items() if kind.startswith("constexpr_")

@@ -71,11 +71,13 @@ def test_a_stamp_says_whose_the_weights_are_and_never_guesses_a_licence(convolut
     assert shipped.licence == RESEARCH_ONLY.licence
     assert shipped.author == "a team"
     assert json.loads(shipped.texts()["com.dofkit.plan"])["depth_height"] == 384
+    both = stamp(functions, [Terms(), RESEARCH_ONLY], Labels(licence="MIT"), Precision.FP32, plan)
+    assert both.licence == f"MIT; {RESEARCH_ONLY.licence}"
 
 
 def test_a_licence_that_the_weights_contradict_is_refused_in_one_line() -> None:
     with pytest.raises(DofkitError, match="--licence MIT: the weights say 'research only") as refusal:
-        refuse_contradiction(Labels(licence="MIT"), [Terms(), RESEARCH_ONLY])
+        refuse_contradiction(Labels(licence="MIT"), [RESEARCH_ONLY])
     assert "\n" not in str(refusal.value)
-    refuse_contradiction(Labels(licence="MIT"), [Terms()])
+    refuse_contradiction(Labels(licence="MIT"), [Terms(), RESEARCH_ONLY])  # it is the silent one's
     refuse_contradiction(Labels(), [RESEARCH_ONLY])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dofkit.export.each_stage import names_in_file, refuse_unknown
 from dofkit.export.folded import folded_layers
+from dofkit.export.layers import convolution_calls, refuse_unknown
 from dofkit.export.tflite.stored import convolutions
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.train.networks import LensBlurNet
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 def test_a_recipe_for_another_network_is_one_line(blur: TFLiteStage) -> None:
     layers = folded_layers(blur.graph.network, blur.graph.example())
     with pytest.raises(DofkitError, match=r"^the network has no layer 'encoder\.nothing' to keep .*dofkit sensitivity"):
-        refuse_unknown({"encoder.nothing"}, layers)
+        refuse_unknown({"encoder.nothing"}, [layer.name for layer in layers])
 
 
 def test_a_layer_that_is_called_twice_has_two_names_in_the_file(convert_network: Convert) -> None:
@@ -34,12 +34,12 @@ def test_a_layer_that_is_called_twice_has_two_names_in_the_file(convert_network:
     shared = convert_network(Shared())
     stored = convolutions(shared.float32)
     layers = folded_layers(shared.graph.network, shared.graph.example())
-    assert names_in_file({"twice"}, layers, stored) == {call.name for call in stored[:2]}
-    assert names_in_file({"once"}, layers, stored) == {stored[2].name}
+    calls = convolution_calls(layers, stored)
+    assert calls == {"twice": {call.name for call in stored[:2]}, "once": {stored[2].name}}
 
 
 def test_layers_are_not_looked_up_in_a_file_of_other_weights(blur: TFLiteStage) -> None:
     other = LensBlurNet().eval()
     layers = folded_layers(other, blur.graph.example())
     with pytest.raises(DofkitError, match="layers cannot be found in the file"):
-        names_in_file({layers[0].name}, layers, convolutions(blur.float32))
+        convolution_calls(layers, convolutions(blur.float32))

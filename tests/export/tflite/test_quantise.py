@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import correlate
 
-from dofkit.export.each_stage import names_in_file
 from dofkit.export.folded import folded_layers
+from dofkit.export.layers import convolution_calls
 from dofkit.export.stored import compare_weights
 from dofkit.export.tflite.stored import CONVOLUTIONS, convolutions
 from dofkit.runtime_ref.errors import DofkitError
@@ -155,7 +155,8 @@ def test_files_are_smaller_than_float32(blur: TFLiteStage, precision: Precision,
 @pytest.mark.parametrize(("precision", "least"), [*((each, 40.0) for each in INTEGER[:3]), (Precision.W4, 20.0)])
 def test_the_lens_blur_survives_quantisation(blur: TFLiteStage, precision: Precision, least: float) -> None:
     layers = folded_layers(blur.graph.network, blur.graph.example())
-    exact = names_in_file(blur.graph.exact, layers, convolutions(blur.float32))
+    calls = convolution_calls(layers, convolutions(blur.float32))
+    exact = {call for layer in blur.graph.exact for call in calls[layer]}
     kept = exact if precision.needs_ranges else frozenset()  # 8-bit activations may not be divided by one another
     reference, found = blur.run(blur.float32)[0], blur.run(blur.file(precision, kept=kept))[0]
     assert least < psnr(reference.transpose(1, 2, 0), found.transpose(1, 2, 0)) < 90

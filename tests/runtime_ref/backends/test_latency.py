@@ -40,6 +40,15 @@ def test_runs_end_by_number_or_time_but_not_too_early(runs: int, seconds: float,
     assert len(steady(lambda: 0.0, TimeBudget(runs=runs, seconds=seconds))) == expected
 
 
+def test_fewer_runs_are_enough_where_one_takes_longer_than_anyone_waits() -> None:
+    budget = TimeBudget(runs=30, seconds=10, patience=30)
+    assert budget.allows(0, passed=1000), "one is taken in any case"
+    assert budget.allows(MIN_RUNS - 1, passed=29)
+    assert not budget.allows(1, passed=31)
+    assert not budget.allows(MIN_RUNS, passed=11)
+    assert TimeBudget(runs=30, seconds=60, patience=30).allows(1, passed=50), "whoever asks for a minute waits for one"
+
+
 class _FarAway(_SlowAtFirst):
     def run_timed(self, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, float]:
         return self.run(inputs), 1.5

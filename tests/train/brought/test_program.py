@@ -162,6 +162,62 @@ def test_a_pickle_among_sample_inputs_runs_nothing(written: tuple[Path, torch.nn
     assert not ran.exists()
 
 
+def test_an_archive_that_swells_when_it_is_read_is_refused_unread(
+    written: tuple[Path, torch.nn.Module], tmp_path: Path
+) -> None:
+    path = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(written[0]) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        new.writestr("mine/models/large.json", b"[" * 50_000_000)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(DofkitError, match="which no exported program does"):
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
+
+
+def test_a_member_that_stands_twice_is_refused(written: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
+    path = changed(written[0], tmp_path / "bad.pt2", lambda name, content: (name, content))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(next(name for name in archive.namelist() if name.endswith(".json")), b"{}")
+    with pytest.raises(DofkitError, match="twice, which no exported program does"):
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(40)])
+def test_what_is_no_archive_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.pt2").write_bytes(content)
+    with pytest.raises(DofkitError, match="is no exported program"):
+        open_depth_model(str(tmp_path / "mine.pt2"), ModelFacts(kind=DepthKind.METRIC))
+
+
+def test_half_a_program_and_deep_json_are_one_line(written: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:
+    half = tmp_path / "half.pt2"
+    half.write_bytes(written[0].read_bytes()[: written[0].stat().st_size // 2])
+
+    def deep(name: str, content: bytes) -> tuple[str, bytes]:
+        return name, b"[" * 100_000 if name.endswith("/model.json") else content
+
+    for path in (half, changed(written[0], tmp_path / "deep.pt2", deep)):
+        with pytest.raises(DofkitError, match="is no exported program") as refusal:
+            open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
+        assert "\n" not in str(refusal.value)
+
+
+def test_an_image_of_gigapixels_is_refused_before_one_is_made(
+    written: tuple[Path, torch.nn.Module], tmp_path: Path
+) -> None:
+    def wide(name: str, content: bytes) -> tuple[str, bytes]:
+        if not name.endswith("/model.json"):
+            return name, content
+        found = content.replace(b'"as_int": 40', b'"as_int": 4000000')
+        assert found != content
+        return name, found
+
+    path = changed(written[0], tmp_path / "wide.pt2", wide)
+    with pytest.raises(DofkitError, match=r"24×4000000 is more than 16 megapixels"):
+        open_depth_model(str(path), ModelFacts(kind=DepthKind.METRIC))
+
+
 def test_several_inputs_are_refused_with_their_shapes(tmp_path: Path) -> None:
     class Two(torch.nn.Module):
         def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.train import shipped
 from dofkit.train.evaluation.depth_methods import depth_network
 from dofkit.train.networks.depth import DepthNet
-from dofkit.train.shipped import PRODUCT, SHIPPED, has_weights
+from dofkit.train.shipped import PRODUCT, SHIPPED
 from dofkit.train.weights import (
     PRODUCT_TERMS,
     RESEARCH_ONLY,
@@ -58,12 +58,25 @@ def test_research_only_weights_are_refused_among_those_for_products(product: Pat
         terms_of_weights(Stage.DEPTH, product)
 
 
-def test_a_depth_network_ships_that_a_product_may_use_and_it_is_another_one() -> None:
-    assert [stage for stage in PIPELINE_STAGES if has_weights(stage, PRODUCT)] == [Stage.DEPTH]
+@pytest.mark.parametrize("stage", PIPELINE_STAGES)
+def test_every_stage_ships_that_a_product_may_use_and_is_another_network(stage: Stage) -> None:
+    assert "research" not in terms_of_weights(stage, PRODUCT).licence
+    assert terms_of_weights(stage, PRODUCT).licence.startswith("MIT")
+    ours, theirs = (dict(load_weights(stage, folder).named_parameters()) for folder in (PRODUCT, SHIPPED))
+    learned = [name for name, tensor in ours.items() if tensor.dim() == 4 and tensor.requires_grad and tensor.any()]
+    assert learned
+    assert all(not ours[name].equal(theirs[name]) for name in learned)
+
+
+def test_depth_of_a_focal_stack_has_no_product_weights_and_the_refusal_names_it_alone() -> None:
+    with pytest.raises(DofkitError, match="for focal_depth none ship that a product may use"):
+        load_weights(Stage.FOCAL_DEPTH, PRODUCT)
+
+
+def test_product_weights_of_the_renderers_do_not_speak_of_an_encoder() -> None:
     assert terms_of_weights(Stage.DEPTH, PRODUCT) == PRODUCT_TERMS
-    ours, theirs = (load_weights(Stage.DEPTH, folder).state_dict() for folder in (PRODUCT, SHIPPED))
-    learned = [name for name, tensor in ours.items() if tensor.is_floating_point() and tensor.dim() == 4]
-    assert all(not ours[name].equal(theirs[name]) for name in learned if ours[name].any())
+    for stage in (Stage.LENS_BLUR, Stage.GUIDED_UPSAMPLING):
+        assert "EfficientNet" not in terms_of_weights(stage, PRODUCT).licence
 
 
 @pytest.mark.parametrize("folder", [SHIPPED, PRODUCT], ids=["shipped", "product"])

@@ -13,6 +13,7 @@ public final class CoreAIStages: Stages {
     private let manifest: Manifest
     private let precision: String?
     private var depths: [Size: Stage] = [:]
+    private var openPreview: Stage?
 
     public init(_ manifest: Manifest, in folder: URL, precision: String? = nil) throws {
         (self.manifest, self.folder, self.precision) = (manifest, folder, precision)
@@ -29,6 +30,14 @@ public final class CoreAIStages: Stages {
         let opened = try waited { try await CoreAIStage(model, in: folder) }
         depths[size] = opened
         return opened
+    }
+
+    public func preview() throws -> Stage? {
+        if openPreview == nil, manifest.preview != nil {
+            let (model, folder) = (try manifest.model("preview", target: "coreai", precision: precision), folder)
+            openPreview = try waited { try await CoreAIStage(model, in: folder) }
+        }
+        return openPreview
     }
 }
 

@@ -14,6 +14,7 @@ public final class CoreMLStages: Stages {
     private let precision: String?
     private let units: MLComputeUnits
     private var depths: [Size: Stage] = [:]
+    private var openPreview: Stage?
 
     /// Compiles and loads; takes seconds, off the main thread.
     public init(_ manifest: Manifest, in folder: URL, precision: String? = nil, units: MLComputeUnits = .all) throws {
@@ -30,6 +31,13 @@ public final class CoreMLStages: Stages {
         let opened = try CoreMLStage(model, in: folder, units)
         depths[size] = opened
         return opened
+    }
+
+    public func preview() throws -> Stage? {
+        if openPreview == nil, manifest.preview != nil {
+            openPreview = try CoreMLStage(manifest.model("preview", target: "coreml", precision: precision), in: folder, units)
+        }
+        return openPreview
     }
 }
 

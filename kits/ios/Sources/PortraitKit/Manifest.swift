@@ -4,8 +4,11 @@ import Foundation
 
 /// Numbers of the steps around the networks; the bundle's README says what each is.
 public struct Rules: Decodable, Sendable {
-    let lowestLongSide, focusLongSide, subjectBins, subjectWindow, thinPitch: Int
+    let lowestLongSide, refineLongSide, focusLongSide, subjectBins, subjectWindow, thinPitch: Int
+    let refineFrom, refineEdge, refineDistance, refineColour, refineAlike, refineLeast: Double
     let tapWindow, tapAlike, subjectSpread, longSidePerRadius, networkRadius, thinShare, thinTie: Double
+    /// Where nobody has chosen one.
+    let usualAperture: Double
 }
 
 /// The tiles of a stage, in pixels of its low side (step 11).
@@ -47,7 +50,13 @@ public struct Plan: Decodable, Sendable {
 public struct TensorEntry: Decodable, Sendable {
     let name: String
     let shape: [Int]
+    let layout: String
     let image: String?
+
+    /// Of a picture or a map.
+    var size: Size {
+        layout == "NHWC" ? Size(height: shape[1], width: shape[2]) : Size(height: shape[2], width: shape[3])
+    }
 }
 
 /// One exported network.
@@ -83,6 +92,15 @@ public struct Manifest: Decodable, Sendable {
     public let rules: Rules
     public let models: [Model]
     public let steps: [StepCase]
+
+    /// Of the preview graph, where the bundle carries one.
+    var preview: PreviewSizes? {
+        guard let inputs = models.first(where: { $0.stage == "preview" })?.inputs,
+            let image = inputs.first(where: { $0.name == "image" }),
+            let map = inputs.first(where: { $0.name == "disparity" })
+        else { return nil }
+        return PreviewSizes(image: image.size, map: map.size)
+    }
 
     public static func read(_ folder: URL) throws -> Manifest {
         let decoder = JSONDecoder()

@@ -20,6 +20,13 @@ public protocol Stages {
     var guidedUpsampling: Stage { get }
 
     func depth(_ size: Size) throws -> Stage
+
+    /// The whole pipeline as one graph, where the bundle carries it.
+    func preview() throws -> Stage?
+}
+
+extension Stages {
+    public func preview() throws -> Stage? { nil }
 }
 
 /// Thrown where nobody waits for a rendering any more.
@@ -29,6 +36,7 @@ public struct RenderingCancelled: Error {}
 public struct Scene {
     public let photo: Pixels
     let levels: Levels
+    let preview = PreviewImage()
     private let images: [Pixels]
 
     init(_ photo: Pixels, _ rules: Rules) {
@@ -80,11 +88,15 @@ public struct Portrait {
     public func disparity(_ scene: Scene) throws -> Picture {
         let size = depthSize(for: scene.photo, plan)
         let stage = try stages.depth(size)
-        let input = depthInput(scene.photo, size)
-        let values = stage.layout == .nhwc ? input.values : input.planes
-        let image = Tensor(shape: stage.layout.shape(channels: 3, size: size), values: values)
+        let image = tensor(depthInput(scene.photo, size), stage)
         return Picture(height: size.height, width: size.width, channels: 1, values: try stage.run(["image": image]))
     }
+
+    /// A measured map as this scene is to be rendered with it: refined along the photo's edges where it is coarse.
+    public func refined(_ scene: Scene, _ map: Picture) -> Picture { PortraitKit.refined(map, scene.photo, rules) }
+
+    /// The aperture where nobody has chosen one.
+    public var usualAperture: Double { rules.usualAperture }
 
     /// Disparity in focus at a point, or of the subject where there is none.
     public func focus(_ map: Picture, at point: Point?, predicted: Bool = true) -> Double {
@@ -92,10 +104,10 @@ public struct Portrait {
         return PortraitKit.focus(map, at: point, rules, range: range(predicted))
     }
 
-    /// A photo with a shallow depth of field; `map` is its disparity, of any resolution over the whole photo.
+    /// A photo with a shallow depth of field; `map` is its disparity, of any resolution over the whole photo: the network's,
+    /// or a measured one, `refined`.
     public func render(_ scene: Scene, _ map: Picture, _ lens: Lens, _ rendering: Rendering = Rendering()) throws -> Photo {
-        precondition(map.values.allSatisfy(\.isFinite), "the disparity holds NaN or infinite values")
-        let near = held(map, focus: lens.focus, range: range(rendering.predicted))
+        let near = checked(map, lens, rendering.predicted)
         // A preview always starts at the lowest level: the weak blur's start a level higher is four times the work.
         let levels = rendering.longSide < .infinity ? scene.levels : scene.levels.started(for: near, lens, rules)
         let images = scene.images(of: levels)
@@ -116,6 +128,30 @@ public struct Portrait {
             rendering.finished(result)
         }
         return result as! Photo
+    }
+
+    /// Whether the bundle carries a preview graph.
+    public var hasPreview: Bool { manifest.preview != nil }
+
+    /// The same by the preview graph, in one call that nothing ends: no larger than the graph's picture.
+    public func preview(_ scene: Scene, _ map: Picture, _ lens: Lens, predicted: Bool = true) throws -> Photo {
+        guard let stage = try stages.preview(), let sizes = manifest.preview else {
+            throw MissingModel(description: "the bundle has no preview graph")
+        }
+        let frame = Frame(scene.photo, sizes)
+        func number(_ value: Double) -> Tensor { Tensor(shape: [1, 1, 1, 1], values: [Float(value)]) }
+        let image = scene.preview.tensor ?? tensor(frame.image(), stage)
+        scene.preview.tensor = image
+        let values = try stage.run([
+            "image": image, "disparity": tensor(frame.disparity(checked(map, lens, predicted)), stage),
+            "focus": number(lens.focus), "aperture": number(frame.aperture(lens.aperture)),
+        ])
+        return frame.result(values, stage.layout)
+    }
+
+    private func checked(_ map: Picture, _ lens: Lens, _ predicted: Bool) -> Picture {
+        precondition(map.values.allSatisfy(\.isFinite), "the disparity holds NaN or infinite values")
+        return held(map, focus: lens.focus, range: range(predicted))
     }
 
     private func range(_ predicted: Bool) -> Double { predicted ? plan.focusRange : 0 }
@@ -164,6 +200,12 @@ public struct Portrait {
     private func tensor(_ values: [Float], _ channels: Int, _ stage: Stage, _ square: Square) -> Tensor {
         let size = Size(height: square.side, width: square.side)
         return Tensor(shape: stage.layout.shape(channels: channels, size: size), values: values)
+    }
+
+    private func tensor(_ picture: Picture, _ stage: Stage) -> Tensor {
+        let size = Size(height: picture.height, width: picture.width)
+        let values = stage.layout == .nhwc ? picture.values : picture.planes
+        return Tensor(shape: stage.layout.shape(channels: picture.channels, size: size), values: values)
     }
 
     private func tilesInAll(_ levels: Levels, _ last: Int) -> Int {

@@ -36,6 +36,12 @@ func resampled(_ picture: Pixels, to size: Size, down: Pitch, across: Pitch) -> 
     return result
 }
 
+/// The whole picture at another size.
+func stretched(_ picture: Pixels, to size: Size) -> Picture {
+    let down = Pitch(above: picture.height, below: size.height)
+    return resampled(picture, to: size, down: down, across: Pitch(above: picture.width, below: size.width))
+}
+
 /// The source pixels of result `i` and what each weighs.
 private func taps(_ i: Int, _ pitch: Pitch, _ side: Int) -> [Tap] {
     let length = max(1, pitch.value)

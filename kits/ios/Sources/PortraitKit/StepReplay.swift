@@ -14,6 +14,8 @@ public func replayed(models: URL, golden: URL) throws -> [String] {
         do {
             let tensors = try readTensors(golden.appendingPathComponent(entry.path))
             try StepReplay(manifest: manifest, entry: entry, stored: Stored(entry: entry, tensors: tensors)).check()
+            let recorded = golden.appendingPathComponent("golden/previews/\(entry.name).safetensors")
+            try PreviewReplay(manifest: manifest, entry: entry, inputs: tensors).check(recorded)
             print("\(entry.name): ok")
             return nil
         } catch {
@@ -31,7 +33,9 @@ private struct StepReplay {
     private var rules: Rules { manifest.rules }
 
     func check() throws {
-        let (photo, map) = (stored.photo, stored.map)
+        let (photo, known) = (stored.tensors["photo"]!.photo, stored.tensors["map"]!.map)
+        let map = entry.focusRange > 0 ? known : refined(known, photo, rules)
+        if map !== known { try stored.isClose("refined", map) }
         let size = depthSize(for: photo, plan)
         try same(entry.depthSize, [size.height, size.width], "step 4: size of the input")
         try stored.isClose("depth_input", depthInput(photo, size))
@@ -105,19 +109,6 @@ private final class Stored {
 
     init(entry: StepCase, tensors: [String: StoredTensor]) {
         (self.entry, self.tensors) = (entry, tensors)
-    }
-
-    var photo: Photo {
-        let stored = tensors["photo"]!
-        let photo = Photo(height: stored.shape[0], width: stored.shape[1])
-        for k in stored.values.indices { photo.rgba[k / 3 * 4 + k % 3] = UInt8(stored.values[k]) }
-        return photo
-    }
-
-    var map: Picture {
-        let stored = tensors["map"]!
-        let values = stored.values.map { $0 / stored.white }
-        return Picture(height: stored.shape[0], width: stored.shape[1], channels: 1, values: values)
     }
 
     func isClose(_ name: String, _ made: Pixels) throws {
@@ -214,6 +205,16 @@ struct StoredTensor {
     let white: Float
     /// How far a result may be from it.
     let allowed: Float
+
+    var photo: Photo {
+        let photo = Photo(height: shape[0], width: shape[1])
+        for k in values.indices { photo.rgba[k / 3 * 4 + k % 3] = UInt8(values[k]) }
+        return photo
+    }
+
+    var map: Picture {
+        Picture(height: shape[0], width: shape[1], channels: 1, values: values.map { $0 / white })
+    }
 }
 
 func readTensors(_ file: URL) throws -> [String: StoredTensor] {

@@ -90,8 +90,7 @@ func depthSize(for photo: Pixels, _ plan: Plan) -> Size {
 
 /// The whole photo stretched to the depth network's input (step 4).
 func depthInput(_ photo: Pixels, _ size: Size) -> Picture {
-    let down = Pitch(above: photo.height, below: size.height)
-    return resampled(photo, to: size, down: down, across: Pitch(above: photo.width, below: size.width))
+    stretched(photo, to: size)
 }
 
 /// Disparity within `range` of the focus is moved to it, the rest nearer to it by as much (step 7).

@@ -36,7 +36,7 @@ import kotlinx.coroutines.isActive
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 
-private const val PREVIEW = 640.0
+private const val PREVIEW = 640.0 // long side of the lowest levels, where the bundle has no preview graph
 
 class MainActivity : ComponentActivity() {
     // A session computes one call at a time: one thread for all of them.
@@ -63,14 +63,19 @@ class MainActivity : ComponentActivity() {
         var shown by remember { mutableStateOf<Bitmap?>(null) }
         var job by remember { mutableStateOf<Job?>(null) }
 
-        fun render(longSide: Double) {
+        fun render(isPreview: Boolean = false) {
             val (pipeline, photo, disparity) = Triple(portrait ?: return, scene ?: return, map ?: return)
             job?.cancel()
             job = scope.launch {
                 shown = withContext(worker) {
+                    if (!isActive) return@withContext null
+                    val lens = Lens(focus, aperture.toDouble())
+                    val longSide = if (isPreview) PREVIEW else Double.POSITIVE_INFINITY
                     val rendering = Rendering(longSide = longSide, isCancelled = { !isActive })
-                    runCatching { pipeline.render(photo, disparity, Lens(focus, aperture.toDouble()), rendering) }
-                        .getOrNull()?.bitmap()
+                    runCatching {
+                        if (isPreview && pipeline.hasPreview) pipeline.preview(photo, disparity, lens)
+                        else pipeline.render(photo, disparity, lens, rendering)
+                    }.getOrNull()?.bitmap()
                 } ?: shown
             }
         }
@@ -78,7 +83,7 @@ class MainActivity : ComponentActivity() {
         fun focusAt(point: Point?) {
             scope.launch {
                 focus = withContext(worker) { portrait!!.focus(map!!, point) }
-                render(Double.POSITIVE_INFINITY)
+                render()
             }
         }
 
@@ -86,7 +91,10 @@ class MainActivity : ComponentActivity() {
             if (uri == null) return@rememberLauncherForActivityResult
             scope.launch {
                 withContext(worker) {
-                    val pipeline = portrait ?: openPortrait(assets, gpu = true).first.also { portrait = it }
+                    val pipeline = portrait ?: openPortrait(assets, gpu = true).first.also {
+                        portrait = it
+                        aperture = it.usualAperture.toFloat()
+                    }
                     val photo = contentResolver.photo(uri)
                     shown = photo.bitmap()
                     scene = pipeline.scene(photo).also { map = pipeline.disparity(it) }
@@ -104,8 +112,8 @@ class MainActivity : ComponentActivity() {
                     },
                 )
                 Slider(
-                    aperture, { aperture = it; render(PREVIEW) },
-                    onValueChangeFinished = { render(Double.POSITIVE_INFINITY) },
+                    aperture, { aperture = it; render(isPreview = true) },
+                    onValueChangeFinished = { render() },
                 )
             }
         }

@@ -5,6 +5,13 @@ package dofkit.portrait
 /** Numbers of the steps around the networks; the bundle's README says what each is. */
 class Rules(json: Json) {
     val lowestLongSide = json["lowest_long_side"].int
+    val refineFrom = json["refine_from"].double
+    val refineLongSide = json["refine_long_side"].int
+    val refineEdge = json["refine_edge"].double
+    val refineDistance = json["refine_distance"].double
+    val refineColour = json["refine_colour"].double
+    val refineAlike = json["refine_alike"].double
+    val refineLeast = json["refine_least"].double
     val tapWindow = json["tap_window"].double
     val tapAlike = json["tap_alike"].double
     val focusLongSide = json["focus_long_side"].int
@@ -16,6 +23,9 @@ class Rules(json: Json) {
     val thinPitch = json["thin_pitch"].int
     val thinShare = json["thin_share"].double
     val thinTie = json["thin_tie"].double
+
+    /** Where nobody has chosen one. */
+    val usualAperture = json["usual_aperture"].double
 }
 
 /** Sizes and thresholds that belong to a bundle's networks. */
@@ -28,6 +38,17 @@ class Plan(json: Json) {
     val copyBelow = json["copy_below"].double
 }
 
+/** An input of a network. */
+class Input(json: Json) {
+    val name = json["name"].text
+
+    private val shape = json["shape"].list.map { it.int }
+    private val isInterleaved = json["layout"].text == "NHWC"
+
+    /** Of a picture or a map. */
+    val size get() = if (isInterleaved) Size(shape[1], shape[2]) else Size(shape[2], shape[3])
+}
+
 /** One exported network. */
 class Model(json: Json) {
     val stage = json["stage"].text
@@ -35,7 +56,7 @@ class Model(json: Json) {
     val precision = json["precision"].text
     val path = json["path"].text
     val depthSize = json["depth_size"].listOrNull?.let { (height, width) -> Size(height.int, width.int) }
-    val inputs = json["inputs"].list.map { it["name"].text }
+    val inputs = json["inputs"].list.map(::Input)
     val output = json["outputs"].list[0]["name"].text
 }
 
@@ -43,6 +64,12 @@ class Manifest(val json: Json) {
     val plan = Plan(json["plan"])
     val rules = Rules(json["rules"])
     val models = json["models"].list.map(::Model)
+
+    /** Of the preview graph, where the bundle carries one. */
+    val preview: PreviewSizes? = models.firstOrNull { it.stage == "preview" }?.let { model ->
+        fun sizeOf(name: String) = model.inputs.first { it.name == name }.size
+        PreviewSizes(sizeOf("image"), sizeOf("disparity"))
+    }
 
     constructor(text: String) : this(Json.parse(text))
 

@@ -116,5 +116,5 @@ fun Canvas.place(values: FloatArray, layout: Layout, core: Core, halo: Int, side
     }
 }
 
-private fun Layout.index(pixel: Int, channel: Int, pixels: Int, channels: Int) =
+internal fun Layout.index(pixel: Int, channel: Int, pixels: Int, channels: Int) =
     if (this == Layout.NCHW) channel * pixels + pixel else pixel * channels + channel

@@ -22,6 +22,9 @@ interface Stages {
     val guidedUpsampling: Stage
 
     fun depth(size: Size): Stage
+
+    /** The whole pipeline as one graph, where the bundle carries it. */
+    val preview: Stage? get() = null
 }
 
 /** Thrown where nobody waits for a rendering any more. */
@@ -31,6 +34,9 @@ class RenderingCancelled : Exception()
 class Scene(val photo: Pixels, rules: Rules) {
     val levels = Levels.of(photo.height, photo.width, rules)
     private val images = imageLevels(photo, levels)
+
+    /** What a preview graph is given of the photo: the same while a slider moves. */
+    internal var preview: Tensor? = null
 
     /** The images of fewer levels: those above, without the padding that only the levels below wanted. */
     fun imagesOf(fewer: Levels): List<Pixels> = images.drop(levels.count - fewer.count).mapIndexed { level, image ->
@@ -63,19 +69,25 @@ class Portrait(private val manifest: Manifest, private val stages: Stages) {
     fun disparity(scene: Scene): Picture {
         val size = depthSizeFor(plan, scene.photo)
         val stage = stages.depth(size)
-        val input = depthInput(scene.photo, size)
-        val values = if (stage.layout == Layout.NHWC) input.values else input.planes()
-        return Picture(size.height, size.width, 1, stage.run(mapOf("image" to Tensor(stage.layout.shape(3, size), values))))
+        return Picture(size.height, size.width, 1, stage.run(mapOf("image" to tensor(depthInput(scene.photo, size), stage))))
     }
+
+    /** A measured map as this scene is to be rendered with it: refined along the photo's edges where it is coarse. */
+    fun refined(scene: Scene, map: Picture): Picture = refined(map, scene.photo, rules)
 
     /** Disparity in focus at a point, or of the subject where there is none. */
     fun focus(map: Picture, point: Point?, predicted: Boolean = true): Double =
         if (point == null) autoFocus(map, rules) else focusAt(map, point, rules, rangeFor(predicted))
 
-    /** A photo with a shallow depth of field; [map] is its disparity, of any resolution over the whole photo. */
+    /** The aperture where nobody has chosen one. */
+    val usualAperture get() = rules.usualAperture
+
+    /**
+     * A photo with a shallow depth of field; [map] is its disparity, of any resolution over the whole photo: the network's,
+     * or a measured one, [refined].
+     */
     fun render(scene: Scene, map: Picture, lens: Lens, rendering: Rendering = Rendering()): Photo {
-        require(map.values.all { it.isFinite() }) { "the disparity holds NaN or infinite values" }
-        val disparity = held(map, lens.focus, rangeFor(rendering.predicted))
+        val disparity = checked(map, lens, rendering.predicted)
         // A preview always starts at the lowest level: the weak blur's start a level higher is four times the work.
         val preview = rendering.longSide.isFinite()
         val levels = if (preview) scene.levels else scene.levels.startedFor(disparity, lens, rules)
@@ -95,6 +107,26 @@ class Portrait(private val manifest: Manifest, private val stages: Stages) {
             rendering.finished(result)
         }
         return result as Photo
+    }
+
+    /** Whether the bundle carries a preview graph, and the stages open it. */
+    val hasPreview get() = manifest.preview != null && stages.preview != null
+
+    /** The same by the preview graph, in one call that nothing ends: no larger than the graph's picture. */
+    fun preview(scene: Scene, map: Picture, lens: Lens, predicted: Boolean = true): Photo {
+        val stage = checkNotNull(stages.preview) { "the bundle has no preview graph" }
+        val sizes = checkNotNull(manifest.preview) { "the bundle has no preview graph" }
+        val frame = Frame(scene.photo, sizes)
+        fun number(value: Double) = Tensor(intArrayOf(1, 1, 1, 1), floatArrayOf(value.toFloat()))
+        val image = scene.preview ?: tensor(frame.image(), stage).also { scene.preview = it }
+        val disparity = tensor(frame.disparity(checked(map, lens, predicted)), stage)
+        val given = mapOf("image" to image, "disparity" to disparity, "focus" to number(lens.focus))
+        return frame.result(stage.run(given + ("aperture" to number(frame.aperture(lens.aperture)))), stage.layout)
+    }
+
+    private fun checked(map: Picture, lens: Lens, predicted: Boolean): Picture {
+        require(map.values.all { it.isFinite() }) { "the disparity holds NaN or infinite values" }
+        return held(map, lens.focus, rangeFor(predicted))
     }
 
     private fun rangeFor(predicted: Boolean) = if (predicted) plan.focusRange else 0.0
@@ -137,6 +169,11 @@ class Portrait(private val manifest: Manifest, private val stages: Stages) {
 
     private fun tensor(values: FloatArray, channels: Int, stage: Stage, square: Square) =
         Tensor(stage.layout.shape(channels, Size(square.side, square.side)), values)
+
+    private fun tensor(picture: Picture, stage: Stage): Tensor {
+        val values = if (stage.layout == Layout.NHWC) picture.values else picture.planes()
+        return Tensor(stage.layout.shape(picture.channels, Size(picture.height, picture.width)), values)
+    }
 
     private fun tilesInAll(levels: Levels, last: Int): Int {
         fun count(level: Int, tiles: Tiles) = levels.size(level).let { tiles.count(it.height) * tiles.count(it.width) }

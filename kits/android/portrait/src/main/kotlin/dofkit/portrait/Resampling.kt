@@ -28,6 +28,12 @@ fun resampled(picture: Pixels, size: Size, down: Pitch, across: Pitch): Picture 
     return result
 }
 
+/** The whole picture at another size. */
+fun stretched(picture: Pixels, size: Size): Picture {
+    val down = Pitch(picture.height.toLong(), size.height.toLong())
+    return resampled(picture, size, down, Pitch(picture.width.toLong(), size.width.toLong()))
+}
+
 private fun acrossRow(row: FloatArray, columns: List<List<Tap>>, channels: Int, result: FloatArray, start: Int) {
     for ((j, taps) in columns.withIndex()) {
         for (tap in taps) {

@@ -85,10 +85,7 @@ fun depthSizeFor(plan: Plan, photo: Pixels): Size =
     plan.depthSizes.minBy { abs(ln(it.height.toDouble() * photo.width / (it.width.toDouble() * photo.height))) }
 
 /** The whole photo stretched to the depth network's input (step 4). */
-fun depthInput(photo: Pixels, size: Size): Picture {
-    val down = Pitch(photo.height.toLong(), size.height.toLong())
-    return resampled(photo, size, down, Pitch(photo.width.toLong(), size.width.toLong()))
-}
+fun depthInput(photo: Pixels, size: Size): Picture = stretched(photo, size)
 
 /** Disparity within [range] of the focus is moved to it, the rest nearer to it by as much (step 7). */
 fun held(map: Picture, focus: Double, range: Double): Picture {

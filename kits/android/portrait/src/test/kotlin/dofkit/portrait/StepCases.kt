@@ -26,7 +26,10 @@ class StepCases(models: File, private val golden: File) {
         check(cases.isNotEmpty()) { "the bundle has no step cases" }
         return cases.mapNotNull { case ->
             val tensors = readTensors(File(golden, case["path"].text))
-            val found = runCatching { StepCase(manifest, case, Stored(case["tensors"], tensors)).check() }
+            val found = runCatching {
+                StepCase(manifest, case, Stored(case["tensors"], tensors)).check()
+                PreviewCase(manifest, case, tensors).check(File(golden, "golden/previews/${case["name"].text}.safetensors"))
+            }
             println("${case["name"].text}: ${if (found.isSuccess) "ok" else "FAILED"}")
             found.exceptionOrNull()?.let { "${case["name"].text}: ${it.message}" }
         }
@@ -38,13 +41,15 @@ private class StepCase(private val manifest: Manifest, private val case: Json, p
     private val rules get() = manifest.rules
     private val range = case["focus_range"].double
     private val photo = stored.photo()
-    private val map = stored.map()
     private val portrait = Portrait(manifest, StandIns)
+    private val scene = portrait.scene(photo)
+    private val map = if (range > 0) stored.map() else portrait.refined(scene, stored.map())
 
     fun check() {
         val size = depthSizeFor(plan, photo)
         same(case["depth_size"].list.map { it.int }, listOf(size.height, size.width), "step 4: size of the input")
         stored.isClose("depth_input", depthInput(photo, size))
+        if (map.height != stored.map().height) stored.isClose("refined", map)
         val point = case["tap"].listOrNull?.let { (x, y) -> Point(x.double, y.double) }
         val focus = if (point == null) autoFocus(map, rules) else focusAt(map, point, rules, range)
         check(abs(focus - case["focus"].double) <= 1e-5) { "step 6: focus $focus for ${case["focus"].double}" }
@@ -56,7 +61,6 @@ private class StepCase(private val manifest: Manifest, private val case: Json, p
     }
 
     private fun checkLevels(held: Picture, lens: Lens) {
-        val scene = portrait.scene(photo)
         val levels = scene.levels.startedFor(held, lens, rules)
         same(case["levels"].int to case["weak"].boolean, levels.count to (levels.count < scene.levels.count), "step 8")
         val images = scene.imagesOf(levels)
@@ -98,17 +102,9 @@ private class StepCase(private val manifest: Manifest, private val case: Json, p
 private class Stored(private val entries: Json, private val tensors: Map<String, StoredTensor>) {
     private val compared = mutableSetOf("photo", "map")
 
-    fun photo(): Photo {
-        val (shape, values) = tensors.getValue("photo").let { it.shape to it.values }
-        return Photo(shape[0], shape[1], IntArray(shape[0] * shape[1]) { k ->
-            (0 until 3).fold(255) { colour, channel -> (colour shl 8) or values[3 * k + channel].toInt() }
-        })
-    }
+    fun photo() = tensors.getValue("photo").photo()
 
-    fun map(): Picture {
-        val stored = tensors.getValue("map")
-        return Picture(stored.shape[0], stored.shape[1], 1, FloatArray(stored.values.size) { stored.values[it] / stored.white })
-    }
+    fun map() = tensors.getValue("map").map()
 
     fun isClose(name: String, made: Pixels) {
         compared += name
@@ -188,6 +184,12 @@ class StoredTensor(val shape: List<Int>, val values: FloatArray, kind: String) {
 
     /** How far a result may be from it. */
     val allowed = mapOf("U8" to 1f, "U16" to 4f, "F32" to 1e-3f).getValue(kind)
+
+    fun photo() = Photo(shape[0], shape[1], IntArray(shape[0] * shape[1]) { k ->
+        (0 until 3).fold(255) { colour, channel -> (colour shl 8) or values[3 * k + channel].toInt() }
+    })
+
+    fun map() = Picture(shape[0], shape[1], 1, FloatArray(values.size) { values[it] / white })
 }
 
 fun readTensors(file: File): Map<String, StoredTensor> {

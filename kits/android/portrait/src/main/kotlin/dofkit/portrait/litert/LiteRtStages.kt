@@ -34,10 +34,16 @@ class LiteRtStages(
     override val lensBlur = opened(manifest.model("lens_blur", "tflite"))
     override val guidedUpsampling = opened(manifest.model("guided_upsampling", "tflite"))
 
+    private val openPreview = lazy { manifest.preview?.let { opened(manifest.model("preview", "tflite")) } }
+    override val preview: LiteRtStage? by openPreview
+
     override fun depth(size: Size): Stage =
         depths.getOrPut(size) { opened(manifest.model("depth", "tflite", depth = size)) }
 
-    override fun close() = (depths.values + lensBlur + guidedUpsampling).forEach(LiteRtStage::close)
+    override fun close() {
+        (depths.values + lensBlur + guidedUpsampling).forEach(LiteRtStage::close)
+        if (openPreview.isInitialized()) preview?.close()
+    }
 
     private fun opened(model: Model): LiteRtStage {
         fun on(accelerator: Accelerator) =
@@ -50,7 +56,7 @@ class LiteRtStages(
 /** One file. Tensors are bound by name: their order is the converter's. */
 class LiteRtStage(private val compiled: CompiledModel, private val model: Model) : Stage, AutoCloseable {
     override val layout = Layout.NHWC
-    private val inputs = model.inputs.associateWith { compiled.createInputBuffer(it, model.stage) }
+    private val inputs = model.inputs.map { it.name }.associateWith { compiled.createInputBuffer(it, model.stage) }
     private val output = compiled.createOutputBuffer(model.output, model.stage)
 
     override fun run(inputs: Map<String, Tensor>): FloatArray {

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dofkit.runtime_ref.imageio import depth_upsampling
-from dofkit.runtime_ref.imageio.depth_upsampling import LONGEST, filled_disparity, is_coarse, upsampled_disparity
+from dofkit.runtime_ref.pipeline import refinement
+from dofkit.runtime_ref.pipeline.refinement import LONGEST, filled_disparity, is_coarse, upsampled_disparity
 
 SHAPE, FACTOR = (96, 128), 8
 
@@ -50,7 +50,7 @@ def wrong(found: np.ndarray, truth: np.ndarray) -> float:
 def test_edges_move_onto_the_photos() -> None:
     photo, truth = scene()
     small = reduced(truth)
-    found = upsampled_disparity(small, photo)
+    found = upsampled_disparity(small, photo, LONGEST)
     assert found.shape == SHAPE
     assert wrong(bilinear(small, SHAPE), truth) > 0.06
     assert wrong(found, truth) < 0.02
@@ -64,12 +64,12 @@ def test_what_holds_no_edge_is_bilinear() -> None:
     rng = np.random.default_rng(1)
     smooth = bilinear(rng.random((3, 4)) * 0.02, (12, 16)).astype(np.float32)
     photo = rng.integers(0, 256, (*SHAPE, 3)).astype(np.uint8)  # edges of the photo alone make none in the map
-    np.testing.assert_allclose(upsampled_disparity(smooth, photo), bilinear(smooth, SHAPE), atol=1e-5)
+    np.testing.assert_allclose(upsampled_disparity(smooth, photo, LONGEST), bilinear(smooth, SHAPE), atol=1e-5)
 
 
 def test_far_from_edges_even_a_map_with_edges_is_bilinear() -> None:
     photo, truth = scene()
-    found, expected = upsampled_disparity(reduced(truth), photo), bilinear(reduced(truth), SHAPE)
+    found, expected = upsampled_disparity(reduced(truth), photo, LONGEST), bilinear(reduced(truth), SHAPE)
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     away = np.abs(np.hypot(rows - 45, columns - 66) - 30) > 3 * FACTOR
     np.testing.assert_allclose(found[away], expected[away], atol=1e-5)
@@ -82,7 +82,7 @@ def test_values_stay_within_those_that_are_known(seed: int, height: int, width: 
     values[rng.random((height, width)) < 0.4] = np.nan
     values[0, 0] = 0.5
     photo = rng.integers(0, 256, (23, 31, 3)).astype(np.uint8)
-    found = upsampled_disparity(values, photo)
+    found = upsampled_disparity(values, photo, LONGEST)
     assert found.shape == (23, 31)
     assert np.nanmin(values) - 1e-5 <= found.min()
     assert found.max() <= np.nanmax(values) + 1e-5
@@ -106,39 +106,42 @@ def test_a_map_known_at_one_place_is_that_value_everywhere() -> None:
     values = np.full((20, 30), np.nan, np.float32)
     values[3, 4] = 0.25
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
-    np.testing.assert_allclose(upsampled_disparity(values, photo), 0.25, atol=1e-6)
+    np.testing.assert_allclose(upsampled_disparity(values, photo, LONGEST), 0.25, atol=1e-6)
 
 
 def test_a_map_of_which_nothing_is_known_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing is known"):
-        upsampled_disparity(np.full((2, 2), np.nan, np.float32), np.zeros((4, 4, 3), np.uint8))
+        upsampled_disparity(np.full((2, 2), np.nan, np.float32), np.zeros((4, 4, 3), np.uint8), LONGEST)
 
 
 def test_a_large_map_stays_as_it_is_and_a_large_photo_is_bounded() -> None:
     photo, truth = scene()
-    assert upsampled_disparity(truth, photo) is truth
+    assert upsampled_disparity(truth, photo, LONGEST) is truth
     assert upsampled_disparity(reduced(truth), photo, longest=64).shape == (48, 64)
-    assert upsampled_disparity(reduced(truth), np.zeros((3000, 4000, 3), np.uint8)).shape == (LONGEST * 3 // 4, LONGEST)
+    assert upsampled_disparity(reduced(truth), np.zeros((3000, 4000, 3), np.uint8), LONGEST).shape == (
+        LONGEST * 3 // 4,
+        LONGEST,
+    )
 
 
 def test_the_map_may_have_another_aspect_than_the_photo() -> None:
     photo, truth = scene()
     square = np.asarray(Image.fromarray(truth).resize((16, 16), Image.Resampling.BOX))
-    assert wrong(upsampled_disparity(square, photo), truth) < 0.02
+    assert wrong(upsampled_disparity(square, photo, LONGEST), truth) < 0.02
 
 
 def test_pixels_do_not_depend_on_how_many_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     photo, truth = scene()
-    whole = upsampled_disparity(reduced(truth), photo)
-    monkeypatch.setattr(depth_upsampling, "_PIXELS_AT_ONCE", 1000)
-    np.testing.assert_allclose(upsampled_disparity(reduced(truth), photo), whole, atol=1e-6)
+    whole = upsampled_disparity(reduced(truth), photo, LONGEST)
+    monkeypatch.setattr(refinement, "_PIXELS_AT_ONCE", 1000)
+    np.testing.assert_allclose(upsampled_disparity(reduced(truth), photo, LONGEST), whole, atol=1e-6)
 
 
 def test_memory_is_bounded_where_everything_is_an_edge() -> None:
     values = (np.indices((192, 256)).sum(axis=0) % 2).astype(np.float32)
     photo = np.zeros((1152, 1536, 3), np.uint8)
     tracemalloc.start()
-    upsampled_disparity(values, photo)
+    upsampled_disparity(values, photo, LONGEST)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6  # all pixels at once would take over 400 MB

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 
@@ -81,7 +81,7 @@ def confined(graph: StageGraph, target: Target, work: Callable[[], Result]) -> R
             raise DofkitError(answer.message)
         what = f"{graph.stage}: {target.title}'s converter {answer.message}"
         raise DofkitError(f"{what}; take a smaller --depth-size, another target, or {VARIABLE} to say how much it may")
-    return answer
+    return cast(Result, answer)
 
 
 def _limit() -> int:

@@ -221,5 +221,8 @@ def rounding_step(tensor: StoredTensor) -> Array | float:
         return np.maximum(half_step(tensor.values()), 2.0**-24) if tensor.bits == 16 else 0.0
     if tensor.kind == PALETTE:
         ordered = np.sort(tensor.palette.astype(np.float64))
-        return float(np.diff(ordered).max(initial=0.0))
+        values, inside = tensor.values(), float(np.diff(ordered).max(initial=0.0))
+        # Weights are spread evenly within the palette, but for the few that lie beyond its ends.
+        outermost = (values == ordered[0]) | (values == ordered[-1])
+        return np.where(outermost, max(inside, (ordered[-1] - ordered[0]) / 2), inside)
     return tensor.spread_scale().astype(np.float64)

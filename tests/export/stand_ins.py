@@ -51,11 +51,11 @@ class Block(nn.Module):
         self.before, self.between = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.attention = RotaryAttention()
         self.mlp = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
-        self.scales = nn.Parameter(torch.ones(2, WIDTH))
+        self.scale, self.scale_of_mlp = (nn.Parameter(0.5 + torch.rand(WIDTH)) for _ in range(2))
 
     def forward(self, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        x = x + self.scales[0] * self.attention(self.before(x), places)
-        return x + self.scales[1] * self.mlp(self.between(x))
+        x = x + self.scale * self.attention(self.before(x), places)
+        return x + self.scale_of_mlp * self.mlp(self.between(x))
 
 
 class DepthAnything3(nn.Module):

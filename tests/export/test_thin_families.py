@@ -145,7 +145,7 @@ def test_a_family_computes_the_same_in_a_target_and_its_weights_are_proven(
     image = depth_input(data.astronaut(), size)
     with torch.inference_mode():
         expected = brought.network(torch.from_numpy(image)).numpy()
-    assert expected.std() > 0.02  # it says something
+    assert expected.std() > 0.01  # it says something
     whole, half = written(target, graph, tmp_path)
     assert psnr(expected, predicted(target, whole, image)) >= 100
     assert psnr(expected, predicted(target, half, image)) >= 60

@@ -11,7 +11,7 @@ import torch
 
 from dofkit.export.coreml.options import DeploymentTarget
 from dofkit.export.coreml.palette import nearest, palettise
-from dofkit.export.coreml.stored import StoredProgram
+from dofkit.export.coreml.stored import PALETTE, StoredProgram, StoredTensor, rounding_step
 from dofkit.export.coreml.weights import compare_weights
 from dofkit.export.folded import folded_layers
 from dofkit.export.precision import LEAST_WEIGHTS
@@ -172,3 +172,16 @@ def test_the_weight_proof_sees_a_layer_that_coremltools_corrupts_when_it_skips_i
     corrupted = [layer for layer in entries if layer.stored == "fp16" and layer.problem]
     assert corrupted
     assert max(layer.difference for layer in corrupted) > 0.1
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_what_a_palette_may_move_a_weight_by_covers_outliers_and_no_change_of_sign(bits: int) -> None:
+    weights = np.random.default_rng(bits).standard_normal(60_000)
+    palette, indices = palettise(weights, bits)
+    stored = StoredTensor("w", weights.shape, PALETTE, {"lut": palette, "indices": indices}, bits)
+    off, step = np.abs(stored.values() - weights), rounding_step(stored)
+    assert np.all(off <= step)
+    if bits == 4:  # an outlier is farther from the palette than its entries are from each other
+        assert np.max(off) > np.min(step)
+    extremes = np.abs(weights) > 3
+    assert np.all(np.abs(stored.values() + weights)[extremes] > np.broadcast_to(step, weights.shape)[extremes])

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from dofkit.export.folded import folded_layers
 from dofkit.export.onnx.file import operators
-from dofkit.export.onnx.stored import convolutions
+from dofkit.export.onnx.stored import constants, convolutions
 from dofkit.export.stored import compare_weights
 from dofkit.runtime_ref.bundle import LayerEntry
 from dofkit.runtime_ref.errors import DofkitError
@@ -110,3 +110,18 @@ def test_what_is_no_onnx_file_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"version https://git-lfs")
     with pytest.raises(DofkitError, match=r"model\.onnx is no ONNX file; export the bundle again$"):
         convolutions(path)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scales_of_a_square_matrix_belong_to_the_axis_that_restores_it(axis: int, tmp_path: Path) -> None:
+    stored, scales = np.arange(16, dtype=np.int8).reshape(4, 4), np.float32([1, 2, 4, 8])
+    nodes = [
+        onnx.helper.make_node("DequantizeLinear", ["w_quantized", "w_scale"], ["w"], axis=axis),
+        onnx.helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in "xy")
+    initial = [numpy_helper.from_array(stored, "w_quantized"), numpy_helper.from_array(scales, "w_scale")]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "square", [x], [y], initial))
+    onnx.save(model, tmp_path / "square.onnx")
+    found = next(each for each in constants(tmp_path / "square.onnx") if each.name == "w_quantized")
+    np.testing.assert_array_equal(found.values, stored * (scales[None] if axis else scales[:, None]))

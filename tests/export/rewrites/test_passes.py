@@ -107,7 +107,7 @@ def test_what_a_converter_may_store_of_a_table_is_the_table_spread_over_its_pair
 def test_assertions_of_an_exported_program_vanish_and_change_nothing() -> None:
     class Checked(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            torch._assert_async(torch.tensor(True), "values are finite")
+            torch.ops.aten._assert_async.msg(torch.tensor(True), "values are finite")
             return F.relu(x.to(torch.float32))
 
     module = torch.export.export(Checked().eval(), (torch.rand(2, 8),), strict=False).module()

@@ -8,6 +8,7 @@ tensor has more than four axes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -82,7 +83,7 @@ class StackedUnmixing(nn.Module):
 
     def __init__(self, unmixing: Unmixing) -> None:
         super().__init__()
-        self.around = unmixing.around
+        self.around = copy.deepcopy(unmixing.around)
         self.twosides = picked([0, 0, 0, 0, 1, 1, 1, 1], 2)
         self.lights = picked([0, 1, 2, ONE, 0, 1, 2, ONE], 3)
         colours = [[float(k == side + c) for k in range(8)] for side in (0, 4) for c in range(3)]
@@ -119,7 +120,7 @@ class StackedSurface(nn.Module):
 
     def __init__(self, surface: HiddenSurface) -> None:
         super().__init__()
-        self.beside, self.grow = surface.beside, surface.grow
+        self.beside, self.grow = copy.deepcopy(surface.beside), copy.deepcopy(surface.grow)
         cuts, count = [cut / NETWORK_RADIUS for cut in CUTS], len(CUTS)
         steep = NETWORK_RADIUS / SOFTNESS
         self.farther = combined([[-steep]] * count, [steep * cut + 0.5 for cut in cuts])
@@ -187,8 +188,9 @@ class LensBlurStacked(LensBlurNet):
         self.load_state_dict(network.state_dict())
         planes, widths = len(self.config.planes), [1, *(layer.out_channels // 4 for layer in _layers(self.spread))]
         self._parts = [4 * width for width in widths]
-        self.edge, self.unmixing = StackedEdge(), StackedUnmixing(self.unmixing)
-        self.hidden = StackedSurface(self.hidden)
+        unmixing, hidden = network.unmixing, network.hidden  # nothing in them is learned
+        self.edge, self.unmixing = StackedEdge(), StackedUnmixing(unmixing)  # pyright: ignore[reportAttributeAccessIssue]
+        self.hidden = StackedSurface(hidden)  # pyright: ignore[reportAttributeAccessIssue]
         # red, green, blue and coverage of the first planes, of the next …, as they are spread
         starts = [sum(widths[:k]) for k in range(len(widths))]
         order = [

@@ -216,7 +216,7 @@ def test_convolutions_stay_in_the_order_of_the_float32_file(blur: OnnxStage, pre
 
 
 def test_an_unknown_layer_to_keep_is_one_line(blur: OnnxStage) -> None:
-    with pytest.raises(DofkitError, match=r"^fp32\.onnx has no convolution 'nowhere' .*dofkit sensitivity") as error:
+    with pytest.raises(DofkitError, match=r"^fp32\.onnx has no layer 'nowhere' .*dofkit sensitivity") as error:
         blur.file(Precision.MIXED, kept={"nowhere"})
     assert "\n" not in str(error.value)
 

@@ -217,7 +217,7 @@ def test_only_convolutions_and_what_lies_between_them_compute_in_integers(blur: 
 
 
 def test_an_unknown_layer_to_keep_is_one_line(blur: TFLiteStage) -> None:
-    with pytest.raises(DofkitError, match=r"^fp32\.tflite has no convolution 'nowhere' .*dofkit sensitivity") as error:
+    with pytest.raises(DofkitError, match=r"^fp32\.tflite has no layer 'nowhere' .*dofkit sensitivity") as error:
         blur.file(Precision.MIXED, kept={"nowhere"})
     assert "\n" not in str(error.value)
 

@@ -122,8 +122,10 @@ def _network(
     from ..runtime_ref.mil.files import gather_inputs
     from ..runtime_ref.mil.layers import compare_layers, network_inputs
     from ..runtime_ref.pipeline.stage import INPUTS
+    from ..runtime_ref.target import Target
 
     ensure_installed("torch", "train", "comparing with PyTorch")
+    from ..train.networks import ARCHITECTURES
     from ..train.tracing import trace_layers
     from ..train.weights import SHIPPED, load_weights
 
@@ -139,7 +141,8 @@ def _network(
             raise DofkitError(
                 f"{other}: the network takes {signal.name} [1, {signal.channels}, H, W], not {sizes}; {mend}"
             )
-    network = load_weights(stage, weights or SHIPPED)
+    loaded = load_weights(stage, weights or SHIPPED)
+    network = ARCHITECTURES.contract_of(loaded).arrange(loaded, Target.COREML)
     try:
         layers, output = trace_layers(network, stage, given)
     except (RuntimeError, ValueError, IndexError) as error:  # PyTorch's words for sizes that a network cannot take

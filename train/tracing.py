@@ -13,6 +13,7 @@ from torch import nn
 
 from ..runtime_ref.matching import Layer
 from ..runtime_ref.pipeline.stage import INPUTS, Stage
+from .networks.filters import FixedConvolution
 
 Array = NDArray[np.floating[Any]]
 
@@ -23,6 +24,8 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def trace_layers(network: nn.Module, stage: Stage, inputs: Mapping[str, Array]) -> tuple[list[Layer], Array]:
     """Run a stage's network and record the output of every layer that has no layers inside, in order of the calls.
 
+    Fixed 1×1 convolutions are left out: they pick, repeat and add up channels.
+
     Args:
         network: of the stage; it is put into evaluation mode.
         inputs: by the stage's names, float32 `[1, C, H, W]`.
@@ -31,7 +34,7 @@ def trace_layers(network: nn.Module, stage: Stage, inputs: Mapping[str, Array]) 
         The layers' outputs, and the network's.
     """
     recorder = _Recorder()
-    leaves = [(name, module) for name, module in network.eval().named_modules() if not any(module.children())]
+    leaves = [(name, module) for name, module in network.eval().named_modules() if _is_layer(module)]
     handles = [module.register_forward_hook(recorder.hook(name)) for name, module in leaves]
     try:
         with torch.inference_mode():
@@ -40,6 +43,12 @@ def trace_layers(network: nn.Module, stage: Stage, inputs: Mapping[str, Array]) 
         for handle in handles:
             handle.remove()
     return recorder.layers(), output.numpy()
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Fixed 1×1 convolutions are arithmetic, as the products between them, and as ill-conditioned as a threshold is."""
+    arithmetic = isinstance(module, FixedConvolution) and module.kernel_size == (1, 1)
+    return not arithmetic and not any(module.children())
 
 
 class _Recorder:

@@ -17,7 +17,7 @@ NATIVE = {
     Target.COREML: {
         "abs", "add", "avg_pool", "cast", "clip", "concat", "conv", "minimum", "mul", "pad", "pixel_shuffle",
         "real_div", "reduce_max", "reduce_mean", "reduce_min", "reduce_sum", "relu", "relu6", "sigmoid",
-        "slice_by_index", "sqrt", "sub", "upsample_bilinear", "max_pool",
+        "slice_by_index", "split", "sqrt", "sub", "upsample_bilinear", "max_pool",
     },
     Target.TFLITE: {
         "ABS", "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV",

@@ -201,6 +201,8 @@ class LensBlurStacked(LensBlurNet):
         self.lighter, self.surer, self.more, self.moved = (
             _rows(self.source.out, rows) for rows in ([0], [1], [2], [3, 4])
         )
+        with torch.no_grad():
+            self.surer.bias += 1.0  # pyright: ignore[reportOperatorIssue]  # a factor; a converter would add it here, too
         self.shares = _rows(self.source.out, [5 + at for at in plane])
         rise, start, fall, end = (values.flatten().tolist() for values in (self.rise, self.start, self.fall, self.end))
         both = [(place, at) for place in (0, 1) for at in range(planes)]
@@ -238,7 +240,7 @@ class LensBlurStacked(LensBlurNet):
         seen = torch.cat([scene, colours, sure, through], dim=1)
         features = torch.relu(self.source.local(seen) + twice(self.source.around(context)))
         light = light * (1.0 + torch.relu(self.lighter(features)))
-        there = (sure * (1.0 + self.surer(features))).clamp(0.0, 1.0)
+        there = (sure * self.surer(features)).clamp(0.0, 1.0)
         through = there * (through + self.more(features)).clamp(0.0, 1.0)
         places = (torch.cat([front, depth], dim=1) + self.moved(features)).clamp(-1.0, 1.0)
         moments = places * places.abs()

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..runtime_ref.matching import Layer
 from ..runtime_ref.pipeline.stage import INPUTS, Stage
-from .networks.filters import FixedConvolution
+from .networks.filters import ChannelSum
 
 Array = NDArray[np.floating[Any]]
 
@@ -24,7 +24,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def trace_layers(network: nn.Module, stage: Stage, inputs: Mapping[str, Array]) -> tuple[list[Layer], Array]:
     """Run a stage's network and record the output of every layer that has no layers inside, in order of the calls.
 
-    Fixed 1×1 convolutions are left out: they pick, repeat and add up channels.
+    Sums of channels are left out: they are arithmetic, as what stands between layers, and as ill-conditioned.
 
     Args:
         network: of the stage; it is put into evaluation mode.
@@ -46,9 +46,7 @@ def trace_layers(network: nn.Module, stage: Stage, inputs: Mapping[str, Array]) 
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """Fixed 1×1 convolutions are arithmetic, as the products between them, and as ill-conditioned as a threshold is."""
-    arithmetic = isinstance(module, FixedConvolution) and module.kernel_size == (1, 1)
-    return not arithmetic and not any(module.children())
+    return not isinstance(module, ChannelSum) and not any(module.children())
 
 
 class _Recorder:

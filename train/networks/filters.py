@@ -45,6 +45,10 @@ class FixedConvolution(nn.Conv2d):
             return super().forward(input.float())
 
 
+class ChannelSum(FixedConvolution):
+    """Sums of channels with given factors, 1×1: arithmetic of an arrangement and not a layer of the network."""
+
+
 def twice(maps: torch.Tensor) -> torch.Tensor:
     """[N, C, H, W] → [N, C, 2H, 2W], bilinear with half-pixel centres."""
     return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...runtime_ref.pipeline.optics import NETWORK_RADIUS
-from .filters import FixedConvolution, twice
+from .filters import ChannelSum, FixedConvolution, twice
 from .hidden_surface import CUTS, ENOUGH, GAP, SOFTNESS, UNUSED, HiddenSurface
 from .lens_blur import LEAST_WEIGHT, OWN_LIGHT, LensBlurNet
 from .mixed_pixels import BESIDE, LEAST, SOLID, SPAN, WHOLE, Unmixing
@@ -27,13 +27,13 @@ ONE = None
 """In place of a channel: the number 1."""
 
 
-def combined(rows: Sequence[Row], bias: Sequence[float] | None = None) -> FixedConvolution:
+def combined(rows: Sequence[Row], bias: Sequence[float] | None = None) -> ChannelSum:
     """The 1×1 convolution whose outputs are these sums of its inputs, with a constant added to each."""
     weight = torch.tensor(rows, dtype=torch.float32)[:, :, None, None]
-    return FixedConvolution(weight, bias=None if bias is None else torch.tensor(bias, dtype=torch.float32))
+    return ChannelSum(weight, bias=None if bias is None else torch.tensor(bias, dtype=torch.float32))
 
 
-def picked(channels: Sequence[int | None], inputs: int) -> FixedConvolution:
+def picked(channels: Sequence[int | None], inputs: int) -> ChannelSum:
     """Some of the inputs, in this order; `ONE` where a channel is none of them."""
     rows = [[float(k == channel) for k in range(inputs)] for channel in channels]
     return combined(rows, [float(channel is ONE) for channel in channels] if ONE in channels else None)

@@ -199,7 +199,7 @@ def test_diff_names_the_operation_whose_weight_was_changed(cli, package, tmp_pat
 
 
 @pytest.mark.parametrize("stage", PIPELINE_STAGES)
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.e2e)])
 def test_a_package_agrees_with_the_network_it_was_exported_from(
     cli, package, halves, weights: Path, stage: Stage, precision: str
 ) -> None:

@@ -116,12 +116,7 @@ class Written:
         return {layer.name for layer in self.entries[precision].layers if layer.stored in ("fp32", "fp16")}
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(one, id=one.target, marks=[pytest.mark.e2e] * (one.target is Target.TFLITE)) for one in EXPORTERS
-    ],
-)
+@pytest.fixture(scope="module", params=[pytest.param(one, id=one.target, marks=pytest.mark.e2e) for one in EXPORTERS])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder, calibration = tmp_path_factory.mktemp("bundle"), NoiseCalibration()
     entries = request.param.export(request.param.job(folder, calibration, *KEPT))

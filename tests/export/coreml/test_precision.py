@@ -75,6 +75,7 @@ def test_a_budget_out_of_reach_is_refused(export_stages: Export) -> None:
         export_stages(UP, fp32_budget=400.0)
 
 
+@pytest.mark.e2e
 def test_the_simulation_of_fp16_is_close_to_the_converted_program(export_stages: Export, golden: GoldenArrays) -> None:
     from dofkit.runtime_ref.mil import Numerics
     from dofkit.runtime_ref.mil.evaluator import FunctionEvaluator
@@ -117,6 +118,7 @@ def test_a_mixed_model_leaves_the_recipes_layers_in_fp16(export_stages: Export, 
     assert mixed.operators["quantize"] < whole.operators["quantize"]
 
 
+@pytest.mark.e2e
 def test_w8a8_quantises_the_inputs_of_convolutions(export_stages: Export, golden: GoldenArrays) -> None:
     folder, (entry,) = export_stages(UP, precisions=(Precision.W8A8,))
     assert entry.operators["quantize"] >= 4

@@ -53,6 +53,7 @@ def test_fp16_computes_convolutions_in_halves_between_floats(blur: OnnxStage) ->
     assert 0 < difference < 0.001  # in noise a rounding may decide whether a pixel is mixed
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("precision", ONNX)
 def test_files_tell_nothing_of_the_machine(blur: OnnxStage, precision: Precision) -> None:
     content = blur.file(precision).read_bytes()

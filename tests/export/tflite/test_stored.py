@@ -18,6 +18,8 @@ from dofkit.runtime_ref.tflite_file import TFLiteFile, operators
 
 from .conftest import Convert, TFLiteStage
 
+pytestmark = pytest.mark.e2e  # a conversion in every precision
+
 STORED = {
     Precision.FP32: {"fp32"},
     Precision.FP16: {"fp16"},

@@ -245,7 +245,7 @@ class Manifest(_Frozen):
 
     def is_brought(self, stage: Stage | None) -> bool:
         """Whether a stage's network is none of dofkit's own; None, or a preview: whether any stage's is."""
-        if stage in self.networks:
+        if stage is not None and stage in self.networks:
             return self.networks[stage].is_brought
         return any(network.is_brought for network in self.networks.values())
 

@@ -160,7 +160,7 @@ def _neighbours(small: _Small, rows: Positions, columns: Positions, colours: Map
         unlike += np.square(small.colours[places, channel] - colours[:, channel, None])
     exponent = distance.reshape(len(rows), -1).astype(np.float32) * fall + unlike * np.float32(-0.5 / COLOUR**2)
     exponent -= exponent.max(axis=1, keepdims=True)  # where no colour is alike, the likest counts
-    return places, np.exp(exponent)
+    return places, np.exp(exponent, dtype=np.float32)
 
 
 def _small(values: Map, colours: Map) -> _Small:

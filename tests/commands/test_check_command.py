@@ -197,9 +197,9 @@ def test_without_pytorch_an_fp32_file_of_another_target_helps_to_name_the_cause(
     cli: Callable, broken: Callable[..., Path]
 ) -> None:
     # No --weights, so PyTorch has none that fit: the bundle's TFLite file serves as the reference's layers.
-    result = cli("check", str(broken("zeroed layer")), *ONNX)
+    result = cli("check", str(broken("zeroed layer", Stage.DEPTH)), *ONNX)
     assert result.exit_code == 1
-    assert "likely cause (ONNX fp32 lens_blur): first difference at" in result.stdout
+    assert "likely cause (ONNX fp32 depth): first difference at" in result.stdout
 
 
 @pytest.mark.e2e

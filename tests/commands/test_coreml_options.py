@@ -63,7 +63,7 @@ def test_a_compressed_single_package_passes_its_check(cli: Callable, weights: Pa
     assert result.exit_code == 0, result.output
     storage = json.loads(result.stdout)["storage"]
     assert [(row["function"], row["compressed"] + len(row["left"])) for row in storage] == [
-        ("lens_blur", 18), ("lens_blur_128", 18), ("guided_upsampling", 10), ("guided_upsampling_128", 10),
+        ("lens_blur", 70), ("lens_blur_128", 70), ("guided_upsampling", 10), ("guided_upsampling_128", 10),
     ]  # fmt: skip
     bundle = Bundle.open(out)
     assert {model.precision for model in bundle.manifest.models} == {Precision.W8}

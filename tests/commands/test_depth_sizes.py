@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dofkit import open_pipeline
-from dofkit.commands.export import SIZE
+from dofkit.commands._options import SIZE
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.pipeline.aspects import Aspect
 from dofkit.runtime_ref.target import Precision, Target

@@ -90,7 +90,7 @@ class _File:
         return open_session(self.bundle, self.model)
 
     def layers(self, model: ModelEntry, inputs: Inputs) -> list[Layer]:
-        if [layer.name for layer in model.layers] != [layer.name for layer in self.model.layers]:
+        if _names(model) != _names(self.model):
             return []  # another target's, for which the network was arranged otherwise
         path = self.bundle.path(self.model.path)
         return layers_of(open_tracer(model.stage, self.model.target, path, self.model.function), inputs)
@@ -101,9 +101,12 @@ class _File:
 
 
 def _sibling(bundle: Bundle, model: ModelEntry, arrays: GoldenArrays) -> _File | None:
-    """Another model of the bundle that computes the stage in fp32, and rightly; the same target's if there is one."""
+    """Another model of the bundle that computes the stage in fp32, and rightly.
+
+    The same target's if there is one, else preferably one for which the network was arranged in the same way.
+    """
     others = [m for m in bundle.models(precision=Precision.FP32) if m.stage is model.stage and m != model]
-    for other in sorted(others, key=lambda m: m.target is not model.target):
+    for other in sorted(others, key=lambda m: (m.target is not model.target, _names(m) != _names(model))):
         try:
             output = open_session(bundle, other).run(arrays.inputs(model.stage))
         except DofkitError:
@@ -112,3 +115,7 @@ def _sibling(bundle: Bundle, model: ModelEntry, arrays: GoldenArrays) -> _File |
         if not tolerance(model.stage.value, Precision.FP32, other.target, other.has_buffers).violations(values):
             return _File(bundle, other)
     return None
+
+
+def _names(model: ModelEntry) -> list[str]:
+    return [layer.name for layer in model.layers]

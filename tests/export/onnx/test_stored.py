@@ -114,7 +114,7 @@ def test_what_is_no_onnx_file_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_scales_of_a_square_matrix_belong_to_the_axis_that_restores_it(axis: int, tmp_path: Path) -> None:
-    stored, scales = np.arange(16, dtype=np.int8).reshape(4, 4), np.float32([1, 2, 4, 8])
+    stored, scales = np.arange(16, dtype=np.int8).reshape(4, 4), np.array([1, 2, 4, 8], np.float32)
     nodes = [
         onnx.helper.make_node("DequantizeLinear", ["w_quantized", "w_scale"], ["w"], axis=axis),
         onnx.helper.make_node("MatMul", ["x", "w"], ["y"]),

@@ -68,7 +68,7 @@ def test_a_camera_buffer_is_8_bit_rgb(export_stages: Export) -> None:
     assert outputs["blurred_high"].shape == picture.shape
 
 
-@pytest.mark.e2e
+@pytest.mark.slow  # that of the depth sizes is in CI
 def test_functions_of_one_package_share_weights_and_compute_the_same(
     export_stages: Export, golden: GoldenArrays
 ) -> None:

@@ -160,7 +160,7 @@ def _neighbours(small: _Small, rows: Positions, columns: Positions, colours: Map
         unlike += np.square(small.colours[places, channel] - colours[:, channel, None])
     exponent = distance.reshape(len(rows), -1).astype(np.float32) * fall + unlike * np.float32(-0.5 / COLOUR**2)
     exponent -= exponent.max(axis=1, keepdims=True)  # where no colour is alike, the likest counts
-    return places, np.exp(exponent, dtype=np.float32)
+    return places, np.exp(exponent)
 
 
 def _small(values: Map, colours: Map) -> _Small:
@@ -169,7 +169,7 @@ def _small(values: Map, colours: Map) -> _Small:
 
 def _colours(photo: NDArray[Any], size: tuple[int, ...]) -> Map:
     """[height, width, 3] in [0, 1]: the photo, each pixel the mean of what it covers."""
-    return resize(photo, (size[0], size[1])) / white_of(photo)
+    return np.asarray(resize(photo, (size[0], size[1])) / white_of(photo), np.float32)
 
 
 def _positions(count: int, side: int) -> Positions:

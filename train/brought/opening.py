@@ -87,31 +87,23 @@ def _program(path: Path, asked: ModelFacts) -> Brought:
     network, size = open_program(path)
     if problem := SizeRule().problem(*size):
         raise DofkitError(f"{path} takes images of one size: {problem}")
-    if asked.kind is None:
-        raise DofkitError(
-            f"{path}: an exported program does not say what it gives; say it with --depth-kind {', '.join(DepthKind)}: "
-            "photos cannot tell"
-        )
+    kind = _said(path, "an exported program", asked)
     contract = NetworkContract(
         architecture="exported_program",
         stage=Stage.DEPTH,
         size=SizeRule(usual=(size,)),
         preprocessing=asked.preprocessing or Preprocessing(),
-        meaning=asked.kind.meaning,
+        meaning=kind.meaning,
         rewritten=True,
     )
-    origin = NetworkOrigin(path.name, "exported program", "", asked.kind.value, f"{size[0]}x{size[1]}")
+    origin = NetworkOrigin(path.name, "exported program", "", kind.value, f"{size[0]}x{size[1]}")
     terms = Terms(provenance=f"{path.name}, brought")
     return depth_of(network, _called, contract, origin, size, terms, file_sha256(path), warnings_of(terms))
 
 
 def _onnx(path: Path, asked: ModelFacts) -> Brought:
     """An ONNX file: it says its size, or takes several; not what it gives, nor what it wants done to an image."""
-    if asked.kind is None:
-        raise DofkitError(
-            f"{path}: an ONNX file does not say what it gives; say it with --depth-kind {', '.join(DepthKind)}: photos "
-            "cannot tell"
-        )
+    kind = _said(path, "an ONNX file", asked)
     network = open_onnx(path, asked.size)
     size = network.graph.size or asked.size
     assert size is not None, "it was tried at one"
@@ -120,10 +112,10 @@ def _onnx(path: Path, asked: ModelFacts) -> Brought:
         stage=Stage.DEPTH,
         size=SizeRule(usual=(size,)),
         preprocessing=asked.preprocessing or Preprocessing(),
-        meaning=asked.kind.meaning,
+        meaning=kind.meaning,
         onnx=network.graph,
     )
-    origin = NetworkOrigin(path.name, "ONNX", "", asked.kind.value, f"{size[0]}x{size[1]}")
+    origin = NetworkOrigin(path.name, "ONNX", "", kind.value, f"{size[0]}x{size[1]}")
     said = {entry.key.lower(): entry.value for entry in network.graph.model.metadata_props}
     terms = Terms(
         licence=said.get("license", said.get("licence", "")),
@@ -133,6 +125,16 @@ def _onnx(path: Path, asked: ModelFacts) -> Brought:
     return depth_of(
         network, _called, contract, origin, network.graph.size, terms, sha256_of(files_of(path)), warnings_of(terms)
     )
+
+
+def _said(path: Path, form: str, asked: ModelFacts) -> DepthKind:
+    """What a network gives whose file does not say it."""
+    if asked.kind is None:
+        raise DofkitError(
+            f"{path}: {form} does not say what it gives; say it with --depth-kind {', '.join(DepthKind)}: photos "
+            "cannot tell"
+        )
+    return asked.kind
 
 
 def _called(network: nn.Module, image: torch.Tensor) -> Any:

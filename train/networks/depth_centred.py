@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .depth import RANGE, DepthNet
-from .efficientnet_lite import EfficientNetLite, Features, MBConv, SameConv2d
+from .efficientnet_lite import EfficientNetLite, Features, MBConv, SameConv2d, through
 from .filters import twice
 
 CENTRE = RANGE / 2
@@ -70,12 +70,7 @@ class CentredEncoder(nn.Module):
     def forward(self, image: torch.Tensor) -> Features:
         """See `EfficientNetLite.forward`."""
         x = F.hardtanh(self._conv_stem(self.differences(self._pad(image * (255 / 128) - 127 / 128))))
-        finer: list[torch.Tensor] = []
-        for index, block in enumerate(self._blocks):
-            x = block(x)
-            if index in self._ends:
-                finer.insert(0, x)
-        return x, finer
+        return through(self._blocks, self._ends, x)
 
 
 class _Centred(nn.Module):

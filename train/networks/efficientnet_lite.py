@@ -8,6 +8,7 @@ ImageNet weights, which therefore load as they are; classifier and head convolut
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,12 +168,17 @@ class EfficientNetLite(nn.Module):
     def forward(self, image: torch.Tensor) -> Features:
         """[N, 3, H, W] in [0,1], H and W multiples of 32 -> the map at H/32 and its finer ones at H/16, /8, /4, /2."""
         x = F.relu6(self._conv_stem.normalised(image * (255 / 128) - 127 / 128, self._bn0))
-        finer: list[torch.Tensor] = []
-        for index, block in enumerate(self._blocks):
-            x = block(x)
-            if index in self._ends:
-                finer.insert(0, x)
-        return x, finer
+        return through(self._blocks, self._ends, x)
+
+
+def through(blocks: Iterable[nn.Module], ends: Container[int], x: torch.Tensor) -> Features:
+    """What blocks make of a stem's maps, and of these what those at `ends` give, the coarsest first."""
+    finer: list[torch.Tensor] = []
+    for index, block in enumerate(blocks):
+        x = block(x)
+        if index in ends:
+            finer.insert(0, x)
+    return x, finer
 
 
 def _outputs(block: nn.Module) -> int:

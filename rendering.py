@@ -22,6 +22,7 @@ from .runtime_ref.imageio import (
     write_disparity,
     write_photo,
 )
+from .runtime_ref.memory import give_back
 from .runtime_ref.pipeline.focus import Focus
 from .runtime_ref.pipeline.optics import USUAL_APERTURE
 from .runtime_ref.pipeline.pyramid import over_photo
@@ -176,10 +177,14 @@ def render_file(
     focused, flat = _focused(opened, photo, stored.values, look, save_disparity)
     source, notes = stored.source, stored.notes
     del stored  # a map of 48 megapixels takes 200 MB
-    pixels = opened.render_defocused(photo.pixels, focused.levels, photo.pixels.dtype.type, progress=progress)
+    give_back()
+    taken, photo = photo.pixels, replace(photo, pixels=photo.pixels[:0].copy())
+    pixels = opened.render_defocused(
+        taken, focused.levels, taken.dtype.type, progress=progress, overwrite=taken.flags.writeable
+    )
     lens = focused.lens
-    del focused  # encoders make copies, of 48 megapixels another 190 MB: maps and the photo's pixels go before
-    photo = replace(photo, pixels=photo.pixels[:0].copy())
+    del focused, taken  # encoders make copies, of 48 megapixels another 190 MB: what is not needed any more goes before
+    give_back()
     lost = write_photo(goal, pixels, photo)
     said = (
         *(f"{image} {note}" for note in photo.notes),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -42,6 +44,13 @@ def free_memory() -> int:
     except (OSError, StopIteration, IndexError, ValueError):
         return physical_memory() // 2
     return min(free, _left_to_container(free))
+
+
+def give_back() -> None:
+    """Return to the system what the C library keeps of freed memory, where it is glibc: after tiles on several threads
+    up to 160 MB. Takes milliseconds, and what is asked for next some more; for before what takes much at once."""
+    with suppress(OSError, AttributeError, TypeError):  # musl, macOS, Windows
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _left_to_container(otherwise: int) -> int:

@@ -19,12 +19,13 @@ def stage_sessions(
     Args:
         models: one a stage; of the depth network one for each of the plan's input sizes.
         plan: theirs.
-        open_one: opens a model; where a stage has several, only when a photo asks for it.
+        open_one: opens a model; that of depth only when a photo asks for it: many bring depth, and LiteRT takes 75 MB
+            to be ready for it.
     """
     models = list(models)
     depths = [model for model in models if model.stage is Stage.DEPTH]
-    sessions = {model.stage: open_one(model) for model in models if len(depths) == 1 or model.stage is not Stage.DEPTH}
-    if len(depths) > 1:
+    sessions = {model.stage: open_one(model) for model in models if model.stage is not Stage.DEPTH}
+    if depths:
         sessions[Stage.DEPTH] = SizedSession(
             {model.depth_size or plan.depth_shape: partial(open_one, model) for model in depths}
         )

@@ -70,30 +70,49 @@ def tensors_of(details: Mapping[str, Mapping[str, Any]]) -> tuple[FileTensor, ..
     )
 
 
-class TFLiteSession(InterpreterSession):
+class TFLiteSession:
     """A stage computed by LiteRT's interpreter with its XNNPACK delegate, or without it by reference kernels."""
 
     def __init__(self, stage: Stage, model: Path, threads: int = 2, reference: bool = False) -> None:
         package = require("ai_edge_litert", "tflite", _PURPOSE)
-        library = require("ai_edge_litert.interpreter", "tflite", _PURPOSE)
-        options = {"experimental_op_resolver_type": library.OpResolverType.BUILTIN_REF} if reference else {}
         self._stage, self._model, self._threads, self._reference = stage, model, threads, reference
         title = f"LiteRT {getattr(package, '__version__', '')}".strip()
-        runtime = f"{title}, reference kernels" if reference else title
-        try:
-            with silence():  # "Created TensorFlow Lite XNNPACK delegate" is written by C++ to stderr
-                interpreter = library.Interpreter(model_path=str(model), num_threads=threads, **options)
-                super().__init__(stage, interpreter, runtime)
-        except (ValueError, RuntimeError) as error:
-            engine = runtime if reference else "LiteRT"
-            raise DofkitError(f"{engine} cannot open {model} ({first_line(error)}); export the bundle again") from error
+        self.runtime = f"{title}, reference kernels" if reference else title
+        self._opened: InterpreterSession | None = self._open()
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        """Compute the stage; see `Session.run`."""
+        return self._ready().run(inputs)
+
+    def tensors(self) -> FileTensors:
+        """See `InterpreterSession.tensors`."""
+        return self._ready().tensors()
 
     def side_by_side(self) -> tuple[Session, int]:
         """The same model on an interpreter of one core for each thread: an interpreter takes one call at a time."""
         if self._threads == 1:
             return self, 1
+        self._opened = None  # 12 to 36 MB for the rendering stages; whoever computes side by side seldom needs it again
         sessions = [TFLiteSession(self._stage, self._model, 1, self._reference) for _ in range(self._threads)]
         return SessionPool(sessions), self._threads
+
+    def _ready(self) -> InterpreterSession:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> InterpreterSession:
+        library = require("ai_edge_litert.interpreter", "tflite", _PURPOSE)
+        options = {"experimental_op_resolver_type": library.OpResolverType.BUILTIN_REF} if self._reference else {}
+        try:
+            with silence():  # "Created TensorFlow Lite XNNPACK delegate" is written by C++ to stderr
+                interpreter = library.Interpreter(model_path=str(self._model), num_threads=self._threads, **options)
+                return InterpreterSession(self._stage, interpreter, self.runtime)
+        except (ValueError, RuntimeError) as error:
+            engine = self.runtime if self._reference else "LiteRT"
+            raise DofkitError(
+                f"{engine} cannot open {self._model} ({first_line(error)}); export the bundle again"
+            ) from error
 
 
 class TensorFlowSession(InterpreterSession):

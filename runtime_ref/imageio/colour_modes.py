@@ -12,6 +12,7 @@ from ..errors import DofkitError
 
 # ICC.1:2022, 7.2.8: the colour space signature of a profile's header.
 _SPACE = slice(16, 20)
+_STRIP_ROWS = 256
 _SPACE_OF_MODE = {"L": b"GRAY", "CMYK": b"CMYK"}
 
 
@@ -29,7 +30,7 @@ def rgb_pixels(image: Image.Image, name: str, over_white: bool = True) -> tuple[
             see `alpha_of`.
 
     Returns:
-        uint8 `[H, W, 3]`, not to be written to, and the RGB ICC profile, or None for sRGB.
+        uint8 `[H, W, 3]`, an array of its own, and the RGB ICC profile, or None for sRGB.
 
     Raises:
         DofkitError: a mode that does not say which value is white (float, 32-bit integers) or has no way to RGB.
@@ -47,7 +48,16 @@ def rgb_pixels(image: Image.Image, name: str, over_white: bool = True) -> tuple[
         rgb = _managed(image, profile)
     else:
         rgb = _plain(image, name)
-    return np.asarray(rgb), profile if space == b"RGB " else None
+    return _array(rgb), profile if space == b"RGB " else None
+
+
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    """Of an RGB picture, `[H, W, 3]`: by strips, since `np.asarray` has it three times in memory for a while."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP_ROWS):
+        strip = image.crop((0, top, image.width, min(top + _STRIP_ROWS, image.height)))
+        pixels[top : top + _STRIP_ROWS] = np.asarray(strip)
+    return pixels
 
 
 def sixteen_bit_grey(image: Image.Image, name: str) -> NDArray[np.uint16]:

@@ -1,7 +1,8 @@
 """PortraitPipeline: depth → tiled lens blur → recurrent guided upsampling, over any sessions.
 
 Memory is bounded by the photo's 8-bit pixels, its levels below the top and the tiles at work; no float copy of the
-photo exists, and a disparity map as large as the photo can be let go before the levels are made (`DefocusLevels`).
+photo exists, a disparity map as large as the photo can be let go before the levels are made (`DefocusLevels`), and
+results are written over the images that they are made of (`in_place`).
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from numpy.typing import NDArray
 
 from ..errors import DofkitError
 from .focus import Focus, check_disparity
+from .in_place import Bands
 from .optics import USUAL_APERTURE, defocus, network_defocus, widen_focus
 from .plan import PipelinePlan
 from .pyramid import Halved, Pyramid, as_float, build_levels, disparity_at_level, first_level, white_of
 from .resampling import resize
-from .session import Session, SharedSession
+from .session import Session, SharedSession, SizedSession
 from .stage import Stage
 from .tiling import Tile, TilePlan
 
 Array = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
+_MUCH = 3 * 24_000_000
+"""Values of photos that are to have the memory of the lens blur's sessions, about 100 MB; opening them for the next
+photo takes 20 to 40 ms, the rendering of such a one seconds."""
 PixelType = type[np.uint8] | type[np.uint16] | type[np.float32]
 
 
@@ -133,8 +138,9 @@ class PortraitPipeline:
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """Name and version of what computes the stages, each once."""
-        return tuple(dict.fromkeys(session.runtime for session in self._sessions.values()))
+        """Name and version of what computes the stages, each once, as far as they have been needed."""
+        needed = (one for one in self._sessions.values() if not isinstance(one, SizedSession) or one.opened)
+        return tuple(dict.fromkeys(session.runtime for session in needed))
 
     def disparity(self, pixels: NDArray[Any]) -> Array:
         """Disparity of a photo, at the depth network's own resolution.
@@ -221,28 +227,33 @@ class PortraitPipeline:
         dtype: PixelType = np.uint8,
         progress: Progress | None = None,
         finished: Callable[[NDArray[Any]], None] | None = None,
+        overwrite: bool = False,
     ) -> NDArray[Any]:
         """What `render` does once defocus is known; whoever has let the disparity go by then needs the less memory.
 
         Args:
             pixels, dtype, progress: see `render`.
             defocused: the photo's defocus.
+            overwrite: whether the result may lie where `pixels` are now; it does where they have its type and there are
+                levels.
             finished: called with the result of every level, from 0 to n; those below n are padded, and 16-bit where
                 `dtype` is not float.
         """
         told = finished or (lambda _: None)
         pyramid = defocused.pyramid
-        images = build_levels(pixels, pyramid, np.float32 if dtype == np.float32 else np.uint16)
+        images = build_levels(pixels, pyramid, _below(dtype))
         report = _counted(progress, self._tile_count(pyramid))
         result = _canvas(pixels, pyramid, 0, dtype)
         plan = self._plan.lens_blur.over(defocused.blurred.shape)
         work = self._blurring(plan, images[0], defocused.blurred, result, report)
         self._each(Stage.LENS_BLUR, plan, defocused.blurred, work)
+        if pixels.size >= _MUCH:
+            self._side_by_side.pop(Stage.LENS_BLUR, None)
         told(result)
         for level, radius in enumerate(defocused.upsampled, start=1):
             images.pop(0)  # what a tile shows one level down is computed from the tile
             blurred = result  # a level is let go as soon as the next one is done
-            result = _canvas(pixels, pyramid, level, dtype)
+            result = _goal(images[0], pixels, pyramid, level, dtype, overwrite or level < pyramid.levels)
             plan = self._plan.guided_upsampling.over(radius.shape)
             work = self._upsampling(plan, images[0], blurred, radius, result, report)
             self._each(Stage.GUIDED_UPSAMPLING, plan, radius, work)
@@ -313,17 +324,19 @@ class PortraitPipeline:
         report: Callable[[], None],
     ) -> Callable[[Tile, Session | None], None]:
         """What computes a tile of the higher level, given the one of the lower, or copies it (no session)."""
-        above, low = plan.scaled(2), Halved(high, (plan.height, plan.width))
+        above = plan.scaled(2)
+        bands = Bands(high, above) if result is high else None
 
         def upsample(tile: Tile, session: Session | None) -> None:
             goal = tile.scaled(2)
-            tile_image = above.extract(high, goal)
+            seen = high if bands is None else bands.of(goal)
+            tile_image = above.extract(seen, goal)
             if session is None:
                 core = as_float(above.core(tile_image, goal))
             else:
                 inputs = {
                     "image_high": to_network(tile_image),
-                    "image_low": to_network(plan.extract(low, tile)),
+                    "image_low": to_network(plan.extract(Halved(seen, (plan.height, plan.width)), tile)),
                     "blurred_low": to_network(plan.extract(blurred_low, tile)),
                     "defocus_low": to_network(network_defocus(plan.extract(radius_low, tile))),
                 }
@@ -341,7 +354,20 @@ def _canvas(pixels: NDArray[Any], pyramid: Pyramid, level: int, dtype: PixelType
     """
     if level == pyramid.levels:
         return np.empty(pixels.shape, dtype)
-    return np.empty((*pyramid.size(level), 3), np.float32 if dtype == np.float32 else np.uint16)
+    return np.empty((*pyramid.size(level), 3), _below(dtype))
+
+
+def _below(dtype: PixelType) -> type[np.float32] | type[np.uint16]:
+    """The type of levels below a top of `dtype`."""
+    return np.float32 if dtype == np.float32 else np.uint16
+
+
+def _goal(
+    image: NDArray[Any], pixels: NDArray[Any], pyramid: Pyramid, level: int, dtype: PixelType, overwrite: bool
+) -> NDArray[Any]:
+    """Where a level's result goes: to its image's own place if that is allowed and of the type, else to a canvas."""
+    kind = dtype if level == pyramid.levels else _below(dtype)
+    return image if overwrite and image.dtype == kind else _canvas(pixels, pyramid, level, dtype)
 
 
 def _place(result: NDArray[Any], tile: Tile, core: Array) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .optics import NETWORK_RADIUS, largest_radius
 from .resampling import STRIP_ROWS, Pitch, largest, resample, resize
+from .tiling import PictureLike
 
 Array = NDArray[np.floating[Any]]
 
@@ -146,13 +147,13 @@ class Halved:
     """A picture's next level down as `halve` has it, computed where it is looked at: large ones need not be kept.
 
     Args:
-        above: `[H, W, C]`, uint8, uint16 or float32 in [0, 1].
+        above: `[H, W, C]`, uint8, uint16 or float32 in [0, 1], at least where this level is looked at.
         size: (height, width) of this level.
     """
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, above: NDArray[Any], size: tuple[int, int]) -> None:
+    def __init__(self, above: PictureLike, size: tuple[int, int]) -> None:
         self._above = above
         self.shape = (*size, above.shape[2])
 

@@ -99,7 +99,7 @@ class CountedSession(Protocol):
 
 
 class SizedSession:
-    """A stage that is there at several input sizes, one session each; they are opened when they are needed.
+    """A stage that is there at one or more input sizes, one session each; they are opened when they are needed.
 
     Args:
         openers: (height, width) of the inputs -> opens the session that computes them; at least one.
@@ -108,6 +108,11 @@ class SizedSession:
     def __init__(self, openers: Mapping[Size, Callable[[], Session]]) -> None:
         self._openers = dict(openers)
         self._opened: dict[Size, Session] = {}
+
+    @property
+    def opened(self) -> bool:
+        """Whether any size has been needed so far."""
+        return bool(self._opened)
 
     @property
     def runtime(self) -> str:

@@ -119,6 +119,10 @@ class TilePlan:
         result[height - below :] = middle[-1:]
         return result
 
+    def rows(self, top: int, side: int) -> slice:
+        """Of a picture of `side` rows those that a tile at `top` sees, its halo included."""
+        return _inside(top - self.halo, self.tile_size[0], side)[0]
+
     def core(self, result: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """The part of a computed tile `[core + 2·halo, ...]` that belongs to the picture."""
         return result[self.halo : self.halo + tile.height, self.halo : self.halo + tile.width]

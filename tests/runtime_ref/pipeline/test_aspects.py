@@ -94,10 +94,12 @@ def test_a_sized_stage_opens_what_a_photo_needs_and_no_more() -> None:
         return opened.setdefault(size, Sizes())
 
     session = SizedSession({size: lambda size=size: opener(size) for size in PLAN.depth_shapes})
+    pipeline = PortraitPipeline({Stage.DEPTH: session}, PLAN)
+    assert pipeline.runtimes == (), "what is only asked for its name is not opened for it"
     for _ in range(2):
-        PortraitPipeline({Stage.DEPTH: session}, PLAN).disparity(np.zeros((400, 300, 3), np.uint8))
+        pipeline.disparity(np.zeros((400, 300, 3), np.uint8))
     assert {size: network.asked for size, network in opened.items()} == {(96, 64): [(96, 64)] * 2}
-    assert session.runtime == "stand-in"
+    assert pipeline.runtimes == ("stand-in",)
 
 
 def test_a_size_without_a_file_is_refused_with_those_that_there_are() -> None:

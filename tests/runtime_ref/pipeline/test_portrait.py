@@ -244,5 +244,23 @@ def test_a_disparity_map_as_large_as_the_photo_can_be_let_go_before_rendering(ph
     np.testing.assert_array_equal(pipeline.render_defocused(pixels, defocused), expected)
 
 
+@pytest.mark.parametrize("size", [(333, 641), (700, 650), (3, 900)])
+@pytest.mark.parametrize("copy_below", [0.0, 0.5])
+def test_a_result_that_is_written_over_the_photo_is_the_same(
+    size: tuple[int, int], copy_below: float, disparity: np.ndarray
+) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (*size, 3)).astype(np.uint8)
+    defocused = DefocusLevels.of(pixels.shape, disparity, Lens(0.4, 1.0))
+    plan = PLAN.model_copy(update={"copy_below": copy_below})
+    kept, expected = pixels.copy(), PortraitPipeline(fake_sessions(), plan).render_defocused(pixels, defocused)
+    np.testing.assert_array_equal(pixels, kept)
+    assert np.abs(expected.astype(int) - kept).max() > 20
+    sessions = fake_sessions()
+    sessions[Stage.GUIDED_UPSAMPLING] = Shared(sessions[Stage.GUIDED_UPSAMPLING])
+    over = PortraitPipeline(sessions, plan).render_defocused(pixels, defocused, overwrite=True)
+    assert over is pixels
+    np.testing.assert_array_equal(over, expected)
+
+
 def test_levels_of_a_portrait_photo() -> None:
     assert Pyramid.of(4032, 3024).levels == 4

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
+from dofkit.runtime_ref.pipeline.in_place import Bands
 from dofkit.runtime_ref.pipeline.tiling import Tile, TilePlan
 
 SIDE = st.integers(1, 70)
@@ -95,6 +96,17 @@ def test_the_untiled_plan_is_one_aligned_tile(height: int, width: int, halo: int
     plan = TilePlan.whole((height, width), halo, align)
     assert plan.count == 1
     assert plan.core_height % align == plan.core_width % align == 0
+
+
+@given(PLAN, SIDE, SIDE)
+def test_tiles_see_a_picture_as_it_was_while_it_is_written_over(plan: TilePlan, height: int, width: int) -> None:
+    picture = np.random.default_rng(0).random((height, width))
+    before, bands, begun = picture.copy(), Bands(picture, plan), list(plan)
+    for ahead in zip(begun[::2], begun[1::2], strict=False):  # two at a time, the second asks first
+        seen = {tile: bands.of(tile) for tile in reversed(ahead)}
+        for tile in ahead:
+            np.testing.assert_array_equal(plan.extract(seen[tile], tile), plan.extract(before, tile))
+            picture[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] = -1
 
 
 def test_a_plan_without_a_core_is_refused() -> None:

@@ -5,6 +5,10 @@ no digit behind the point. Three layers made nearly all of the depth network's e
 between large products, a depthwise one behind it, whose weights of up to 30 cancel out, and a head that adds up
 hundreds of products around 3. Here the stem sees each pixel's difference from the middle of its kernel, maps between -3
 and 3 take the place of those between 0 and 6, and hidden channels come in the order that keeps sums small.
+
+The order in which the depthwise layer adds up its nine pixels is the runtime's: row by row the shipped weights keep
+sums small, column by column they do not. XNNPACK takes columns, so `TurnedDepth` gives it the picture turned around
+its diagonal up to that layer.
 """
 
 from __future__ import annotations
@@ -38,12 +42,14 @@ class CentredDepth(DepthNet):
     """
 
     exact: tuple[str, ...] = ("encoder.differences", "encoder._conv_stem")
+    turned = False
 
     def __init__(self, network: DepthNet) -> None:
         super().__init__(network.config)
         self.load_state_dict(network.state_dict())
         if isinstance(self.encoder, EfficientNetLite):
-            self.encoder = CentredEncoder(self.encoder)  # pyright: ignore[reportAttributeAccessIssue]  # called alike
+            encoder = CentredEncoder(self.encoder, self.turned)
+            self.encoder = encoder  # pyright: ignore[reportAttributeAccessIssue]  # called alike
         assert self.disparity.bias is not None
         with torch.no_grad():
             self.disparity.weight /= CENTRE
@@ -54,40 +60,65 @@ class CentredDepth(DepthNet):
         return twice(F.hardtanh(self.disparity(self._decode(image))) * 0.5 + 0.5)
 
 
-class CentredEncoder(nn.Module):
-    """An EfficientNet-Lite whose stem computes differences and whose hidden channels are in a balanced order."""
+class TurnedDepth(CentredDepth):
+    """The same for runtimes whose depthwise convolutions sum column by column."""
 
-    def __init__(self, encoder: EfficientNetLite) -> None:
+    turned = True
+
+
+class CentredEncoder(nn.Module):
+    """An EfficientNet-Lite whose stem computes differences and whose hidden channels are in a balanced order.
+
+    Args:
+        turned: whether rows are columns and columns rows up to the first depthwise convolution.
+    """
+
+    def __init__(self, encoder: EfficientNetLite, turned: bool = False) -> None:
         super().__init__()
         weight, bias = folded(encoder._conv_stem, encoder._bn0)
-        self.differences = _convolution(*_differences(), stride=2)
+        self._turned = turned
+        kernels, ones = _differences()
+        self.differences = _convolution(_transposed(kernels) if turned else kernels, ones, stride=2)
         self._conv_stem = _convolution(*_of_differences(weight, bias), padding=1)  # a border of `OUTSIDE` around
         self._pad = encoder._conv_stem._padded
         self._ends = encoder._ends
         blocks = [copy.deepcopy(block) for block in encoder._blocks]
-        self._blocks = nn.ModuleList([_Centred(blocks[0]), *(_balanced(block) for block in blocks[1:])])
+        self._blocks = nn.ModuleList([_Centred(blocks[0], turned), *(_balanced(block) for block in blocks[1:])])
 
     def forward(self, image: torch.Tensor) -> Features:
         """See `EfficientNetLite.forward`."""
-        x = F.hardtanh(self._conv_stem(self.differences(self._pad(image * (255 / 128) - 127 / 128))))
+        padded = self._pad(image * (255 / 128) - 127 / 128)
+        x = F.hardtanh(self._conv_stem(self.differences(_transposed(padded) if self._turned else padded)))
         return through(self._blocks, self._ends, x)
 
 
 class _Centred(nn.Module):
-    """A block that does not expand, of maps in [-1, 1] that have their border around them."""
+    """A block that does not expand, of maps in [-1, 1] that have their border around them.
 
-    def __init__(self, block: nn.Module) -> None:
+    Args:
+        turned: whether the maps that come are turned around their diagonal.
+    """
+
+    def __init__(self, block: nn.Module, turned: bool) -> None:
         super().__init__()
         assert isinstance(block, MBConv)
+        self._turned = turned
         weight, bias = folded(block._depthwise_conv, block._bn1)
         total = weight.double().sum(dim=(1, 2, 3))
         middle = (bias.double() + CENTRE * total).float()
-        self._depthwise_conv = _convolution(weight * CENTRE, middle, groups=len(weight))
+        kernels = weight * CENTRE
+        self._depthwise_conv = _convolution(_transposed(kernels) if turned else kernels, middle, groups=len(weight))
         self._project_conv, self._bn2 = block._project_conv, block._bn2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, inputs, H + 2, W + 2] -> [N, outputs, H, W]."""
-        return self._bn2(self._project_conv(F.relu6(self._depthwise_conv(x))))
+        """[N, inputs, H + 2, W + 2], or W + 2, H + 2 where it is turned, -> [N, outputs, H, W]."""
+        y = self._bn2(self._project_conv(F.relu6(self._depthwise_conv(x))))
+        return _transposed(y) if self._turned else y
+
+
+def _transposed(maps: torch.Tensor) -> torch.Tensor:
+    """[..., H, W] -> [..., W, H]: of maps, or of kernels, in memory, too."""
+    return maps.transpose(2, 3).contiguous()
 
 
 def _convolution(

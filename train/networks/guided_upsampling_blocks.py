@@ -28,7 +28,7 @@ class GuidedUpsamplingBlocks(GuidedUpsamplingNet):
     """
 
     multiple: int = SIDE
-    exact: tuple[str, ...] = ("child_luma", "soften", "enlarge", "enlarge_softly", "lumas", "mean", "squares")
+    exact: tuple[str, ...] = ("child_luma", "enlarge", "lumas", "squares")
     flat: torch.Tensor
 
     def __init__(self, network: GuidedUpsamplingNet) -> None:

@@ -16,7 +16,7 @@ from ...runtime_ref.target import Target
 from .adapted import adapted, core
 from .contract import Arrangement, BringsContract, Meaning, NetworkContract, SizeRule
 from .depth import DepthConfig, DepthNet
-from .depth_centred import CentredDepth
+from .depth_centred import CentredDepth, TurnedDepth
 from .filled_inputs import with_filled_inputs
 from .focal_depth import FocalDepthConfig
 from .focal_graph import CONTRACT as FOCAL_CONTRACT
@@ -150,8 +150,8 @@ ARCHITECTURES = Architectures(
             size=SizeRule(multiple=STRIDE, least=2 * STRIDE),
             meaning=Meaning.DISPARITY,
             arrangements={
-                target: Arrangement(CentredDepth, CentredDepth.exact)  # pyright: ignore[reportArgumentType]
-                for target in (Target.ONNX, Target.TFLITE)
+                target: Arrangement(form, form.exact)  # pyright: ignore[reportArgumentType]
+                for target, form in ((Target.ONNX, CentredDepth), (Target.TFLITE, TurnedDepth))
             },
         ),
         DepthNet,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target
 from dofkit.train.networks import ARCHITECTURES, DepthNet
-from dofkit.train.networks.depth_centred import CentredDepth, CentredEncoder, balanced_order
+from dofkit.train.networks.depth_centred import CentredDepth, CentredEncoder, TurnedDepth, balanced_order
 from dofkit.train.networks.efficientnet_lite import EfficientNetLite
 from dofkit.train.session import load_networks
 
@@ -45,17 +45,16 @@ def picture(height: int, width: int) -> torch.Tensor:
 def test_random_networks_give_the_same_map_up_to_the_border() -> None:
     network, image = random_network(0), picture(64, 96)
     with torch.no_grad():
-        expected, found = network(image), CentredDepth(network).eval()(image)
-    assert expected.std() > 0.02
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        expected = network(image)
+        assert expected.std() > 0.02
+        for form in (CentredDepth, TurnedDepth):
+            torch.testing.assert_close(form(network).eval()(image), expected, rtol=0, atol=1e-5)
 
 
 def test_the_shipped_weights_give_the_same_map_where_cpus_sum_in_half(shipped: DepthNet) -> None:
     image, contract = picture(96, 64), ARCHITECTURES.contract_of(shipped)
-    assert {target for target, arrangement in contract.arrangements.items() if arrangement.form is CentredDepth} == {
-        Target.ONNX,
-        Target.TFLITE,
-    }
+    forms = {target: arrangement.form for target, arrangement in contract.arrangements.items()}
+    assert forms == {Target.ONNX: CentredDepth, Target.TFLITE: TurnedDepth}
     with torch.no_grad():
         arranged = contract.arrange(shipped, Target.TFLITE)
         torch.testing.assert_close(arranged(image), shipped(image), rtol=0, atol=5e-6)
@@ -70,34 +69,43 @@ def test_changing_it_does_not_change_the_network() -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def summed_in_half(layer: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """A convolution one product after the other, the sum rounded to 16 bits after each, as an ARM CPU's `fmla` does."""
+def summed_in_half(
+    layer: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor, by_column: bool
+) -> torch.Tensor:
+    """A convolution one product after the other, the sum rounded to 16 bits after each, as an ARM CPU's `fmla` does.
+
+    Args:
+        by_column: whether a depthwise one takes its pixels column by column, as XNNPACK does; else row by row.
+    """
     size, stride, pad = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
     height, width = ((side + 2 * pad - size) // stride + 1 for side in x.shape[2:])
     taps = F.unfold(x.half().float(), size, padding=pad, stride=stride)[0].unflatten(0, (x.shape[1], size * size))
     weight = weight.half().float().flatten(2)
     total = bias.half()[:, None].expand(-1, height * width).clone()
-    for pixel in range(size * size):
+    pixels = torch.arange(size * size).reshape(size, size)
+    for pixel in (pixels.T if by_column and layer.groups > 1 else pixels).flatten().tolist():
         for channel in range(weight.shape[1]):
             source = taps[:, pixel] if layer.groups > 1 else taps[channel : channel + 1, pixel]
             total = (total.float() + weight[:, channel, pixel, None] * source).half()
     return total.float().reshape(1, -1, height, width)
 
 
-def first_maps_in_half(network: DepthNet, image: torch.Tensor) -> torch.Tensor:
-    """What the first depthwise convolution gives where sums have 16 bits."""
+def first_maps_in_half(network: DepthNet, image: torch.Tensor, by_column: bool) -> torch.Tensor:
+    """What the first depthwise convolution gives where sums have 16 bits; see `summed_in_half`."""
     encoder = network.encoder
     colours = image * (255 / 128) - 127 / 128
     if isinstance(encoder, CentredEncoder):
         stem, depthwise = encoder._conv_stem, encoder._blocks[0]._depthwise_conv
         assert isinstance(stem, nn.Conv2d)
         assert isinstance(depthwise, nn.Conv2d)
-        maps = encoder._pad(colours)
+        turned = isinstance(network, TurnedDepth)
+        maps = encoder._pad(colours.transpose(2, 3) if turned else colours)
         for layer in (encoder.differences, stem):
             assert layer.bias is not None
-            maps = summed_in_half(layer, layer.weight, layer.bias, maps)
+            maps = summed_in_half(layer, layer.weight, layer.bias, maps, by_column)
         assert depthwise.bias is not None
-        return summed_in_half(depthwise, depthwise.weight, depthwise.bias, F.hardtanh(maps))
+        maps = summed_in_half(depthwise, depthwise.weight, depthwise.bias, F.hardtanh(maps), by_column)
+        return maps.transpose(2, 3) if turned else maps
     assert isinstance(encoder, EfficientNetLite)
     block = encoder._blocks[0]
     maps = encoder._conv_stem._padded(colours)
@@ -106,12 +114,15 @@ def first_maps_in_half(network: DepthNet, image: torch.Tensor) -> torch.Tensor:
         assert isinstance(norm, nn.BatchNorm2d)
         fused = torch.nn.utils.fusion.fuse_conv_bn_eval(layer, norm)
         assert fused.bias is not None
-        maps = summed_in_half(layer, fused.weight, fused.bias, maps)
+        maps = summed_in_half(layer, fused.weight, fused.bias, maps, by_column)
         maps = F.relu6(maps) if layer is encoder._conv_stem else maps
     return maps
 
 
-def test_sums_of_16_bits_lose_less_than_half_of_what_they_lost(shipped: DepthNet) -> None:
+@pytest.mark.parametrize(("form", "by_column"), [(CentredDepth, False), (TurnedDepth, True)])
+def test_sums_of_16_bits_lose_less_than_half_of_what_they_lost(
+    shipped: DepthNet, form: type[CentredDepth], by_column: bool
+) -> None:
     rows, columns = torch.linspace(0.1, 0.9, 24), torch.linspace(0.2, 0.8, 24)
     image = (rows[:, None] * columns).expand(1, 3, 24, 24)  # smooth, as most of a photo: what cancels out is large
     with torch.no_grad():
@@ -122,8 +133,8 @@ def test_sums_of_16_bits_lose_less_than_half_of_what_they_lost(shipped: DepthNet
         exact = block._bn1(block._depthwise_conv(stem)).float()  # pyright: ignore[reportCallIssue]
         shipped.float()
         before, after = (
-            (first_maps_in_half(form, image) - exact).square().mean().sqrt()
-            for form in (shipped, CentredDepth(shipped))
+            (first_maps_in_half(network, image, by_column) - exact).square().mean().sqrt()
+            for network in (shipped, form(shipped))
         )
     assert after < before / 2
 

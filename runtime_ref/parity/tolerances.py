@@ -54,8 +54,8 @@ _PIPELINE = {
     # Measured 52.6 dB on the hard case: a hundredth of a pixel of blur changes one-pixel lights and lines that much.
     Precision.FP16: Tolerance(None, 48.0, "one 8-bit step RMS: no eye sees it"),
 }
-# Fifty layers' sums in 11 bits: x86 measures 57 to 64 dB of the same files.
-_DEPTH_IN_HALF_SUMS = Tolerance(None, 46.0, "an ARM core sums 16-bit floats in 16 bits; measured 51.7 dB")
+# Fifty layers' sums in 11 bits. The shipped weights stay 8 dB above the usual limit; others may cancel out more.
+_DEPTH_IN_HALF_SUMS = Tolerance(None, 52.0, "an ARM core sums 16-bit floats in 16 bits; measured 63.1 dB")
 _BUFFERS = Tolerance(None, 70.0, "defocus and disparity travel as 16-bit floats: 11 bits; measured 79 dB")
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..backends import Backend, BackendUnavailableError, Session, Transport, backends_for, default_backend
+from ..backends._patience import VARIABLE as PATIENCE
 from ..backends.file_tensors import DescribedSession
-from ..backends.own_process import OwnProcess
+from ..backends.own_process import OwnProcess, SessionTimeoutError
 from ..backends.stages import stage_sessions
 from ..bundle import Bundle, ModelEntry
 from ..bundle.golden import GoldenArrays
@@ -37,7 +38,7 @@ from .host_steps import step_differences
 from .remembering import Memory
 from .tolerance_file import TeamTolerances
 from .tolerances import Tolerance, tolerance
-from .verdict import PIPELINE, RUNTIME, STEPS, ParityReport, ParityResult, Rendering, RowKey, Verdict
+from .verdict import PIPELINE, RUNTIME, STEPS, ParityReport, ParityResult, Rendering, RowKey, Verdict, graded
 
 __all__ = ["PIPELINE", "CheckOptions", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
 
@@ -243,6 +244,11 @@ class _VariantCheck:
             result = self._compared(row)
         except (MissingExtraError, BackendUnavailableError) as error:
             result = self._result(row, Verdict.NOT_RUN, reason=str(error))
+        except SessionTimeoutError as error:
+            # An app's runtime must not take so long; one that is made to be right, not fast, says nothing by it.
+            slow = row.backend.facts.on_one_core
+            remedy = f"; {PATIENCE}=3600 gives it an hour" if slow else ""
+            result = self._result(row, Verdict.NOT_RUN if slow else Verdict.FAIL, reason=f"{error}{remedy}")
         except Exception as error:  # every runtime raises classes of its own
             result = self._result(row, Verdict.FAIL, reason=first_line(error))
         self.results.append(result)
@@ -372,15 +378,6 @@ class _VariantCheck:
             found = session.tensors() if isinstance(session, DescribedSession) else None
             problems += [] if found is None else declared_problems(model, found)
         return problems
-
-
-def graded(result: ParityResult, least: Grade | None) -> ParityResult:
-    """The result; a pipeline whose pictures look worse than was asked for fails for that reason, too."""
-    if least is None or result.grade is None or result.grade.at_least(least):
-        return result
-    problem = f"its pictures are graded {result.grade}, at least {least} was asked for"
-    reason = "; ".join(filter(None, (result.reason, problem)))
-    return replace(result, verdict=Verdict.FAIL, reason=reason, failing=())
 
 
 def _seen(arrays: GoldenArrays, output: Array, lens: Lens) -> dict[str, float]:

@@ -11,7 +11,7 @@ import functools
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import fx
@@ -73,8 +73,11 @@ class _Operator:
 def _operations(module: fx.GraphModule) -> list[_Operation]:
     numbers = {node: number for number, node in enumerate(module.graph.nodes)}
 
+    def numbered(argument: Any) -> Any:
+        return _Result(numbers[argument]) if isinstance(argument, fx.Node) else argument
+
     def sent(argument: Any) -> Any:
-        return map_aggregate(argument, lambda each: _Result(numbers[each]) if isinstance(each, fx.Node) else each)
+        return map_aggregate(argument, numbered)
 
     return [
         _Operation(
@@ -120,7 +123,7 @@ def _program(operations: Sequence[_Operation], tensors: Mapping[str, Any]) -> fx
     for each in operations:
         target, args = each.target, received(each.args)
         if isinstance(target, _Operator):
-            target = functools.reduce(getattr, target.name.split("."), torch.ops)
+            target = functools.reduce(getattr, target.name.split("."), cast(Any, torch.ops))
         if each.op == "output":
             args = (_only(args[0]),)
         node = graph.create_node(each.op, target, args, received(each.kwargs), each.name)

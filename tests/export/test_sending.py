@@ -24,11 +24,13 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.inner = nn.Sequential(self.first, nn.BatchNorm2d(4))
+        self.gain: torch.Tensor
         self.register_buffer("gain", torch.tensor([0.5, 2.0]).view(1, 2, 1, 1))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        first, second = torch.split(self.inner(self.inner[0].weight.mean() + image), 2, dim=1)
+        first, second = torch.split(self.inner(self.first.weight.mean() + image), 2, dim=1)
         both = torch.cat([first * self.gain, second / self.gain], dim=1).roll(1, 2)
         return both.mean(dim=1, keepdim=True).clamp(0.0, 1.0).to(torch.float32)
 
@@ -51,7 +53,8 @@ def test_a_graph_arrives_with_its_program_and_without_its_network() -> None:
     assert there.network is arrived
     assert [node.target for node in arrived.graph.nodes] == [node.target for node in program.graph.nodes]
     read = {str(node.target) for node in program.graph.nodes if node.op == "get_attr"}
-    assert {*arrived.state_dict()} == read >= {"inner.0.weight", "inner.0.bias", "gain"}
+    assert {*arrived.state_dict()} == read
+    assert "gain" in read
     image = torch.rand(1, 3, 8, 16)
     torch.testing.assert_close(arrived(image), graph.network(image), rtol=0, atol=1e-6)
 

@@ -241,7 +241,7 @@ def test_out_of_time_is_a_failure_of_what_apps_run_and_no_verdict_of_a_runtime_t
             raise SessionTimeoutError("opening it took more than 600 s and was stopped")
 
     options = CheckOptions(backends=backends_for(target)[:1], transport=Endless)
-    (row,) = run_parity(bundle, [(target, Precision.FP32)], golden_cases(onnx)[:1], options).results
+    row = run_parity(bundle, [(target, Precision.FP32)], golden_cases(onnx)[:1], options).results[0]
     assert row.verdict is verdict
     assert row.decisive
     assert re.fullmatch(f"opening it took more than 600 s and was stopped{remedy}", row.reason)

@@ -58,16 +58,16 @@ def test_the_help_has_sections_for_what_some_targets_heed(cli: Callable) -> None
 def test_a_compressed_single_package_passes_its_check(cli: Callable, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "one.dofbundle"
     options = "--target coreml --precision w8 --deployment-target iOS18 --single-package --image-inputs"
-    sizes = "--stage lens_blur --stage guided_upsampling --tile 112 --depth-size 128 --extra-tile 128 --json"
+    sizes = "--stage guided_upsampling --tile 112 --depth-size 128 --extra-tile 128 --json"
     result = cli("export", *options.split(), *sizes.split(), "--weights", str(weights), "--out", str(out))
     assert result.exit_code == 0, result.output
     storage = json.loads(result.stdout)["storage"]
     assert [(row["function"], row["compressed"] + len(row["left"])) for row in storage] == [
-        ("lens_blur", 70), ("lens_blur_128", 70), ("guided_upsampling", 10), ("guided_upsampling_128", 10),
+        ("guided_upsampling", 10), ("guided_upsampling_128", 10),
     ]  # fmt: skip
     bundle = Bundle.open(out)
     assert {model.precision for model in bundle.manifest.models} == {Precision.W8}
-    assert len(bundle.models()) == len(bundle.other_tiles()) == 2
+    assert len(bundle.models()) == len(bundle.other_tiles()) == 1
     assert cli("check", str(out)).exit_code == 0
 
 

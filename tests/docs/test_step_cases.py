@@ -16,7 +16,6 @@ from dofkit.export.step_pictures import StepPicture, made_up_map, step_pictures
 from dofkit.runtime_ref.bundle.steps import encoded
 from dofkit.runtime_ref.parity.host_steps import StepInputs, StepResults, computed_steps
 from dofkit.runtime_ref.pipeline.focus import Focus
-from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pipeline.portrait import PortraitPipeline
 from dofkit.runtime_ref.pipeline.pyramid import as_float
 from dofkit.runtime_ref.pipeline.rules import HostRules
@@ -24,14 +23,8 @@ from dofkit.runtime_ref.pipeline.stage import INPUTS, Stage
 from dofkit.train.session import load_networks, torch_sessions
 
 from . import by_the_page as page
+from .step_plan import PLAN
 
-PLAN = PipelinePlan(
-    depth_height=384,
-    depth_width=384,
-    further_depth_sizes=((448, 320), (320, 448)),
-    lens_blur=TileSpec(tile=168, halo=20, align=2),
-    guided_upsampling=TileSpec(tile=140, halo=6, align=2),
-)
 RULES: Mapping[str, Any] = HostRules().model_dump()
 PICTURES = {picture.name: picture for picture in step_pictures(PLAN)}
 Tensors = dict[str, NDArray[Any]]

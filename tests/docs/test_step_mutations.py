@@ -19,13 +19,8 @@ from dofkit.runtime_ref.pipeline import optics, pyramid, refinement, subject
 from dofkit.runtime_ref.pipeline.plan import PipelinePlan, TileSpec
 from dofkit.runtime_ref.pipeline.rules import HostRules
 
-PLAN = PipelinePlan(
-    depth_height=384,
-    depth_width=384,
-    further_depth_sizes=((448, 320), (320, 448)),
-    lens_blur=TileSpec(tile=168, halo=20, align=2),
-    guided_upsampling=TileSpec(tile=140, halo=6, align=2),
-)
+from .step_plan import PLAN
+
 # Where a rule's number stands, other ones, and the case that notices each.
 NUMBERS: Mapping[str, tuple[ModuleType, str, Mapping[float, str]]] = {
     "lowest_long_side": (pyramid, "LOWEST_LONG_SIDE", {319: "small", 321: "odd"}),

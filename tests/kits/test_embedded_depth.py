@@ -87,18 +87,23 @@ def _decoded(picture: bytes) -> dict[str, Any]:
     return {"height": image.height, "width": image.width, "values": values.ravel().tolist()}
 
 
-def by_the_kit(files: dict[str, bytes], folder: Path) -> dict[str, NDArray[np.float64] | None]:
-    """The maps that the kit's source finds in files."""
-    known = {hashlib.sha256(picture).hexdigest(): _decoded(picture) for picture in PICTURES}
-    (folder / "decoded.json").write_text(json.dumps(known))
+def printed_by(script: str, files: dict[str, bytes], folder: Path) -> dict[str, Any]:
+    """What a script of the kit's prints of files, which lie in a folder then."""
     (folder / "names.json").write_text(json.dumps(list(files)))
     for name, data in files.items():
         (folder / name).write_bytes(data)
     source = Platform.WEB.sources / "portrait"
-    command = [tool("node", "nodejs"), "--input-type=module", "-e", SCRIPT, str(folder), str(source)]
+    command = [tool("node", "nodejs"), "--input-type=module", "-e", script, str(folder), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def by_the_kit(files: dict[str, bytes], folder: Path) -> dict[str, NDArray[np.float64] | None]:
+    """The maps that the kit's source finds in files."""
+    known = {hashlib.sha256(picture).hexdigest(): _decoded(picture) for picture in PICTURES}
+    (folder / "decoded.json").write_text(json.dumps(known))
+    results = printed_by(SCRIPT, files, folder)
     return {
         name: None if found is None else np.array(found["values"]).reshape(found["height"], found["width"])
         for name, found in results.items()
@@ -156,14 +161,7 @@ console.log(JSON.stringify(results));
 
 def heic_depths(files: dict[str, bytes], folder: Path) -> dict[str, bool | None]:
     """Of each file whether its depth map holds disparity; None where there is no map. The maps lie beside them."""
-    (folder / "names.json").write_text(json.dumps(list(files)))
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    source = Platform.WEB.sources / "portrait"
-    command = [tool("node", "nodejs"), "--input-type=module", "-e", HEIF, str(folder), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return printed_by(HEIF, files, folder)
 
 
 def with_representation(heic: bytes, content: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -157,17 +158,11 @@ def evaluate_focal(
     progress: Progress | None = None,
 ) -> list[FocalRow]:
     """Means over the pictures, one row a condition and method."""
-    scores: dict[tuple[str, str], list[FocalFigures]] = {}
-    for number, source in enumerate(pictures):
-        if progress is not None:
-            progress(number, len(pictures), f"{dataset} {number + 1}")
-        clean = layered_stack(source, sweep)
-        for condition in conditions:
-            stack = under(condition, clean, number)
-            for method in methods:
-                figures = figures_of(method(stack, sweep), source, stack)
-                scores.setdefault((condition, method.name), []).append(figures)
-    return [FocalRow(dataset, *key, len(found), _mean(found)) for key, found in scores.items()]
+
+    def judged(source: DeepPicture) -> Judged:
+        return Judged(layered_stack(source, sweep), sweep, lambda result, stack: figures_of(result, source, stack))
+
+    return _rows(dataset, [partial(judged, source) for source in pictures], methods, conditions, progress)
 
 
 def evaluate_recorded(
@@ -187,18 +182,43 @@ def evaluate_recorded(
         side: longer side at most, in pixels.
         methods, conditions, progress: as of `evaluate_focal`.
     """
-    scores: dict[tuple[str, str], list[FocalFigures]] = {}
-    for number, files in enumerate(stacks):
-        if progress is not None:
-            progress(number, len(stacks), f"{dataset} {number + 1}")
+
+    def judged(files: StackFiles) -> Judged:
         one = files.read(side)
-        assert one.metres is not None, "stacks that can be judged have depth"
-        known = np.isfinite(one.metres)
+        metres = one.metres
+        assert metres is not None, "stacks that can be judged have depth"
+        known = np.isfinite(metres)
+        return Judged(one.stack, one.sweep, lambda result, _: depth_figures(result.depth[known], metres[known]))
+
+    return _rows(dataset, [partial(judged, files) for files in stacks], methods, conditions, progress)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A stack, and what a result of it (for the stack as a condition left it) is worth."""
+
+    stack: Bytes
+    sweep: FocusSweep
+    figures: Callable[[FocalResult, Bytes], FocalFigures]
+
+
+def _rows(
+    dataset: str,
+    sources: Sequence[Callable[[], Judged]],
+    methods: Sequence[FocalMethod],
+    conditions: Sequence[str],
+    progress: Progress | None,
+) -> list[FocalRow]:
+    scores: dict[tuple[str, str], list[FocalFigures]] = {}
+    for number, judged in enumerate(sources):
+        if progress is not None:
+            progress(number, len(sources), f"{dataset} {number + 1}")
+        source = judged()
         for condition in conditions:
-            stack = under(condition, one.stack, number)
+            stack = under(condition, source.stack, number)
             for method in methods:
-                depth = method(stack, one.sweep).depth
-                scores.setdefault((condition, method.name), []).append(depth_figures(depth[known], one.metres[known]))
+                figures = source.figures(method(stack, source.sweep), stack)
+                scores.setdefault((condition, method.name), []).append(figures)
     return [FocalRow(dataset, *key, len(found), _mean(found)) for key, found in scores.items()]
 
 

@@ -28,7 +28,8 @@ RING = 12  # pixels: how WebGPU rounds at borders is not compared
         pytest.param("onnx-wasm", Stage.GUIDED_UPSAMPLING, 120, marks=pytest.mark.slow),
         pytest.param("litert-wasm", Stage.LENS_BLUR, 120, marks=pytest.mark.slow),
         # Without channels of zeros in its convolutions it is 32 dB, see `runtime_ref.runtime_faults`.
-        ("onnx-webgpu", Stage.LENS_BLUR, 100),
+        pytest.param("onnx-webgpu", Stage.LENS_BLUR, 100, marks=pytest.mark.slow),
+        ("onnx-webgpu", Stage.GUIDED_UPSAMPLING, 100),
         pytest.param("litert-webgpu", Stage.LENS_BLUR, 100, marks=pytest.mark.slow),
     ],
 )

@@ -14,15 +14,7 @@ from dofkit.train.networks import LensBlurConfig, LensBlurNet
 from dofkit.train.networks.lens_blur_blocks import LensBlurBlocks
 from dofkit.train.session import load_networks
 
-
-def scene(height: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Squares of colours, over half of which a near sheet lies: every plane is used, and much is hidden."""
-    generator = torch.Generator().manual_seed(seed)
-    colours = torch.rand(1, 3, height // 8, width // 8, generator=generator)
-    image = colours.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
-    defocus = 0.6 * torch.rand(1, 1, height, width, generator=generator) - 1
-    defocus[..., width // 2 :] += torch.linspace(0.8, 1.4, height)[:, None]
-    return image, defocus
+from .pictures import sheet_over_squares
 
 
 def assert_same(network: LensBlurNet, inputs: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -36,7 +28,7 @@ def assert_same(network: LensBlurNet, inputs: tuple[torch.Tensor, torch.Tensor])
 def test_the_shipped_weights_give_the_same_picture(size: tuple[int, int]) -> None:
     network = load_networks()[Stage.LENS_BLUR]
     assert isinstance(network, LensBlurNet)
-    assert_same(network, scene(*size, seed=1))
+    assert_same(network, sheet_over_squares(*size, seed=1))
 
 
 @pytest.mark.parametrize("maps", [3, 8, 13])
@@ -46,7 +38,7 @@ def test_it_computes_what_a_network_of_other_planes_computes(maps: int) -> None:
     network = LensBlurNet(LensBlurConfig(maps=maps, context_width=8, source_width=8, weight_width=8)).eval()
     for head in (network.source.out, network.correction.out):
         torch.nn.init.normal_(head.weight, std=0.2)
-    assert_same(network, scene(40, 40, seed=maps))
+    assert_same(network, sheet_over_squares(40, 40, seed=maps))
 
 
 def half_sums(convolution: torch.nn.Conv2d, input: torch.Tensor) -> torch.Tensor:
@@ -69,7 +61,7 @@ def test_dark_things_under_a_strong_blur_stay_as_light_as_they_are_in_half_preci
     network = load_networks()[Stage.LENS_BLUR]
     assert isinstance(network, LensBlurNet)
     arranged = LensBlurBlocks(network).eval()
-    image = 0.02 + 0.04 * scene(32, 32, seed=3)[0]
+    image = 0.02 + 0.04 * sheet_over_squares(32, 32, seed=3)[0]
     defocus = torch.linspace(0.5, 1.0, 32).expand(1, 1, 32, 32)
     with torch.no_grad():
         expected = network(image, defocus)

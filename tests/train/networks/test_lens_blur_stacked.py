@@ -15,15 +15,7 @@ from dofkit.train.networks.filters import FixedConvolution
 from dofkit.train.networks.lens_blur_stacked import LensBlurStacked, picked
 from dofkit.train.session import load_networks
 
-
-def scene(height: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Squares of colours, over half of which a near sheet lies: every plane is used, and much is hidden."""
-    generator = torch.Generator().manual_seed(seed)
-    colours = torch.rand(1, 3, height // 8, width // 8, generator=generator)
-    image = colours.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
-    defocus = 0.6 * torch.rand(1, 1, height, width, generator=generator) - 1
-    defocus[..., width // 2 :] += torch.linspace(0.8, 1.4, height)[:, None]
-    return image, defocus
+from .pictures import sheet_over_squares
 
 
 def assert_same(network: LensBlurNet, arranged: LensBlurStacked, inputs: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -46,7 +38,7 @@ def arranged(shipped: LensBlurNet) -> LensBlurStacked:
 
 
 def test_the_shipped_weights_give_the_same_picture(shipped: LensBlurNet, arranged: LensBlurStacked) -> None:
-    assert_same(shipped, arranged, scene(48, 64, seed=1))
+    assert_same(shipped, arranged, sheet_over_squares(48, 64, seed=1))
 
 
 def test_it_computes_what_a_network_of_other_planes_computes() -> None:
@@ -54,7 +46,7 @@ def test_it_computes_what_a_network_of_other_planes_computes() -> None:
     network = LensBlurNet(LensBlurConfig(maps=8, context_width=8, source_width=8, weight_width=8)).eval()
     for head in (network.source.out, network.correction.out):
         nn.init.normal_(head.weight, std=0.2)
-    assert_same(network, LensBlurStacked(network).eval(), scene(40, 40, seed=8))
+    assert_same(network, LensBlurStacked(network).eval(), sheet_over_squares(40, 40, seed=8))
 
 
 class Watched(TorchFunctionMode):
@@ -73,7 +65,7 @@ class Watched(TorchFunctionMode):
 
 
 def test_nothing_is_sliced_and_no_tensor_has_more_than_four_axes(arranged: LensBlurStacked) -> None:
-    watched, inputs = Watched(), scene(40, 40, seed=1)
+    watched, inputs = Watched(), sheet_over_squares(40, 40, seed=1)
     with torch.no_grad(), watched:
         arranged(*inputs)
     assert {"conv2d", "split", "cat"} <= watched.names

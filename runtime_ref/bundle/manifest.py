@@ -244,11 +244,10 @@ class Manifest(_Frozen):
     files: dict[BundlePath, FileEntry]
     digest: Sha256 | Literal[""] = Field(default="", description="SHA-256 of this manifest with an empty digest")
 
-    def is_brought(self, stage: Stage | None) -> bool:
-        """Whether a stage's network is none of dofkit's own; None, or a preview: whether any stage's is."""
-        if stage is not None and stage in self.networks:
-            return self.networks[stage].is_brought
-        return any(network.is_brought for network in self.networks.values())
+    def brought(self, stage: Stage | None) -> frozenset[Stage]:
+        """The stages whose networks are none of dofkit's own: of one stage; None, or a preview: of all."""
+        asked = (stage,) if stage is not None and stage in self.networks else self.networks
+        return frozenset(each for each in asked if self.networks[each].is_brought)
 
     @property
     def reference(self) -> str:

@@ -149,7 +149,7 @@ class _Row:
         models: what is computed.
         stage: None for the pipeline.
         plan: how tiles are cut.
-        brought: the stage's network was, or one of the pipeline's.
+        brought: the stages among them whose networks were.
     """
 
     key: RowKey
@@ -157,7 +157,7 @@ class _Row:
     models: tuple[ModelEntry, ...]
     stage: Stage | None
     plan: PipelinePlan
-    brought: bool = False
+    brought: frozenset[Stage] = frozenset()
 
     @property
     def is_default(self) -> bool:
@@ -219,7 +219,7 @@ class _VariantCheck:
         for one in self._options.asked(self._target):
             for model in [*models.values(), *depths]:
                 key = replace(self._key(model.stage.value, one), depth_size=model.depth_size)
-                yield _Row(key, one, (model,), model.stage, plan, self._bundle.manifest.is_brought(model.stage))
+                yield _Row(key, one, (model,), model.stage, plan, self._bundle.manifest.brought(model.stage))
             if one == default_backend(self._target) and set(PIPELINE_STAGES) <= set(models):
                 yield from self._pipelines(one, {stage: models[stage] for stage in PIPELINE_STAGES}, depths)
 
@@ -227,7 +227,7 @@ class _VariantCheck:
         self, one: Backend, models: Mapping[Stage, ModelEntry], depths: Sequence[ModelEntry]
     ) -> Iterator[_Row]:
         plan = self._bundle.manifest.plan
-        brought = self._bundle.manifest.is_brought(None)
+        brought = self._bundle.manifest.brought(None)
         yield _Row(self._key(PIPELINE, one), one, (*models.values(), *depths), None, plan, brought)
         others = self._bundle.other_tiles(self._target, self._precision)
         for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):

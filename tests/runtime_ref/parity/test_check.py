@@ -201,7 +201,7 @@ def test_what_a_file_depends_on_is_asked_of_an_evaluator_where_the_runtime_keeps
     onnx = Bundle.open(bundle_path)
     models = [model for model in onnx.models(Target.ONNX, Precision.FP32) if model.stage is Stage.GUIDED_UPSAMPLING]
     of_coreai = tuple(model.model_copy(update={"target": Target.COREAI}) for model in models)
-    bundle = Bundle(onnx.root, onnx.manifest.model_copy(update={"models": of_coreai}))
+    ours = Bundle(onnx.root, onnx.manifest.model_copy(update={"models": of_coreai}))
     runs: list[str] = []
 
     class Counting(InProcess):
@@ -212,10 +212,10 @@ def test_what_a_file_depends_on_is_asked_of_an_evaluator_where_the_runtime_keeps
 
             return _Stub(open_session(onnx, models[0]), noted)
 
-    def rows_asked(*ids: str) -> list[str]:
+    def rows_asked(*ids: str, bundle: Bundle = ours, count: int = 1) -> list[str]:
         runs.clear()
         options = CheckOptions(backends=tuple(map(backend, ids)), transport=Counting)
-        report = run_parity(bundle, [(Target.COREAI, Precision.FP32)], golden_cases(onnx)[:1], options)
+        report = run_parity(bundle, [(Target.COREAI, Precision.FP32)], golden_cases(onnx)[:count], options)
         assert report.verdict is Verdict.PASS, report
         assert report.results[0].metrics["input_effect"] > 0
         return runs
@@ -223,6 +223,10 @@ def test_what_a_file_depends_on_is_asked_of_an_evaluator_where_the_runtime_keeps
     changed = len(INPUTS[Stage.GUIDED_UPSAMPLING])
     assert rows_asked("coreai", "coreai-reference") == ["coreai", *["coreai-reference"] * (1 + changed)]
     assert rows_asked("coreai") == ["coreai"] * (1 + changed)
+    network = onnx.manifest.networks[Stage.GUIDED_UPSAMPLING].model_copy(update={"configuration": {"source": "theirs"}})
+    brought = ours.manifest.model_copy(update={"networks": {Stage.GUIDED_UPSAMPLING: network}})
+    both = rows_asked("coreai", "coreai-reference", bundle=Bundle(onnx.root, brought), count=2)
+    assert (runs.count("coreai"), len(both)) == (1, 1 + 2 + changed), "one may be too large for it to be asked twice"
 
 
 @pytest.mark.parametrize(

@@ -31,3 +31,13 @@ def test_a_pipeline_may_lose_what_its_brought_stages_may_and_no_more_than_all_of
     both = least("pipeline", precision, Stage.LENS_BLUR, Stage.DEPTH)
     assert rendering <= min(own, least("lens_blur", precision, Stage.LENS_BLUR))
     assert both <= min(rendering, least("depth", precision, Stage.DEPTH))
+
+
+def test_a_core_that_sums_in_half_is_held_to_less_and_only_in_depth_and_fp16() -> None:
+    def on_arm(scope: str, precision: Precision, stage: Stage) -> float | None:
+        return tolerance(scope, precision, Target.ONNX, half_sums=True, brought={stage}).psnr
+
+    assert on_arm("depth", Precision.FP16, Stage.DEPTH) == 44 < least("depth", Precision.FP16, Stage.DEPTH)
+    assert on_arm("depth", Precision.FP32, Stage.DEPTH) == least("depth", Precision.FP32, Stage.DEPTH)
+    blur = on_arm("lens_blur", Precision.FP16, Stage.LENS_BLUR)
+    assert blur == least("lens_blur", Precision.FP16, Stage.LENS_BLUR)

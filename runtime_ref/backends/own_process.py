@@ -22,7 +22,7 @@ from ..pipeline.portrait import Lens
 from ..pipeline.session import Session, SessionPool
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
-from ._patience import patience
+from ._patience import SLOW, patience
 from ._process import GRACE, SessionProcess
 from ._wire import Array, Hello, PhotoJob, Reply, Request
 from .backend import Backend, BackendUnavailableError, Origin
@@ -47,7 +47,7 @@ class OwnProcess:
 
     Args:
         timeout: seconds that opening a model or computing a stage may take, less those in which its process waits for a
-            core; None: `patience`.
+            core; None: `patience`, and three times that for a backend that is made to be right, not fast.
         threads: CPU threads of each runtime.
         command: what runs the worker of this package, elsewhere than in this interpreter (an emulated one).
         environment: variables of the processes, beside those of this one.
@@ -60,7 +60,8 @@ class OwnProcess:
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._timeout, self._threads = patience() if timeout is None else timeout, threads
+        usual = patience() if timeout is None else timeout
+        self._timeout, self._of_slow, self._threads = usual, SLOW * usual if timeout is None else usual, threads
         self._start = partial(SessionProcess, command=command, environment=environment)
         self._variants: dict[_Key, _Variant] = {}
 
@@ -82,7 +83,10 @@ class OwnProcess:
             DofkitError: the runtime cannot read the file.
         """
         others = self._threads - 1 if backend.facts.on_one_core else 0
-        variants = [partial(self._variant, backend.origin, bundle, model, number) for number in range(others + 1)]
+        timeout = self._of_slow if backend.facts.on_one_core else self._timeout
+        variants = [
+            partial(self._variant, backend.origin, bundle, model, timeout, number) for number in range(others + 1)
+        ]
         return ProcessSession(variants, model)
 
     def stop(self) -> None:
@@ -90,11 +94,11 @@ class OwnProcess:
         for variant in self._variants.values():
             variant.stop()
 
-    def _variant(self, origin: Origin, bundle: Bundle, model: ModelEntry, number: int) -> _Variant:
+    def _variant(self, origin: Origin, bundle: Bundle, model: ModelEntry, timeout: float, number: int) -> _Variant:
         key = (str(bundle.root), model.target, model.precision, origin.model_dump_json(), number)
         if key not in self._variants:
             hello = Hello(root=bundle.root, manifest=bundle.manifest, origin=origin, threads=self._threads)
-            self._variants[key] = _Variant(hello, self._timeout, self._start)
+            self._variants[key] = _Variant(hello, timeout, self._start)
         return self._variants[key]
 
 

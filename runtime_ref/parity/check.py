@@ -247,7 +247,7 @@ class _VariantCheck:
         except SessionTimeoutError as error:
             # An app's runtime must not take so long; one that is made to be right, not fast, says nothing by it.
             slow = row.backend.facts.on_one_core
-            remedy = f"; {PATIENCE}=3600 gives it an hour" if slow else ""
+            remedy = f"; {PATIENCE}=1800 gives it three times as long" if slow else ""
             result = self._result(row, Verdict.NOT_RUN if slow else Verdict.FAIL, reason=f"{error}{remedy}")
         except Exception as error:  # every runtime raises classes of its own
             result = self._result(row, Verdict.FAIL, reason=first_line(error))

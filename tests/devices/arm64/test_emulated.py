@@ -22,7 +22,7 @@ from dofkit.runtime_ref.parity.check import CheckOptions, Verdict, run_parity
 from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # depth is large for an emulator; `test_every_device` is small
+pytestmark = pytest.mark.e2e
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
 RECORDED = Path(__file__).with_name("instructions.json")
 CLOSE = 0.03  # totals repeat within 0.0003 %; the rest is for releases of compilers and of Python
@@ -54,6 +54,7 @@ def _instructions(emulation: Emulation, bundle: Bundle, target: Target, runtime:
     }
 
 
+@pytest.mark.slow
 def test_arm_kernels_compute_what_pytorch_computed(installed: None, bundle_path: Path) -> None:
     bundle, asked = Bundle.open(bundle_path), (backend("litert-arm64"),)
     options = CheckOptions(backends=asked)
@@ -76,6 +77,7 @@ def test_litert_takes_the_recorded_instructions_for_every_stage(
         )
 
 
+@pytest.mark.slow
 def test_onnx_runtime_takes_no_fewer_instructions_for_any_stage(
     installed: None, bundle_path: Path, emulation: Emulation
 ) -> None:

@@ -17,7 +17,7 @@ from dofkit.runtime_ref.pipeline.portrait import from_network
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Precision
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow  # `test_every_device` and the demo are in CI
 USERS = cache_folder()  # where the user's installation lies; tests have a cache of their own
 RING = 12  # pixels: how WebGPU rounds at borders is not compared
 
@@ -25,12 +25,11 @@ RING = 12  # pixels: how WebGPU rounds at borders is not compared
 @pytest.mark.parametrize(
     ("id", "stage", "least"),
     [
-        pytest.param("onnx-wasm", Stage.GUIDED_UPSAMPLING, 120, marks=pytest.mark.slow),
-        pytest.param("litert-wasm", Stage.LENS_BLUR, 120, marks=pytest.mark.slow),
+        ("onnx-wasm", Stage.GUIDED_UPSAMPLING, 120),
+        ("litert-wasm", Stage.LENS_BLUR, 120),
         # Without channels of zeros in its convolutions it is 32 dB, see `runtime_ref.runtime_faults`.
-        pytest.param("onnx-webgpu", Stage.LENS_BLUR, 100, marks=pytest.mark.slow),
-        ("onnx-webgpu", Stage.GUIDED_UPSAMPLING, 100),
-        pytest.param("litert-webgpu", Stage.LENS_BLUR, 100, marks=pytest.mark.slow),
+        ("onnx-webgpu", Stage.LENS_BLUR, 100),
+        ("litert-webgpu", Stage.LENS_BLUR, 100),
     ],
 )
 def test_a_page_computes_what_pytorch_computed(

@@ -23,7 +23,7 @@ def print_bench(report: BenchReport) -> None:
     console = stdout()
     rows = report.results
     stages = _table(
-        f"Latency in ms, {report.threads} threads; parity with PyTorch fp32 on the first golden case",
+        f"Latency in ms, {report.threads} threads; parity with the first golden case",
         ("runtime", "stage"),
         ("load", "first run", "p50", "p90", "p99", "MAD", "runs", "PSNR dB", "max abs"),
     )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -91,11 +92,15 @@ def progress() -> Iterator[Progress]:
             yield display
 
 
-def print_parity(report: ParityReport) -> None:
-    """The table of verdicts."""
+def print_parity(report: ParityReport, reference: str) -> None:
+    """The table of verdicts.
+
+    Args:
+        reference: what the files were compared with.
+    """
     from ..runtime_ref.parity.reports.figures import format_metric, has_grades, measured_titles
 
-    table = Table(title="Parity with PyTorch fp32 (worst golden case)", title_justify="left")
+    table = Table(title=f"Parity with {escape(reference)} (worst golden case)", title_justify="left")
     for name in ("target", "precision", "stage"):
         table.add_column(name, no_wrap=True)
     table.add_column("verdict", no_wrap=True)

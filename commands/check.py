@@ -156,10 +156,10 @@ def command(
             renderings=Path(scratch) if html_to else None,
         )
         report = run_parity(opened, variants, cases, options, lambda t, p, scope: show(f"{t.title} {p} {scope}"))
-        right = against if against and Path(against).is_dir() else "PyTorch fp32"
+        right = against if against and Path(against).is_dir() else opened.manifest.reference
         _write(report, opened, cases, json_to, junit_to, markdown_to, html_to, right)
     if json_to != STDOUT:
-        _console.print_parity(report)
+        _console.print_parity(report, right)
         _console.stdout().print(f"{bundle}: {report.verdict}", markup=False)
     codes = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.NOT_RUN: 0 if allow_not_run else 3}
     ctx.exit(codes[report.verdict])

@@ -280,7 +280,7 @@ def command(
         for model in result.manifest.models:
             for line in _notes(model):
                 _console.stdout().print(line, markup=False)
-        _console.print_parity(result.parity)
+        _console.print_parity(result.parity, result.manifest.reference)
     ctx.exit(1 if result.parity.verdict is Verdict.FAIL else 0)
 
 

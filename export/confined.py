@@ -3,27 +3,29 @@
 What somebody brings may become far larger in a converter than it is: Depth Pro's `unfold` becomes a convolution of 3 GB
 in coremltools, and one conversion took 21 GB. Then one line says so, where otherwise the system would end everything.
 
-The process is a copy (fork) of this one, so that networks need not be written and read again. Linux only: elsewhere a
-copy may not compute, and converters run in this process, unlimited.
+The process is a fresh Python: a copy of this one (fork) would have the locks that other threads held, and wait for them
+for ever. How the conversion gets there: `sending`; what it does there: `_converter`. How much a process takes is known
+on Linux only.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
+import subprocess
 import sys
-import warnings
+import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeVar, cast
 
-import torch
-
-from ..runtime_ref.errors import DofkitError, first_line
+from ..runtime_ref.backends._process import module_path
+from ..runtime_ref.errors import DofkitError
 from ..runtime_ref.memory import free_memory
 from ..runtime_ref.target import Target
+from ._converter import ANSWER, JOB, Raised
+from .sending import send
 from .stages import StageGraph
 
 Result = TypeVar("Result")
@@ -35,17 +37,7 @@ _GIGABYTE = 1e9
 _LOOK = 0.05  # seconds between two looks at the memory: far less than a converter needs to fill what is left free
 
 
-@dataclass(frozen=True)
-class _Raised:
-    """What ended a conversion.
-
-    Attributes:
-        message: for people, in a line.
-        refused: it is a DofkitError's, which says everything.
-    """
-
-    message: str
-    refused: bool
+_START = f"import sys; sys.path[:] = sys.argv[2:]; from {__package__}._converter import main; main()"
 
 
 def confined(graph: StageGraph, target: Target, work: Callable[[], Result]) -> Result:
@@ -54,7 +46,7 @@ def confined(graph: StageGraph, target: Target, work: Callable[[], Result]) -> R
     Args:
         graph: what is converted.
         target: what for.
-        work: converts it, and writes files; what it gives must be picklable.
+        work: converts it, and writes files; a function of a module or a partial of one, see `sending`.
 
     Raises:
         DofkitError: it needs more memory than the limit, the process was ended, or what `work` raises.
@@ -62,21 +54,17 @@ def confined(graph: StageGraph, target: Target, work: Callable[[], Result]) -> R
     limit = _limit()
     if not graph.rewritten or limit == 0 or not sys.platform.startswith("linux"):
         return work()
-    assert graph.computed is not None  # here: the copy's would be lost with it
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    # A fork, whatever Python's default is; Python warns of threads that others started, which the copy does not use.
-    process = multiprocessing.get_context("fork").Process(target=_send, args=(work, sender), daemon=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    sender.close()
-    assert process.pid is not None
-    try:
-        answer = _answer(receiver, process.pid, limit)
-    finally:
-        process.kill()
-        process.join()
-    if isinstance(answer, _Raised):
+    with tempfile.TemporaryDirectory() as folder:
+        with Path(folder, JOB).open("wb") as stream:
+            send(work, stream)
+        command = [sys.executable, "-c", _START, folder, *module_path()]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            answer = _answer(process, Path(folder, ANSWER), limit)
+        finally:
+            process.kill()
+            process.wait()
+    if isinstance(answer, Raised):
         if answer.refused:
             raise DofkitError(answer.message)
         what = f"{graph.stage}: {target.title}'s converter {answer.message}"
@@ -99,31 +87,15 @@ def _limit() -> int:
         raise DofkitError(f"{VARIABLE}={said} is no number of gigabytes; 0 turns the limit off") from None
 
 
-def _send(work: Callable[[], object], sender: Connection) -> None:
-    """In the process: do the work and send what it gives or raises."""
-    torch.set_num_threads(1)  # the threads of the first process are not in its copy
-    try:
-        sender.send(work())
-    except DofkitError as error:
-        sender.send(_Raised(str(error), refused=True))
-    except MemoryError:
-        sender.send(_Raised("was refused memory by the system", refused=False))
-    except Exception as error:
-        sender.send(_Raised(f"failed ({type(error).__name__}: {first_line(error)})", refused=False))
-    sender.close()
-    os._exit(0)  # nothing of the first process is to be ended here
-
-
-def _answer(receiver: Connection, pid: int, limit: int) -> object:
-    """What a process sends, or why it sends nothing."""
-    before = _taken(pid)  # shared with the first process
-    while not receiver.poll(_LOOK):
-        if _taken(pid) - before > limit:
-            return _Raised(f"needs more than {limit / _GIGABYTE:.1f} GB of memory", refused=False)
-    try:
-        return receiver.recv()
-    except EOFError:
-        return _Raised("was ended before it was done, perhaps for want of memory", refused=False)
+def _answer(process: subprocess.Popen[bytes], path: Path, limit: int) -> object:
+    """What a process writes, or why it writes nothing."""
+    while process.poll() is None:
+        if _taken(process.pid) > limit:
+            return Raised(f"needs more than {limit / _GIGABYTE:.1f} GB of memory", refused=False)
+        time.sleep(_LOOK)
+    if not path.is_file():
+        return Raised("was ended before it was done, perhaps for want of memory", refused=False)
+    return pickle.loads(path.read_bytes())
 
 
 def _taken(pid: int) -> int:

@@ -121,6 +121,8 @@ def _search(
 ) -> _Found | None:
     """The tensor that holds a parameter's numbers, if there is one."""
     forms = [form for constant in by_size.get(wanted.size, ()) for form in _forms(constant, wanted.shape)]
+    if rounding == JOINING:
+        forms = [_computed_in_half(form) for form in forms]
     if forms:
         places = np.linspace(0, wanted.size - 1, min(wanted.size, _SAMPLE)).astype(int)
         sample = wanted.reshape(-1)[places]
@@ -173,6 +175,13 @@ def _forms(constant: StoredConstant, shape: tuple[int, ...]) -> Iterator[_Form]:
             yield turned[0], turned[1], constant.stored, constant.name
             if len(shape) == 4:
                 yield turned[0][..., ::-1, ::-1], turned[1][..., ::-1, ::-1], constant.stored, constant.name
+
+
+def _computed_in_half(form: _Form) -> _Form:
+    """A form whose numbers were computed of others that the same storage rounded before: in float16 both terms of a sum
+    may be off by half a unit in the last place, too, as may be a factor."""
+    values, steps, stored, constant = form
+    return (values, steps + 2 * steps.max(initial=0.0), stored, constant) if stored == "fp16" else form
 
 
 def _taken(form: _Form, places: Array) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +31,27 @@ def public_name(name: str) -> str:
 
 
 class TracedStage:
-    """A stage's network, traced and ready to be converted.
-
-    Raises:
-        DofkitError: the network holds an operation that coremltools would change silently.
-    """
+    """A stage's network, traced when it is first converted; another process traces it there."""
 
     def __init__(self, graph: StageGraph, options: CoreMLOptions) -> None:
         self.graph = graph
         self.options = options
+
+    def __reduce__(self) -> tuple[type[TracedStage], tuple[StageGraph, CoreMLOptions]]:
+        return TracedStage, (self.graph, self.options)
+
+    @cached_property
+    def _traced(self) -> Any:
         with quietly(), torch.inference_mode():
-            network = self._network = network_to_export(graph, options)
-            self._traced: Any = torch.jit.trace(network, graph.example(), check_trace=False)
-        refuse_antialias(self._traced, graph.stage.value)
-        _divide_for_reciprocals(self._traced)
+            traced = torch.jit.trace(self._network, self.graph.example(), check_trace=False)
+        refuse_antialias(traced, self.graph.stage.value)
+        _divide_for_reciprocals(traced)
+        return traced
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        with quietly():
+            return network_to_export(self.graph, self.options)
 
     def write(self, path: Path, precision: Precision, keep: KeepFp32) -> KeepFp32:
         """Save the package; what was asked of `keep` is noted in the one that is given back."""
@@ -51,8 +59,12 @@ class TracedStage:
         return keep
 
     def convert(self, precision: Precision, keep: KeepFp32 | None = None) -> Any:
-        """The coremltools model."""
-        ct = coremltools()
+        """The coremltools model.
+
+        Raises:
+            DofkitError: the network holds an operation that coremltools would change silently, or cannot take.
+        """
+        ct, traced = coremltools(), self._traced
         # Whatever its weights are stored in, a package computes in fp16 unless fp32 was asked for.
         halved = _Halved(keep or KeepFp32(), self.graph.rewritten)
         compute = ct.transform.FP16ComputePrecision(op_selector=halved)
@@ -60,7 +72,7 @@ class TracedStage:
             compute = ct.precision.FLOAT32
         with refusing(self.graph, self._network, Target.COREML), quietly(), torch.inference_mode():
             return ct.convert(
-                self._traced,
+                traced,
                 inputs=declared_inputs(ct, self.graph, self.options),
                 outputs=declared_outputs(ct, self.graph, self.options),
                 convert_to="mlprogram",

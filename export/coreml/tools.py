@@ -46,6 +46,7 @@ def canonicalise(package: Path, describe: Callable[[Any], None] = lambda spec: N
         package: an .mlpackage folder that coremltools saved.
         describe: adds metadata to the model's protobuf.
     """
+    coremltools()  # in silence: a brought network was converted in another process, which imported it there
     proto = require("coremltools.proto.Model_pb2", "coreml", _PURPOSE)
     file = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
     spec = proto.Model()

@@ -6,6 +6,7 @@ of opset 18, which newer ones have alike.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -66,11 +67,20 @@ def whole_model(contract: NetworkContract, size: Size, map_shape: Sequence[int],
     nodes = [*before.nodes, *model.graph.node, *after.nodes]
     del model.graph.node[:], model.graph.input[:], model.graph.output[:], model.metadata_props[:]
     model.graph.node.extend(nodes)
+    _name_all(model.graph.node)
     model.graph.initializer.extend([*before.stored, *after.stored])
     kind = onnx.TensorProto.FLOAT
     model.graph.input.append(onnx.helper.make_tensor_value_info(image, kind, [1, 3, *size]))
     model.graph.output.append(onnx.helper.make_tensor_value_info(disparity, kind, [1, 1, *size]))
     return model
+
+
+def _name_all(nodes: Sequence[Any]) -> None:
+    """Give every operation a name of its own: quantisers leave out by names, and a file need not have any."""
+    given = Counter(node.name for node in nodes)
+    for number, node in enumerate(nodes):
+        if not node.name or given[node.name] > 1:
+            node.name = f"{node.op_type.lower()}.{number}"
 
 
 class _Operations:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ._patience import core_waits, deadline
 from ._wire import READY, Array, Hello, Reply, Request, read_message, write_message
 
 # The worker looks for modules where this process does, less the current folder, and nowhere else. `-m` would put the
@@ -29,6 +31,7 @@ class SessionProcess:
 
     Attributes:
         opened: what it replied when it opened a model, by the model's key.
+        expired: it was stopped because it took too long.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class SessionProcess:
         """
         self.opened: dict[str, Reply] = {}
         self._hello: Hello | None = hello
-        self._expired = False
+        self.expired = False
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             command or [sys.executable, "-c", _START, *module_path()],
@@ -63,15 +66,15 @@ class SessionProcess:
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
-        return self._process.poll() is None and not self._expired
+        return self._process.poll() is None and not self.expired
 
     def ask(self, request: Request, arrays: Mapping[str, Array], timeout: float) -> tuple[Reply, dict[str, Array]]:
-        """Send a request and wait for the reply.
+        """Send a request and wait for the reply: so many seconds, less those in which it waits for a core.
 
         Raises:
             OSError, EOFError: the process died, or was killed because it took too long; `end` it and see `exit_reason`.
         """
-        with self._deadline(timeout):
+        with deadline(timeout, partial(core_waits, self.id), self._expire):
             if self._hello is not None:
                 self._greet(self._hello)
             write_message(self._stdin, request, arrays)
@@ -91,7 +94,7 @@ class SessionProcess:
 
     def exit_reason(self, doing: str, timeout: float) -> str:
         """Why the process, which has ended, did not answer while it was `doing` something: one line."""
-        if self._expired:
+        if self.expired:
             return f"{doing} took more than {timeout:g} s and was stopped"
         code = self._process.returncode
         cause = f"died with {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
@@ -105,22 +108,10 @@ class SessionProcess:
         write_message(self._stdin, hello)
         self._hello = None
 
-    @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[None]:
-        """Kill the process after that time; whoever waits for it then meets the end of its pipe."""
-
-        def expire() -> None:
-            self._expired = True
-            self._process.kill()
-
-        timer = threading.Timer(seconds, expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()  # from here on it either has expired or never will
+    def _expire(self) -> None:
+        """Kill it; whoever waits for it then meets the end of its pipe."""
+        self.expired = True
+        self._process.kill()
 
     def _last_words(self) -> str:
         lines = [line.decode(errors="replace").strip() for line in self._heard]

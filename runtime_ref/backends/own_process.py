@@ -22,6 +22,7 @@ from ..pipeline.portrait import Lens
 from ..pipeline.session import Session, SessionPool
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
+from ._patience import SLOW, patience
 from ._process import GRACE, SessionProcess
 from ._wire import Array, Hello, PhotoJob, Reply, Request
 from .backend import Backend, BackendUnavailableError, Origin
@@ -37,11 +38,16 @@ class SessionCrashError(DofkitError):
     """The process of a runtime died, or was stopped because it took too long."""
 
 
+class SessionTimeoutError(SessionCrashError):
+    """The process of a runtime was stopped because it took too long: it said nothing against the file."""
+
+
 class OwnProcess:
     """Opens models in other processes; a context manager that leaves none running. Bundles are not verified again.
 
     Args:
-        timeout: seconds that opening a model or computing a stage may take.
+        timeout: seconds that opening a model or computing a stage may take, less those in which its process waits for a
+            core; None: `patience`, and three times that for a backend that is made to be right, not fast.
         threads: CPU threads of each runtime.
         command: what runs the worker of this package, elsewhere than in this interpreter (an emulated one).
         environment: variables of the processes, beside those of this one.
@@ -49,12 +55,13 @@ class OwnProcess:
 
     def __init__(
         self,
-        timeout: float = 600.0,
+        timeout: float | None = None,
         threads: int = 2,
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._timeout, self._threads = timeout, threads
+        usual = patience() if timeout is None else timeout
+        self._timeout, self._of_slow, self._threads = usual, SLOW * usual if timeout is None else usual, threads
         self._start = partial(SessionProcess, command=command, environment=environment)
         self._variants: dict[_Key, _Variant] = {}
 
@@ -76,7 +83,10 @@ class OwnProcess:
             DofkitError: the runtime cannot read the file.
         """
         others = self._threads - 1 if backend.facts.on_one_core else 0
-        variants = [partial(self._variant, backend.origin, bundle, model, number) for number in range(others + 1)]
+        timeout = self._of_slow if backend.facts.on_one_core else self._timeout
+        variants = [
+            partial(self._variant, backend.origin, bundle, model, timeout, number) for number in range(others + 1)
+        ]
         return ProcessSession(variants, model)
 
     def stop(self) -> None:
@@ -84,11 +94,11 @@ class OwnProcess:
         for variant in self._variants.values():
             variant.stop()
 
-    def _variant(self, origin: Origin, bundle: Bundle, model: ModelEntry, number: int) -> _Variant:
+    def _variant(self, origin: Origin, bundle: Bundle, model: ModelEntry, timeout: float, number: int) -> _Variant:
         key = (str(bundle.root), model.target, model.precision, origin.model_dump_json(), number)
         if key not in self._variants:
             hello = Hello(root=bundle.root, manifest=bundle.manifest, origin=origin, threads=self._threads)
-            self._variants[key] = _Variant(hello, self._timeout, self._start)
+            self._variants[key] = _Variant(hello, timeout, self._start)
         return self._variants[key]
 
 
@@ -168,7 +178,7 @@ class _Variant:
     def __init__(self, hello: Hello, timeout: float, start: Callable[[Hello], SessionProcess]) -> None:
         self._hello, self._timeout, self._start = hello, timeout, start
         self._process: SessionProcess | None = None
-        self._fatal: dict[str, str] = {}  # models that must not be opened again, and why
+        self._fatal: dict[str, SessionCrashError] = {}  # models that must not be opened again, and why
         self._busy = threading.Lock()
 
     @property
@@ -200,14 +210,15 @@ class _Variant:
         """The process, running and with the model open."""
         key = model.location
         if key in self._fatal:
-            raise SessionCrashError(self._fatal[key])
+            known = self._fatal[key]
+            raise type(known)(str(known))
         process = self._running()
         if key not in process.opened:
             request = Request(action="open", key=key, model=model)
             try:
                 process.opened[key], _ = self._ask(process, request, {}, f"opening {model.stage}")
             except SessionCrashError as error:
-                self._fatal[key] = str(error)
+                self._fatal[key] = error
                 raise
         return process
 
@@ -218,7 +229,8 @@ class _Variant:
             reply, answer = process.ask(request, arrays, self._timeout)
         except (OSError, EOFError) as error:
             self._end()
-            raise SessionCrashError(process.exit_reason(doing, self._timeout)) from error
+            kind = SessionTimeoutError if process.expired else SessionCrashError
+            raise kind(process.exit_reason(doing, self._timeout)) from error
         except BaseException:  # Ctrl-C: a reply that nobody waits for must not answer the next request
             self._end(grace=0)
             raise

@@ -22,6 +22,7 @@ from ..target import Precision, Target
 MANIFEST = "manifest.json"
 SCHEMA = "manifest.schema.json"
 SUFFIX = ".dofbundle"
+ONNX_FORMAT = "ONNX"  # of a brought network, in its configuration: what its reference is computed from
 
 
 def _inside(path: str) -> str:
@@ -243,11 +244,19 @@ class Manifest(_Frozen):
     files: dict[BundlePath, FileEntry]
     digest: Sha256 | Literal[""] = Field(default="", description="SHA-256 of this manifest with an empty digest")
 
-    def is_brought(self, stage: Stage | None) -> bool:
-        """Whether a stage's network is none of dofkit's own; None, or a preview: whether any stage's is."""
-        if stage is not None and stage in self.networks:
-            return self.networks[stage].is_brought
-        return any(network.is_brought for network in self.networks.values())
+    def brought(self, stage: Stage | None) -> frozenset[Stage]:
+        """The stages whose networks are none of dofkit's own: of one stage; None, or a preview: of all."""
+        asked = (stage,) if stage is not None and stage in self.networks else self.networks
+        return frozenset(each for each in asked if self.networks[each].is_brought)
+
+    @property
+    def reference(self) -> str:
+        """What computed the golden outputs, which files are compared with, for people."""
+        depth = self.networks.get(Stage.DEPTH)
+        if depth is None or not depth.is_brought or depth.configuration.get("format") != ONNX_FORMAT:
+            return "PyTorch fp32"
+        theirs = f"ONNX Runtime on {depth.configuration['source']}"
+        return theirs if len(self.networks) == 1 else f"PyTorch fp32 (depth: {theirs})"
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""

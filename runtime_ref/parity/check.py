@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..backends import Backend, BackendUnavailableError, Session, Transport, backends_for, default_backend
+from ..backends._patience import VARIABLE as PATIENCE
 from ..backends.file_tensors import DescribedSession
-from ..backends.own_process import OwnProcess
+from ..backends.own_process import OwnProcess, SessionTimeoutError
 from ..backends.stages import stage_sessions
 from ..bundle import Bundle, ModelEntry
 from ..bundle.golden import GoldenArrays
@@ -37,7 +38,7 @@ from .host_steps import step_differences
 from .remembering import Memory
 from .tolerance_file import TeamTolerances
 from .tolerances import Tolerance, tolerance
-from .verdict import PIPELINE, RUNTIME, STEPS, ParityReport, ParityResult, Rendering, RowKey, Verdict
+from .verdict import PIPELINE, RUNTIME, STEPS, ParityReport, ParityResult, Rendering, RowKey, Verdict, graded
 
 __all__ = ["PIPELINE", "CheckOptions", "ParityReport", "ParityResult", "Rendering", "Variant", "Verdict", "run_parity"]
 
@@ -148,7 +149,7 @@ class _Row:
         models: what is computed.
         stage: None for the pipeline.
         plan: how tiles are cut.
-        brought: the stage's network was, or one of the pipeline's.
+        brought: the stages among them whose networks were.
     """
 
     key: RowKey
@@ -156,7 +157,7 @@ class _Row:
     models: tuple[ModelEntry, ...]
     stage: Stage | None
     plan: PipelinePlan
-    brought: bool = False
+    brought: frozenset[Stage] = frozenset()
 
     @property
     def is_default(self) -> bool:
@@ -218,7 +219,7 @@ class _VariantCheck:
         for one in self._options.asked(self._target):
             for model in [*models.values(), *depths]:
                 key = replace(self._key(model.stage.value, one), depth_size=model.depth_size)
-                yield _Row(key, one, (model,), model.stage, plan, self._bundle.manifest.is_brought(model.stage))
+                yield _Row(key, one, (model,), model.stage, plan, self._bundle.manifest.brought(model.stage))
             if one == default_backend(self._target) and set(PIPELINE_STAGES) <= set(models):
                 yield from self._pipelines(one, {stage: models[stage] for stage in PIPELINE_STAGES}, depths)
 
@@ -226,7 +227,7 @@ class _VariantCheck:
         self, one: Backend, models: Mapping[Stage, ModelEntry], depths: Sequence[ModelEntry]
     ) -> Iterator[_Row]:
         plan = self._bundle.manifest.plan
-        brought = self._bundle.manifest.is_brought(None)
+        brought = self._bundle.manifest.brought(None)
         yield _Row(self._key(PIPELINE, one), one, (*models.values(), *depths), None, plan, brought)
         others = self._bundle.other_tiles(self._target, self._precision)
         for tile in dict.fromkeys(model.tile for model in others if model.tile is not None):
@@ -243,6 +244,11 @@ class _VariantCheck:
             result = self._compared(row)
         except (MissingExtraError, BackendUnavailableError) as error:
             result = self._result(row, Verdict.NOT_RUN, reason=str(error))
+        except SessionTimeoutError as error:
+            # An app's runtime must not take so long; one that is made to be right, not fast, says nothing by it.
+            slow = row.backend.facts.on_one_core
+            remedy = f"; {PATIENCE}=1800 gives it three times as long" if slow else ""
+            result = self._result(row, Verdict.NOT_RUN if slow else Verdict.FAIL, reason=f"{error}{remedy}")
         except Exception as error:  # every runtime raises classes of its own
             result = self._result(row, Verdict.FAIL, reason=first_line(error))
         self.results.append(result)
@@ -292,14 +298,21 @@ class _VariantCheck:
         """A session that is not asked again for what another row of this check asked."""
         return self._memory.session(row.backend.facts.id, model.location, self._session(row, model), keep)
 
+    def _asked_of(self, row: _Row) -> Sequence[Case]:
+        """The cases that a row's backend computes."""
+        # Apple's on Linux takes minutes for a picture of a transformer in fp16: the evaluator computes the others.
+        if row.backend.facts.on_one_core and row.brought:
+            return self._cases[:1]
+        return self._cases if row.is_default else self._cases[:PROBED]
+
     def _stage(self, row: _Row, stage: Stage) -> Iterator[tuple[str, dict[str, float]]]:
         model = row.model
         session = self._remembered(row, model)
         ordinary = default_backend(self._target)
         # Where a target's default is an evaluation by definition, what its own runtimes differ from it by is told, too.
         beside = None if row.is_default or not ordinary.facts.is_reference else ordinary
-        run_each(session, [row.arrays(case).inputs(stage) for case in self._cases[:PROBED]])  # at once, and remembered
-        for case in self._cases if row.is_default else self._cases[:PROBED]:
+        run_each(session, [row.arrays(case).inputs(stage) for case in self._asked_of(row)[:PROBED]])  # at once
+        for case in self._asked_of(row):
             arrays = row.arrays(case)
             output = from_network(session.run(arrays.inputs(stage)))
             values = metrics.picture(from_network(arrays.output(stage)), output)
@@ -328,7 +341,7 @@ class _VariantCheck:
     def _pipeline(self, row: _Row) -> Iterator[tuple[str, dict[str, float]]]:
         sessions = stage_sessions(row.models, row.plan, lambda model: self._remembered(row, model, keep=False))
         pipeline = PortraitPipeline(sessions, row.plan)
-        for number, case in enumerate(self._cases):
+        for number, case in enumerate(self._asked_of(row)):
             arrays = case.arrays()
             output = pipeline.render(arrays.photo, pipeline.disparity(arrays.photo), case.lens, np.float32)
             if row.key.tile is None and self._options.renderings is not None:
@@ -372,15 +385,6 @@ class _VariantCheck:
             found = session.tensors() if isinstance(session, DescribedSession) else None
             problems += [] if found is None else declared_problems(model, found)
         return problems
-
-
-def graded(result: ParityResult, least: Grade | None) -> ParityResult:
-    """The result; a pipeline whose pictures look worse than was asked for fails for that reason, too."""
-    if least is None or result.grade is None or result.grade.at_least(least):
-        return result
-    problem = f"its pictures are graded {result.grade}, at least {least} was asked for"
-    reason = "; ".join(filter(None, (result.reason, problem)))
-    return replace(result, verdict=Verdict.FAIL, reason=reason, failing=())
 
 
 def _seen(arrays: GoldenArrays, output: Array, lens: Lens) -> dict[str, float]:

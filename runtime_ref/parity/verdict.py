@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..backends import BACKENDS, default_backend
@@ -124,6 +124,15 @@ class ParityResult:
         stage = scope if scope in {stage.value for stage in Stage} else None
         seen = None if self.grade is None else self.grade.value
         return {**key, "scope": self.title, "stage": stage, "grade": seen, **figures}
+
+
+def graded(result: ParityResult, least: Grade | None) -> ParityResult:
+    """The result; a pipeline whose pictures look worse than was asked for fails for that reason, too."""
+    if least is None or result.grade is None or result.grade.at_least(least):
+        return result
+    problem = f"its pictures are graded {result.grade}, at least {least} was asked for"
+    reason = "; ".join(filter(None, (result.reason, problem)))
+    return replace(result, verdict=Verdict.FAIL, reason=reason, failing=())
 
 
 @dataclass(frozen=True)

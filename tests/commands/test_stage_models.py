@@ -102,8 +102,13 @@ def test_an_onnx_file_becomes_a_bundle_of_onnx_alone(
     assert network["configuration"] == {
         "source": "theirs.onnx", "format": "ONNX", "model": "", "kind": "metric", "size": "16x24",
     }  # fmt: skip
-    assert "not for products" in (bundle / "report.html").read_text()
-    assert "**This licence does not let a product use it.**" in (bundle / "README.md").read_text()
+    report, readme = ((bundle / name).read_text() for name in ("report.html", "README.md"))
+    assert "not for products" in report
+    assert "against ONNX Runtime on theirs.onnx" in report
+    assert "the outputs of ONNX Runtime on theirs.onnx" in readme
+    checked = cli("check", str(bundle), "--precision", "fp32")
+    assert checked.stdout.startswith("Parity with ONNX Runtime on theirs.onnx (worst golden case)")
+    assert "**This licence does not let a product use it.**" in readme
 
 
 @pytest.mark.parametrize(

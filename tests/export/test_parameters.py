@@ -69,3 +69,23 @@ def test_a_transposed_convolutions_kernel_is_found_in_the_order_of_another_runti
     stored = stored[:, ::-1, ::-1] if flip else stored
     (entry,) = compare_others([layer], [constant(stored)])
     assert (entry.problem, entry.uncompared) == ("", "")
+
+
+def test_a_sum_that_a_converter_computed_in_half_may_be_off_by_what_its_terms_were_rounded_by() -> None:
+    table, places = RNG.standard_normal((5, 2)).astype(np.float32), RNG.integers(0, 5, (12, 12))
+    shift = RNG.standard_normal((12, 12, 2)).astype(np.float32)
+    whole = table[places] + shift
+    layer = OtherLayer("folded_4", "constant", {"folded_4": table}, {"folded_4": whole.astype(np.float64)})
+    half = table.astype(np.float16)[places] + shift.astype(np.float16)
+    assert (np.abs(half - whole) > half_step(half)).sum() > 20  # rounded once it would be nearer
+
+    def problem(values: NDArray[Any], stored: str) -> str:
+        (entry,) = compare_others([layer], [constant(values, stored, half_step(values.astype(np.float64)))])
+        assert entry.uncompared == ""
+        return entry.problem
+
+    assert problem(half, "fp16") == ""
+    assert "differs in" in problem(half, "int8"), "what other storage rounds is rounded once"
+    wrong = half.copy()
+    wrong[3, 4, 1] += np.float16(0.01)
+    assert problem(wrong, "fp16") == "folded_4 differs in 1 of 288 numbers"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ...runtime_ref.bundle import file_sha256
+from ...runtime_ref.bundle.manifest import ONNX_FORMAT
 from ...runtime_ref.errors import DofkitError
 from ...runtime_ref.pipeline.stage import Stage
 from ..networks.adapted import core
@@ -115,7 +116,7 @@ def _onnx(path: Path, asked: ModelFacts) -> Brought:
         meaning=kind.meaning,
         onnx=network.graph,
     )
-    origin = NetworkOrigin(path.name, "ONNX", "", kind.value, f"{size[0]}x{size[1]}")
+    origin = NetworkOrigin(path.name, ONNX_FORMAT, "", kind.value, f"{size[0]}x{size[1]}")
     said = {entry.key.lower(): entry.value for entry in network.graph.model.metadata_props}
     terms = Terms(
         licence=said.get("license", said.get("licence", "")),

@@ -25,7 +25,8 @@ from .hub import ModelFacts
 from .networks import Brought, NetworkOrigin
 from .plugins import InstalledNetwork, installed_network
 from .program import SUFFIX, load_program
-from .reach import ReachMeter, measured_reach
+from .reach import Reach, ReachMeter, measured_reach
+from .remembering import remembered_reach
 from .terms import warnings_of
 
 _PROGRAMS = (SUFFIX, ".pt", ".ptl", ".torchscript")  # the latter are refused with the reason
@@ -101,17 +102,28 @@ def _program(path: Path, stage: Stage) -> Brought:
     )
     origin = NetworkOrigin(path.name, "exported program", "", "", f"{tile}x{tile}")
     network = BroughtStage(program.module, order, contract, origin)
+    digest = file_sha256(path)
+    reach = remembered_reach(stage, digest, lambda: _tried(path.name, network, stage, tile))
+    network.contract = contract = replace(contract, halo=reach.halo, align=reach.align)
+    terms = Terms(provenance=f"{path.name}, brought")
+    return Brought(network, contract, terms, digest, origin, warnings_of(terms))
+
+
+def _tried(name: str, network: nn.Module, stage: Stage, tile: int) -> Reach:
+    """How far a program sees.
+
+    Raises:
+        DofkitError: its output is no picture, or tiles of it would not fit each other.
+    """
     meter = ReachMeter(network, stage, tile)
-    _check_output(path.name, meter, stage, tile)
+    _check_output(name, meter, stage, tile)
     reach = measured_reach(meter, tile)
     if reach is None:
         raise DofkitError(
-            f"{path.name}: at {tile}×{tile} an output depends on the whole tile, or on where it stands in it, so that "
+            f"{name}: at {tile}×{tile} an output depends on the whole tile, or on where it stands in it, so that "
             "tiles would not fit each other; take out what looks over the whole picture, or export it at a larger size"
         )
-    network.contract = contract = replace(contract, halo=reach.halo, align=reach.align)
-    terms = Terms(provenance=f"{path.name}, brought")
-    return Brought(network, contract, terms, file_sha256(path), origin, warnings_of(terms))
+    return reach
 
 
 def _tile(name: str, shapes: Mapping[str, tuple[int, ...] | None], stage: Stage) -> int:

@@ -30,7 +30,7 @@ def write_report(
     parity: ParityReport,
     cases: Mapping[str, CaseArrays],
     notes: Mapping[str, str] | None = None,
-    reference: str = "PyTorch fp32",
+    reference: str | None = None,
 ) -> None:
     """Write one self-contained page: the parity table and the pictures behind it, side by side, with zoom.
 
@@ -41,7 +41,7 @@ def write_report(
         cases: name -> pictures; they are read one at a time, a lazy mapping keeps memory small. They need not be the
             bundle's own.
         notes: a line about cases that are not the bundle's, by name.
-        reference: what the files were compared with.
+        reference: what the files were compared with; None: what computed the golden outputs.
 
     Raises:
         MissingExtraError: when Jinja2 is not installed.
@@ -55,7 +55,7 @@ def write_report(
             manifest=manifest,
             parity=parity,
             counted=counted(parity),
-            reference=reference,
+            reference=reference or manifest.reference,
             rows=[_row(result, titles) for result in worst_first(parity.results)],
             titles=titles,
             graded=has_grades(parity),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dofkit.runtime_ref.backends import Backend, InProcess, Session, open_session
+from dofkit.runtime_ref.backends import Backend, InProcess, Session, backends_for, open_session
+from dofkit.runtime_ref.backends.own_process import SessionTimeoutError
 from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle, ModelEntry
 from dofkit.runtime_ref.bundle.golden import GoldenArrays, read_golden, write_golden
@@ -23,12 +25,11 @@ from dofkit.runtime_ref.parity.check import (
     ParityReport,
     ParityResult,
     Verdict,
-    graded,
     run_parity,
 )
 from dofkit.runtime_ref.parity.grade import Grade
 from dofkit.runtime_ref.parity.tolerance_file import TeamTolerance, TeamTolerances
-from dofkit.runtime_ref.parity.verdict import STEPS, RowKey
+from dofkit.runtime_ref.parity.verdict import STEPS, RowKey, graded
 from dofkit.runtime_ref.pipeline.stage import INPUTS, PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 
@@ -200,7 +201,7 @@ def test_what_a_file_depends_on_is_asked_of_an_evaluator_where_the_runtime_keeps
     onnx = Bundle.open(bundle_path)
     models = [model for model in onnx.models(Target.ONNX, Precision.FP32) if model.stage is Stage.GUIDED_UPSAMPLING]
     of_coreai = tuple(model.model_copy(update={"target": Target.COREAI}) for model in models)
-    bundle = Bundle(onnx.root, onnx.manifest.model_copy(update={"models": of_coreai}))
+    ours = Bundle(onnx.root, onnx.manifest.model_copy(update={"models": of_coreai}))
     runs: list[str] = []
 
     class Counting(InProcess):
@@ -211,10 +212,10 @@ def test_what_a_file_depends_on_is_asked_of_an_evaluator_where_the_runtime_keeps
 
             return _Stub(open_session(onnx, models[0]), noted)
 
-    def rows_asked(*ids: str) -> list[str]:
+    def rows_asked(*ids: str, bundle: Bundle = ours, count: int = 1) -> list[str]:
         runs.clear()
         options = CheckOptions(backends=tuple(map(backend, ids)), transport=Counting)
-        report = run_parity(bundle, [(Target.COREAI, Precision.FP32)], golden_cases(onnx)[:1], options)
+        report = run_parity(bundle, [(Target.COREAI, Precision.FP32)], golden_cases(onnx)[:count], options)
         assert report.verdict is Verdict.PASS, report
         assert report.results[0].metrics["input_effect"] > 0
         return runs
@@ -222,6 +223,32 @@ def test_what_a_file_depends_on_is_asked_of_an_evaluator_where_the_runtime_keeps
     changed = len(INPUTS[Stage.GUIDED_UPSAMPLING])
     assert rows_asked("coreai", "coreai-reference") == ["coreai", *["coreai-reference"] * (1 + changed)]
     assert rows_asked("coreai") == ["coreai"] * (1 + changed)
+    network = onnx.manifest.networks[Stage.GUIDED_UPSAMPLING].model_copy(update={"configuration": {"source": "theirs"}})
+    brought = ours.manifest.model_copy(update={"networks": {Stage.GUIDED_UPSAMPLING: network}})
+    both = rows_asked("coreai", "coreai-reference", bundle=Bundle(onnx.root, brought), count=2)
+    assert (runs.count("coreai"), len(both)) == (1, 1 + 2 + changed), "one may be too large for it to be asked twice"
+
+
+@pytest.mark.parametrize(
+    ("target", "verdict", "remedy"),
+    [(Target.COREAI, Verdict.NOT_RUN, "; .*=1800 gives it three times as long"), (Target.ONNX, Verdict.FAIL, "")],
+)
+def test_out_of_time_is_a_failure_of_what_apps_run_and_no_verdict_of_a_runtime_that_is_slow_by_nature(
+    bundle_path: Path, target: Target, verdict: Verdict, remedy: str
+) -> None:
+    onnx = Bundle.open(bundle_path)
+    model = onnx.models(Target.ONNX, Precision.FP32)[0].model_copy(update={"target": target})
+    bundle = Bundle(onnx.root, onnx.manifest.model_copy(update={"models": (model,)}))
+
+    class Endless(InProcess):
+        def open(self, backend: Backend, bundle: Bundle, model: ModelEntry) -> Session:
+            raise SessionTimeoutError("opening it took more than 600 s and was stopped")
+
+    options = CheckOptions(backends=backends_for(target)[:1], transport=Endless)
+    row = run_parity(bundle, [(target, Precision.FP32)], golden_cases(onnx)[:1], options).results[0]
+    assert row.verdict is verdict
+    assert row.decisive
+    assert re.fullmatch(f"opening it took more than 600 s and was stopped{remedy}", row.reason)
 
 
 @pytest.mark.e2e

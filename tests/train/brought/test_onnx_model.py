@@ -19,8 +19,10 @@ from dofkit.export.onnx.convert import convert, convert_half
 from dofkit.export.onnx.exporter import weights
 from dofkit.export.onnx.quantise import quantise
 from dofkit.export.onnx.stored import STORED
+from dofkit.export.ranges import measure_ranges
 from dofkit.export.refusals import refuse_onnx
 from dofkit.export.stages import StageGraph
+from dofkit.runtime_ref.backends.tracers import open_tracer
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.aspects import Size
 from dofkit.runtime_ref.pipeline.stage import Stage
@@ -128,6 +130,17 @@ def test_fp16_and_w8_are_made_of_the_file(tmp_path: Path) -> None:
         entries = STORED.compare(weights(graph), goal)
         assert not [entry for entry in entries if entry.problem or entry.uncompared]
         assert entries[0].stored == stored
+
+
+def test_layers_of_a_file_whose_operations_have_no_names_are_quantised_with_their_activations(tmp_path: Path) -> None:
+    path, whole, goal = written(tmp_path / "theirs.onnx"), tmp_path / "32.onnx", tmp_path / "w8a8.onnx"
+    assert {node.name for node in onnx.load(path).graph.node} == {""}
+    graph, image = graph_of(open_depth_model(str(path), FACTS), SIZE), image_of(SIZE)
+    convert(graph, whole)
+    ranges = measure_ranges(open_tracer(Stage.DEPTH, Target.ONNX, whole), [{"image": image}])
+    quantise(whole, goal, Precision.W8A8, ranges)
+    assert [entry.stored for entry in STORED.compare(weights(graph), goal)] == ["int8", "int8"]
+    assert np.abs(computed(goal, image) - expected(image)).mean() < 0.05
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from dofkit.train.brought.kinds import DepthKind
 from dofkit.train.brought.naming import NetworkNames, StageModelName
 from dofkit.train.brought.opening import open_depth_model
 from dofkit.train.brought.plugins import installed_names
-from dofkit.train.brought.reach import ReachMeter, measured_reach
+from dofkit.train.brought.reach import Reach, ReachMeter, measured_reach
+from dofkit.train.brought.remembering import remembered_reach
 from dofkit.train.brought.stage_models import open_stage_model
 from dofkit.train.networks import ARCHITECTURES
 from dofkit.train.session import plan_of
@@ -187,6 +188,42 @@ def test_a_program_says_its_tile_and_its_arguments_are_found_by_their_names(tmp_
     defocus, low, blurred, high = inputs
     with torch.inference_mode():
         assert torch.equal(brought.network(high, low, blurred, defocus), network(*inputs))
+
+
+def test_a_program_is_measured_once_and_again_where_what_was_remembered_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOFKIT_CACHE", str(tmp_path / "cache"))
+    runs: list[int] = []
+
+    def measure() -> Reach:
+        runs.append(1)
+        return Reach(12, 2)
+
+    for digest, expected in (("a", 1), ("a", 1), ("b", 2)):
+        assert remembered_reach(Stage.LENS_BLUR, digest, measure) == Reach(12, 2)
+        assert len(runs) == expected
+    assert remembered_reach(Stage.GUIDED_UPSAMPLING, "a", measure) == Reach(12, 2)
+    assert len(runs) == 3, "another stage has other inputs"
+    for path in (tmp_path / "cache" / "reach").iterdir():
+        path.write_text('{"halo": -1, "align": 2}')
+    assert remembered_reach(Stage.LENS_BLUR, "a", measure) == Reach(12, 2)
+    assert len(runs) == 4
+
+
+def test_what_was_refused_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOFKIT_CACHE", str(tmp_path / "cache"))
+
+    def refuse() -> Reach:
+        raise DofkitError("no picture")
+
+    for _ in range(2):
+        with pytest.raises(DofkitError, match="no picture"):
+            remembered_reach(Stage.LENS_BLUR, "a", refuse)
+    monkeypatch.setenv("DOFKIT_CACHE", "/dev/null/nowhere")
+    assert remembered_reach(Stage.LENS_BLUR, "a", lambda: Reach(4, 1)) == Reach(4, 1), (
+        "nowhere to write costs time only"
+    )
 
 
 @pytest.mark.parametrize(

@@ -159,8 +159,8 @@ def evaluate_focal(
 ) -> list[FocalRow]:
     """Means over the pictures, one row a condition and method."""
 
-    def judged(source: DeepPicture) -> Judged:
-        return Judged(layered_stack(source, sweep), sweep, lambda result, stack: figures_of(result, source, stack))
+    def judged(source: DeepPicture) -> JudgedStack:
+        return JudgedStack(layered_stack(source, sweep), sweep, lambda result, stack: figures_of(result, source, stack))
 
     return _rows(dataset, [partial(judged, source) for source in pictures], methods, conditions, progress)
 
@@ -183,18 +183,18 @@ def evaluate_recorded(
         methods, conditions, progress: as of `evaluate_focal`.
     """
 
-    def judged(files: StackFiles) -> Judged:
+    def judged(files: StackFiles) -> JudgedStack:
         one = files.read(side)
         metres = one.metres
         assert metres is not None, "stacks that can be judged have depth"
         known = np.isfinite(metres)
-        return Judged(one.stack, one.sweep, lambda result, _: depth_figures(result.depth[known], metres[known]))
+        return JudgedStack(one.stack, one.sweep, lambda result, _: depth_figures(result.depth[known], metres[known]))
 
     return _rows(dataset, [partial(judged, files) for files in stacks], methods, conditions, progress)
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedStack:
     """A stack, and what a result of it (for the stack as a condition left it) is worth."""
 
     stack: Bytes
@@ -204,7 +204,7 @@ class Judged:
 
 def _rows(
     dataset: str,
-    sources: Sequence[Callable[[], Judged]],
+    sources: Sequence[Callable[[], JudgedStack]],
     methods: Sequence[FocalMethod],
     conditions: Sequence[str],
     progress: Progress | None,

@@ -105,16 +105,16 @@ _QUANTISED = {
     (Precision.W4, Target.COREAI): _Floors(20, 29, 17, "measured depth 27.2, rendering 35.0, pipeline 22.7 dB"),
     (Precision.W8A8, Target.COREAI): _Floors(40, 33, 34, "measured depth 49.2, rendering 40.3, pipeline 40.6 dB"),
     (Precision.MIXED, Target.COREAI): _Floors(41, 48, 36, "measured depth 48.3, rendering 55.2, pipeline 43.3 dB"),
-    (Precision.W8, Target.TFLITE): _Floors(50, 53, 40, "measured depth 58.6, rendering 58.6, pipeline 46.4 dB"),
-    (Precision.DYNAMIC, Target.TFLITE): _Floors(46, 53, 42, "measured depth 54.2, rendering 58.1, pipeline 48.3 dB"),
-    (Precision.W8A8, Target.TFLITE): _Floors(38, 26, 35, "measured depth 46.0, rendering 29.9, pipeline 41.5 dB"),
-    (Precision.MIXED, Target.TFLITE): _Floors(43, 46, 40, "measured depth 50.6, rendering 50.9, pipeline 46.9 dB"),
+    (Precision.W8, Target.TFLITE): _Floors(50, 53, 40, "measured depth 65.4, rendering 58.1, pipeline 54.1 dB"),
+    (Precision.DYNAMIC, Target.TFLITE): _Floors(46, 50, 41, "measured depth 55.9, rendering 54.5, pipeline 45.1 dB"),
+    (Precision.W8A8, Target.TFLITE): _Floors(38, 26, 35, "measured depth 47.5, rendering 31.3, pipeline 40.3 dB"),
+    (Precision.MIXED, Target.TFLITE): _Floors(43, 46, 40, "measured depth 56.6, rendering 52.6, pipeline 49.6 dB"),
     (Precision.W4, Target.TFLITE): _Floors(16, 27, 17, "measured depth 20.8, rendering 31.2, pipeline 21.8 dB"),
-    (Precision.W8, Target.ONNX): _Floors(60, 54, 50, "measured depth 75.9, rendering 57.3, pipeline 58.0 dB"),
+    (Precision.W8, Target.ONNX): _Floors(60, 54, 50, "measured depth 74.6, rendering 60.3, pipeline 58.9 dB"),
     (Precision.DYNAMIC, Target.ONNX): _Floors(20, 35, 17, "measured depth 25.0, rendering 41.2, pipeline 21.0 dB"),
-    (Precision.W8A8, Target.ONNX): _Floors(38, 26, 34, "measured depth 45.2, rendering 29.9, pipeline 39.8 dB"),
+    (Precision.W8A8, Target.ONNX): _Floors(38, 46, 34, "measured depth 48.6, rendering 52.6, pipeline 41.0 dB"),
     (Precision.MIXED, Target.ONNX): _Floors(
-        39, 48, 35, "measured depth 42.6 (448x320), rendering 52.5, pipeline 45.3 dB, 38.9 with three depth sizes"
+        39, 48, 35, "measured depth 42.6 (448x320), rendering 52.7, pipeline 40.9 dB, 38.9 with three depth sizes"
     ),
 }
 

@@ -56,7 +56,7 @@ def test_an_arm_core_s_depth_in_half_floats_has_the_limit_that_was_measured_ther
         return tolerance(scope, precision, Target.TFLITE, **facts).psnr
 
     forced = {"arithmetic": Arithmetic.FP16, "half_sums": True}
-    assert least("depth", Precision.FP32, **forced) == least("depth", Precision.FP16, half_sums=True) == 46
+    assert least("depth", Precision.FP32, **forced) == least("depth", Precision.FP16, half_sums=True) == 52
     assert least("depth", Precision.FP16) == least("lens_blur", Precision.FP16, half_sums=True) == 55
     assert least("depth", Precision.W8A8, half_sums=True) == least("depth", Precision.W8A8)
     assert all(one.facts.half_sums for name in ("arm64", "arm64:i8mm") for one in device(name).backends)

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ._patience import core_waits, deadline
 from ._wire import READY, Array, Hello, Reply, Request, read_message, write_message
+from .patience import core_waits, deadline
 
 # The worker looks for modules where this process does, less the current folder, and nowhere else. `-m` would put the
 # current folder in front: the user may stand in a bundle from elsewhere, and no code from a bundle is ever run.

@@ -22,12 +22,12 @@ from ..pipeline.portrait import Lens
 from ..pipeline.session import Session, SessionPool
 from ..pipeline.stage import Stage
 from ..target import Precision, Target
-from ._patience import SLOW, patience
 from ._process import GRACE, SessionProcess
 from ._wire import Array, Hello, PhotoJob, Reply, Request
 from .backend import Backend, BackendUnavailableError, Origin
 from .file_tensors import FileTensors
 from .latency import PhotoTimes, RunTimes, TimeBudget
+from .patience import SLOW, patience
 
 _ERRORS = {"unavailable": BackendUnavailableError, "missing": MissingExtraError, "bad": DofkitError}
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..backends import Backend, BackendUnavailableError, Session, Transport, backends_for, default_backend
-from ..backends._patience import VARIABLE as PATIENCE
 from ..backends.file_tensors import DescribedSession
 from ..backends.own_process import OwnProcess, SessionTimeoutError
+from ..backends.patience import VARIABLE as PATIENCE
 from ..backends.stages import stage_sessions
 from ..bundle import Bundle, ModelEntry
 from ..bundle.golden import GoldenArrays

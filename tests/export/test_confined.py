@@ -16,7 +16,7 @@ import torch
 
 from dofkit.export.confined import VARIABLE, confined
 from dofkit.export.stages import StageGraph
-from dofkit.runtime_ref.backends._patience import patience
+from dofkit.runtime_ref.backends.patience import patience
 from dofkit.runtime_ref.errors import DofkitError
 from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.runtime_ref.target import Target

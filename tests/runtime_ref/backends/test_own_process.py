@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dofkit.runtime_ref.backends import default_backend, open_session
-from dofkit.runtime_ref.backends._patience import VARIABLE
 from dofkit.runtime_ref.backends._wire import Reply, read_message, write_message
 from dofkit.runtime_ref.backends.own_process import OwnProcess, SessionCrashError, SessionTimeoutError
+from dofkit.runtime_ref.backends.patience import VARIABLE
 from dofkit.runtime_ref.backends.registry import backend
 from dofkit.runtime_ref.bundle import Bundle
 from dofkit.runtime_ref.errors import DofkitError, MissingExtraError

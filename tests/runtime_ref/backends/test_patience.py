@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dofkit.runtime_ref.backends._patience import USUAL, VARIABLE, core_waits, deadline, patience
+from dofkit.runtime_ref.backends.patience import USUAL, VARIABLE, core_waits, deadline, patience
 from dofkit.runtime_ref.errors import DofkitError
 
 

@@ -19,9 +19,9 @@ from dofkit.export.onnx.convert import convert
 from dofkit.export.stages import stage_graphs
 from dofkit.runtime_ref.backends import BACKENDS
 from dofkit.runtime_ref.bundle import MANIFEST, Bundle, describe_files
-from dofkit.runtime_ref.parity.check import CheckOptions, graded
+from dofkit.runtime_ref.parity.check import CheckOptions
 from dofkit.runtime_ref.parity.grade import Grade
-from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, RowKey, Verdict
+from dofkit.runtime_ref.parity.verdict import ParityReport, ParityResult, RowKey, Verdict, graded
 from dofkit.runtime_ref.pipeline.stage import PIPELINE_STAGES, Stage
 from dofkit.runtime_ref.target import Precision, Target
 from dofkit.train.session import load_networks

@@ -17,9 +17,10 @@ from ..errors import DofkitError
 VARIABLE = "DOFKIT_RUNTIME_SECONDS"
 """Of the environment: seconds that opening a model or computing a stage may take."""
 USUAL = 600.0
-SLOW = 3
-"""Times as long for a runtime that is made to be right, not fast. Apple's on Linux converts every operand of fp16 by a
-call: more than 400 s of CPU time for a picture of Depth Anything V2 Small at 518×518, where fp32 took 19."""
+SLOW = 0.25
+"""Part of that for a runtime that is made to be right, not fast: an evaluator computes the same. Apple's on Linux
+converts every operand of fp16 by a call: Depth Anything V2 Small at 518×518 was not done after 1100 s of CPU,
+where fp32 took 19."""
 _LEAST_LOOK = 0.02  # seconds between two looks at a process whose time is nearly over
 
 Waits = Callable[[], Mapping[str, float]]

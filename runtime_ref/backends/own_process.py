@@ -47,7 +47,7 @@ class OwnProcess:
 
     Args:
         timeout: seconds that opening a model or computing a stage may take, less those in which its process waits for a
-            core; None: `patience`, and three times that for a backend that is made to be right, not fast.
+            core; None: `patience`, and the part `SLOW` of that for a backend that is made to be right, not fast.
         threads: CPU threads of each runtime.
         command: what runs the worker of this package, elsewhere than in this interpreter (an emulated one).
         environment: variables of the processes, beside those of this one.

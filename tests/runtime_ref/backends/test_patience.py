@@ -32,7 +32,7 @@ def test_a_wait_for_a_core_is_not_held_against_a_process() -> None:
     assert not _expires_within(0.05, {"main": 0.0, "worker": 1.0}, 0.3), "its first thread waits for the other"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the system does not tell")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux counts what a thread waits for a core")
 def test_processes_that_share_a_core_wait_for_each_other() -> None:
     core = min(os.sched_getaffinity(0))
     busy = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"

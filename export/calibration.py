@@ -10,7 +10,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +18,15 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..runtime_ref.backends import Session
 from ..runtime_ref.backends.tracers import open_tracer
 from ..runtime_ref.bundle import file_sha256
 from ..runtime_ref.cache import cache_folder
+from ..runtime_ref.entries import read_entry, write_entry
 from ..runtime_ref.errors import DofkitError, require
-from ..runtime_ref.files import read_file, write_file
+from ..runtime_ref.files import read_file
 from ..runtime_ref.imageio import read_photo
 from ..runtime_ref.parity.cases import Picture
 from ..runtime_ref.pipeline.plan import PipelinePlan
@@ -206,13 +206,11 @@ class Calibration:
             DofkitError: there are no samples, or the file cannot be traced.
         """
         goal = self._cache / f"{self._key(stage, plan, target, model, function)}.json"
-        entry = _remembered(goal)
+        entry = read_entry(goal, _Entry)
         if entry is None:
             ranges = measure_ranges(open_tracer(stage, target, model, function), self.samples(stage, plan))
             entry = _Entry(ranges=dict(ranges), photos=self.coverage.photos, coverage=self._stages[stage])
-            with suppress(OSError, DofkitError):  # a cache that cannot be written costs time, not the export
-                goal.parent.mkdir(parents=True, exist_ok=True)
-                write_file(goal, entry.model_dump_json(indent=1).encode())
+            write_entry(goal, entry)
         self._stages[stage] = entry.coverage
         self._lights.update(enumerate(entry.photos))
         return entry.ranges
@@ -252,14 +250,6 @@ class _Entry(BaseModel):
     ranges: dict[str, tuple[float, float]] = Field(min_length=1)
     photos: tuple[Light, ...]
     coverage: StageCoverage
-
-
-def _remembered(path: Path) -> _Entry | None:
-    """An entry of the cache; None where there is none or it is damaged."""
-    try:
-        return _Entry.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _file_digests(model: Path) -> list[tuple[str, str]]:

@@ -53,8 +53,9 @@ class OtherLayer:
         kind: of the module: "Linear", "LayerNorm" …
         parameters: those that the network computed with, by their names in the module, float32.
         joined: the same with neighbours multiplied in, which a converter may do, float64: of a fully connected layer a
-            LayerNorm before it or a scale of its outputs after it; of a constant what the program computes of it
-            before it meets the image, as of a table that is spread over all pairs of tokens. Empty where there is none.
+            LayerNorm before it or a scale of its outputs after it; of a constant or a token what the program computes of
+            it before it meets the image, as of a table that is spread over all pairs of tokens. Empty where there is
+            none.
         joined_into: of such a neighbour, the layers that it may be multiplied into.
     """
 
@@ -129,12 +130,11 @@ def graph_weights(graph: StageGraph) -> NetworkWeights:
     program = graph.computed
     assert isinstance(program, fx.GraphModule)
     left = {str(node.target) for node in program.graph.nodes if node.op == "get_attr"}
-    others = [layer for each in weights.others if (layer := _left_in(each, left)).parameters]
-    constants = [(name, values) for name, values in program.named_buffers() if name.startswith(FOLDED)]
+    others = [_repeated(layer, program) for each in weights.others if (layer := _left_in(each, left)).parameters]
     others += [
-        OtherLayer(name, "constant", {name: values.float().numpy()}, _spread(program, name))
-        for name, values in constants
-        if values.is_floating_point()
+        _repeated(OtherLayer(name, "constant", {name: values.float().numpy()}), program)
+        for name, values in program.named_buffers()
+        if name.startswith(FOLDED) and values.is_floating_point()
     ]
     convolutions = _with_computed_weights(weights.convolutions, program)
     if convolutions and isinstance(graph.network, AdaptedDepth):
@@ -142,10 +142,19 @@ def graph_weights(graph: StageGraph) -> NetworkWeights:
     return NetworkWeights(convolutions, others)
 
 
-def _spread(program: fx.GraphModule, name: str) -> dict[str, NDArray[Any]]:
-    """What a program computes of a constant before it meets the image; nothing where it meets it at once."""
-    value = constant_value(program, name)
-    return {} if value is None else {name: value.float().numpy()}
+def _repeated(layer: OtherLayer, program: fx.GraphModule) -> OtherLayer:
+    """A layer, joined with what a program computes of its numbers before they meet the image: of a table that is spread
+    over all pairs of tokens, of a class token that is repeated for every crop. A parameter in another layout is the
+    same numbers."""
+    if layer.joined:
+        return layer
+    repeated = {}
+    for name, values in layer.parameters.items():
+        is_constant = layer.kind == "constant"
+        value = constant_value(program, name if is_constant else f"{layer.name}.{name}".lstrip("."))
+        if value is not None and (is_constant or value.numel() != values.size):
+            repeated[name] = value.double().numpy()
+    return replace(layer, joined={**layer.parameters, **repeated}) if repeated else layer
 
 
 def with_preprocessing(layer: FoldedLayer, network: AdaptedDepth) -> FoldedLayer:

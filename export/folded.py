@@ -53,9 +53,9 @@ class OtherLayer:
         kind: of the module: "Linear", "LayerNorm" …
         parameters: those that the network computed with, by their names in the module, float32.
         joined: the same with neighbours multiplied in, which a converter may do, float64: of a fully connected layer a
-            LayerNorm before it or a scale of its outputs after it; of a constant or a token what the program computes of
-            it before it meets the image, as of a table that is spread over all pairs of tokens. Empty where there is
-            none.
+            LayerNorm before it or a scale of its outputs after it; of a constant or a token what the program computes
+            of it before it meets the image, as of a table that is spread over all pairs of tokens. Empty where there
+            is none.
         joined_into: of such a neighbour, the layers that it may be multiplied into.
     """
 
@@ -100,7 +100,7 @@ def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Ne
             norms[id(inputs[0])] = module
 
     handles = [module.register_forward_hook(note) for module in network.modules()]
-    used = _UsedParameters()
+    used = _UsedParameters(neighbours)
     try:
         with torch.no_grad(), used:
             network(*example)
@@ -188,14 +188,16 @@ def _left_in(layer: OtherLayer, left: Collection[str]) -> OtherLayer:
 
 
 class _UsedParameters(TorchFunctionMode):
-    """Within it, `seen` collects the identities of all parameters that a function is called with.
+    """Within it, `seen` collects the identities of all parameters that a function is called with, and neighbours are
+    told of all functions.
 
     Not forward hooks: attention computes with the weights of a layer inside it that is never called itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, neighbours: Neighbours) -> None:
         super().__init__()
         self.seen: set[int] = set()
+        self._neighbours = neighbours
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
@@ -203,7 +205,9 @@ class _UsedParameters(TorchFunctionMode):
             for each in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(each, nn.Parameter):
                     self.seen.add(id(each))
-        return func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
+        self._neighbours.note_function(func, args, output)
+        return output
 
 
 def _others(network: nn.Module, used: set[int], neighbours: Neighbours) -> Iterator[OtherLayer]:

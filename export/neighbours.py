@@ -6,7 +6,7 @@ fully connected layer and a scale of its outputs (the LayerScale of vision trans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 Array = NDArray[Any]
+
+_GROUPING = frozenset(
+    {"clone", "contiguous", "flatten", "pad", "permute", "reshape", "roll", "transpose", "unsqueeze", "view"}
+)
+"""Names of functions that may leave every channel in its place: where the last axis is as long; padding adds numbers."""
 
 
 @dataclass
@@ -38,6 +43,15 @@ class Neighbours:
             self._after[source[0]] = (name, scale)
         if isinstance(module, nn.Linear | nn.LayerNorm) and isinstance(output, torch.Tensor):
             self._made_by[id(output)] = (name, module, output)
+
+    def note_function(self, function: Any, inputs: Sequence[Any], output: Any) -> None:
+        """A function has computed: tokens that it only groups in another way, as into windows, were made by the same
+        layer."""
+        if getattr(function, "__name__", "") not in _GROUPING or not isinstance(output, torch.Tensor):
+            return
+        made = self._made_by.get(id(inputs[0]))
+        if made is not None and output.numel() == made[2].numel() and output.shape[-1] == made[2].shape[-1]:
+            self._made_by[id(output)] = (made[0], made[1], output)
 
     def joined(self, name: str) -> Mapping[str, Array]:
         """A fully connected layer's parameters with its neighbours multiplied in, float64; empty where it has none."""

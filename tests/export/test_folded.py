@@ -1,14 +1,15 @@
-"""What a graph computes with, as its program holds it."""
+"""What a graph computes with, as its program holds it and as a converter may join it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from dofkit.export.folded import graph_weights
+from dofkit.export.folded import graph_weights, network_weights
 from dofkit.export.onnx.convert import convert
 from dofkit.export.onnx.stored import STORED
 from dofkit.export.stages import StageGraph
@@ -44,3 +45,34 @@ def test_a_token_that_is_repeated_for_every_crop_is_found_as_files_store_it(tmp_
     convert(graph, tmp_path / "crops.onnx")
     entries = STORED.compare(weights, tmp_path / "crops.onnx")
     assert [(e.name, e.problem, e.uncompared) for e in entries if e.problem or e.uncompared] == []
+
+
+class Windowed(nn.Module):
+    """A LayerNorm whose tokens, [1, 16, 4], are grouped into windows before a fully connected layer, as Swin does."""
+
+    def __init__(self, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+        self.norm, self.query = nn.LayerNorm(4), nn.Linear(4, 2)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        maps = nn.functional.pad(self.norm(tokens).view(1, 4, 4, 4), (0, 0, 0, self.padding, 0, 0))
+        windows = maps.view(1, 2, 2, 4 + self.padding, 1, 4).transpose(2, 3).reshape(-1, 4)
+        return self.query(windows)
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_a_norm_may_be_multiplied_into_what_sees_its_tokens_in_windows_but_not_among_zeros(padding: int) -> None:
+    torch.manual_seed(0)
+    network = Windowed(padding).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
+    others = network_weights(network, (torch.rand(1, 16, 4),)).others
+    (query,) = (layer for layer in others if layer.name == "query")
+    if padding:
+        assert not query.joined
+        return
+    tokens = torch.rand(5, 4, dtype=torch.float64)
+    alone = nn.functional.layer_norm(tokens, (4,), eps=network.norm.eps)
+    expected = network.double().query(network.norm(tokens)).detach().numpy()
+    np.testing.assert_allclose(alone.numpy() @ query.joined["weight"].T + query.joined["bias"], expected, rtol=1e-12)

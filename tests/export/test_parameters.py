@@ -31,6 +31,11 @@ def test_a_matrix_is_found_turned_and_among_others(stored: NDArray[Any]) -> None
     )  # fmt: skip
 
 
+def test_channels_that_a_file_splits_into_groups_are_found() -> None:
+    (entry,) = compare_others([LINEAR], [constant(WEIGHT), constant(BIAS.reshape(1, 3, 2, 1))])
+    assert (entry.problem, entry.uncompared) == ("", "")
+
+
 def test_one_wrong_number_is_a_problem() -> None:
     wrong = WEIGHT.copy()
     wrong[2, 3] += 1e-3

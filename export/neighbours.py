@@ -20,7 +20,8 @@ Array = NDArray[Any]
 _GROUPING = frozenset(
     {"clone", "contiguous", "flatten", "pad", "permute", "reshape", "roll", "transpose", "unsqueeze", "view"}
 )
-"""Names of functions that may leave every channel in its place: where the last axis is as long; padding adds numbers."""
+"""Names of functions that may leave every channel in its place: where the last axis stays as long, and no number is
+added."""
 
 
 @dataclass

@@ -160,8 +160,9 @@ _Form = tuple[Array, Array, str, str]
 
 
 def _forms(constant: StoredConstant, shape: tuple[int, ...]) -> Iterator[_Form]:
-    """A constant's values and steps with its axes in every order that gives a parameter's shape, or merged, as groups of
-    channels; kernels also turned round, as a transposed convolution is stored where it is computed as a plain one."""
+    """A constant's values and steps with its axes in every order that gives a parameter's shape, or merged, as those of
+    channels in groups; kernels also turned round, as a transposed convolution is stored where it is computed as a plain
+    one."""
     inner = tuple(n for n in shape if n != 1)
     values = np.squeeze(constant.values)
     steps = np.squeeze(np.broadcast_to(constant.step, constant.values.shape))

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import fx, nn
-from torch.overrides import TorchFunctionMode
 
 from ..runtime_ref.pipeline.stage import Stage
 from ..train.networks.adapted import AdaptedDepth
 from .neighbours import Neighbours
 from .rewrites.constants import FOLDED, constant_value
 from .stages import StageGraph
+from .watched import Convolution, watching
 
 # Converters fold BatchNorm in float32 in an order of their own; relative to a layer's largest value. ONNX files had
 # bit for bit the values of `folded_layers`; four roundings are granted.
@@ -86,32 +86,13 @@ def folded_layers(network: nn.Module, example: tuple[torch.Tensor, ...]) -> list
 
 def network_weights(network: nn.Module, example: tuple[torch.Tensor, ...]) -> NetworkWeights:
     """Run a network once and note the weights that take part."""
-    calls: list[tuple[str, nn.Conv2d, torch.Tensor]] = []
-    norms: dict[int, nn.BatchNorm2d] = {}
-    names = {module: name for name, module in network.named_modules()}
-
-    neighbours = Neighbours()
-
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        neighbours.note(names[module], module, inputs, output)
-        if isinstance(module, nn.Conv2d):
-            calls.append((names[module], module, output))
-        elif isinstance(module, nn.BatchNorm2d):
-            norms[id(inputs[0])] = module
-
-    handles = [module.register_forward_hook(note) for module in network.modules()]
-    used = _UsedParameters(neighbours)
-    try:
-        with torch.no_grad(), used:
-            network(*example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    folded = {norms[id(output)] for _, _, output in calls if id(output) in norms}
-    known = {id(parameter) for module in (*(call[1] for call in calls), *folded) for parameter in module.parameters()}
+    with torch.no_grad(), watching(network) as watched:
+        network(*example)
+    owners = {id(values): name.rpartition(".")[0] for name, values in network.named_parameters()}
+    known = {id(values) for call in watched.convolutions for values in call.tensors}
     return NetworkWeights(
-        [_folded(name, module, norms.get(id(output))) for name, module, output in calls],
-        list(_others(network, used.seen - known, neighbours)),
+        [_folded(owners.get(id(call.weight), call.module), call) for call in watched.convolutions],
+        list(_others(network, watched.used - known, watched.neighbours, owners)),
     )
 
 
@@ -187,54 +168,33 @@ def _left_in(layer: OtherLayer, left: Collection[str]) -> OtherLayer:
     return replace(layer, parameters=kept)
 
 
-class _UsedParameters(TorchFunctionMode):
-    """Within it, `seen` collects the identities of all parameters that a function is called with, and neighbours are
-    told of all functions.
-
-    Not forward hooks: attention computes with the weights of a layer inside it that is never called itself.
-    """
-
-    def __init__(self, neighbours: Neighbours) -> None:
-        super().__init__()
-        self.seen: set[int] = set()
-        self._neighbours = neighbours
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        for value in (*args, *(kwargs or {}).values()):
-            for each in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(each, nn.Parameter):
-                    self.seen.add(id(each))
-        output = func(*args, **(kwargs or {}))
-        self._neighbours.note_function(func, args, output)
-        return output
-
-
-def _others(network: nn.Module, used: set[int], neighbours: Neighbours) -> Iterator[OtherLayer]:
+def _others(
+    network: nn.Module, used: set[int], neighbours: Neighbours, owners: Mapping[int, str]
+) -> Iterator[OtherLayer]:
     """The layers whose own parameters are among those used."""
     for name, module in network.named_modules():
-        parameters = {
-            key: parameter.detach().float().numpy()
-            for key, parameter in module.named_parameters(recurse=False)
-            if id(parameter) in used
-        }
+        parameters = {key: each for key, each in module.named_parameters(recurse=False) if id(each) in used}
         if parameters:
-            joined, into = neighbours.joined(name), neighbours.joined_into(name)
-            yield OtherLayer(name, type(module).__name__, parameters, joined, into)
+            yield OtherLayer(
+                name,
+                type(module).__name__,
+                {key: each.detach().float().numpy() for key, each in parameters.items()},
+                neighbours.joined(parameters),
+                tuple(sorted(owners[matrix] for matrix in neighbours.joined_into(parameters) if matrix in owners)),
+            )
 
 
-def _folded(name: str, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None) -> FoldedLayer:
-    weight = convolution.weight.detach().numpy()
-    bias = np.zeros(len(weight), np.float32) if convolution.bias is None else convolution.bias.detach().numpy()
-    if norm is None:
+def _folded(name: str, call: Convolution) -> FoldedLayer:
+    weight = _numpy(call.weight)
+    bias = np.zeros(len(weight), np.float32) if call.bias is None else _numpy(call.bias)
+    if (norm := call.norm) is None:
         return FoldedLayer(name, weight, bias)
     # In this order and in float32, as converters fold; torch's own helper multiplies by a reciprocal root instead and
     # differs in the last bit of every third weight.
-    mean, variance = _numpy(norm.running_mean), _numpy(norm.running_var)
-    factor = _numpy(norm.weight) / np.sqrt(variance + np.float32(norm.eps))
-    return FoldedLayer(name, weight * factor[:, None, None, None], factor * (bias - mean) + _numpy(norm.bias))
+    factor = _numpy(norm.scale) / np.sqrt(_numpy(norm.variance) + np.float32(norm.epsilon))
+    folded = factor * (bias - _numpy(norm.mean)) + _numpy(norm.shift)
+    return FoldedLayer(name, weight * factor[:, None, None, None], folded)
 
 
-def _numpy(tensor: torch.Tensor | None) -> NDArray[np.float32]:
-    assert tensor is not None, "a BatchNorm without statistics cannot be folded"
+def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().numpy()

@@ -6,80 +6,120 @@ fully connected layer and a scale of its outputs (the LayerScale of vision trans
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 Array = NDArray[Any]
+Parameters = Mapping[str, torch.Tensor]
+"""Of a layer, by their names in it."""
 
 _GROUPING = frozenset(
-    {"clone", "contiguous", "flatten", "pad", "permute", "reshape", "roll", "transpose", "unsqueeze", "view"}
+    {"clone", "contiguous", "dropout", "flatten", "pad", "permute", "reshape", "roll", "transpose", "unsqueeze", "view"}
 )
-"""Names of functions that may leave every channel in its place: where the last axis stays as long, and no number is
-added."""
+"""Functions that may leave every channel in its place: where the last axis stays as long, and no number is added."""
+_SCALING = frozenset({"mul", "multiply"})
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    """What a layer multiplies with, and what it adds."""
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+
+    def uses(self, parameters: Parameters) -> bool:
+        """Whether one of these is among its own."""
+        return any(own is each for own in (self.weight, self.bias) for each in parameters.values())
 
 
 @dataclass
 class Neighbours:
     """Collects, while a network runs, what stands before and after its fully connected layers."""
 
-    _made_by: dict[int, tuple[str, nn.Module, torch.Tensor]] = field(default_factory=dict)  # results are kept alive
-    _linear: dict[str, nn.Linear] = field(default_factory=dict)
-    _before: dict[str, tuple[str, nn.LayerNorm]] = field(default_factory=dict)
-    _after: dict[str, tuple[str, nn.Parameter]] = field(default_factory=dict)
+    _norms: dict[int, tuple[_Weighted, torch.Tensor]] = field(default_factory=dict)  # by their results, kept alive
+    _results: dict[int, tuple[_Weighted, torch.Tensor]] = field(default_factory=dict)  # of fully connected layers
+    _linear: dict[int, _Weighted] = field(default_factory=dict)  # by the identity of their matrix
+    _before: dict[int, _Weighted] = field(default_factory=dict)
+    _after: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def note(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        """A module has computed: for a forward hook."""
-        source = self._made_by.get(id(inputs[0])) if inputs and isinstance(inputs[0], torch.Tensor) else None
-        if isinstance(module, nn.Linear):
-            self._linear[name] = module
-            if source is not None and isinstance(source[1], nn.LayerNorm):
-                self._before[name] = (source[0], source[1])
-        elif source is not None and isinstance(source[1], nn.Linear) and (scale := _only_scale(module)) is not None:
-            self._after[source[0]] = (name, scale)
-        if isinstance(module, nn.Linear | nn.LayerNorm) and isinstance(output, torch.Tensor):
-            self._made_by[id(output)] = (name, module, output)
+    def note(self, function: str, inputs: Sequence[Any], output: Any) -> None:
+        """A function has computed.
 
-    def note_function(self, function: Any, inputs: Sequence[Any], output: Any) -> None:
-        """A function has computed: tokens that it only groups in another way, as into windows, were made by the same
-        layer."""
-        if getattr(function, "__name__", "") not in _GROUPING or not isinstance(output, torch.Tensor):
+        Args:
+            function: its name: "linear", "layer_norm" …
+            inputs: its operands, in PyTorch's order.
+            output: its result.
+        """
+        if not isinstance(output, torch.Tensor):
             return
-        made = self._made_by.get(id(inputs[0]))
-        if made is not None and output.numel() == made[2].numel() and output.shape[-1] == made[2].shape[-1]:
-            self._made_by[id(output)] = (made[0], made[1], output)
+        if function == "linear":
+            self._note_linear(inputs, output)
+        elif function == "layer_norm":
+            self._norms[id(output)] = _Weighted(*[*inputs, None, None][2:4]), output
+        elif function in _SCALING:
+            self._note_scale(inputs)
+            self._note_scale(inputs[::-1])
+        elif function in _GROUPING:
+            for made in (self._norms, self._results):
+                before = made.get(id(inputs[0]))
+                if before is not None and _keeps_channels(before[1], output):
+                    made[id(output)] = before[0], output
 
-    def joined(self, name: str) -> Mapping[str, Array]:
-        """A fully connected layer's parameters with its neighbours multiplied in, float64; empty where it has none."""
-        if name not in self._before and name not in self._after:
+    def _note_linear(self, inputs: Sequence[Any], output: torch.Tensor) -> None:
+        tokens, weight, bias = [*inputs, None][:3]
+        self._linear[id(weight)] = _Weighted(weight, bias)
+        self._results[id(output)] = self._linear[id(weight)], output
+        if id(tokens) in self._norms:
+            self._before[id(weight)] = self._norms[id(tokens)][0]
+
+    def _note_scale(self, inputs: Sequence[Any]) -> None:
+        made, scale = self._results.get(id(inputs[0])), inputs[1]
+        if made is not None and isinstance(scale, torch.nn.Parameter) and scale.numel() == made[1].shape[-1]:
+            self._after[id(made[0].weight)] = scale
+
+    def joined(self, parameters: Parameters) -> Mapping[str, Array]:
+        """A layer's parameters with the neighbours of its fully connected ones multiplied in, float64; empty where it
+        has none."""
+        with_neighbours = [
+            (name, self._linear[id(values)])
+            for name, values in parameters.items()
+            if id(values) in self._before or id(values) in self._after
+        ]
+        if not with_neighbours:
             return {}
-        weight = _double(self._linear[name].weight)
-        bias = _double(self._linear[name].bias) if self._linear[name].bias is not None else np.zeros(len(weight))
-        if name in self._before:
-            norm = self._before[name][1]
+        found = {name: _double(values) for name, values in parameters.items()}
+        for name, linear in with_neighbours:
+            shift = next((key for key, values in parameters.items() if values is linear.bias), "bias")
+            found[name], found[shift] = self._multiplied(linear)
+        return found
+
+    def _multiplied(self, linear: _Weighted) -> tuple[Array, Array]:
+        assert linear.weight is not None
+        weight, key = _double(linear.weight), id(linear.weight)
+        bias = np.zeros(len(weight)) if linear.bias is None else _double(linear.bias)
+        if key in self._before:
+            norm = self._before[key]
             if norm.bias is not None:
                 bias = bias + weight @ _double(norm.bias)
             weight = weight * (1 if norm.weight is None else _double(norm.weight))
-        if name in self._after:
-            scale = _double(self._after[name][1])
+        if key in self._after:
+            scale = _double(self._after[key]).reshape(-1)
             weight, bias = weight * scale[:, None], bias * scale
-        return {"weight": weight, "bias": bias}
+        return weight, bias
 
-    def joined_into(self, name: str) -> tuple[str, ...]:
-        """The fully connected layers that a LayerNorm or a scale is beside."""
-        beside = [*self._before.items(), *self._after.items()]
-        return tuple(linear for linear, (neighbour, _) in beside if neighbour == name)
+    def joined_into(self, parameters: Parameters) -> Collection[int]:
+        """The identities of the matrices that a LayerNorm or a scale of these parameters is beside."""
+        before = {key for key, norm in self._before.items() if norm.uses(parameters)}
+        return before | {key for key, scale in self._after.items() if any(scale is p for p in parameters.values())}
 
 
-def _only_scale(module: nn.Module) -> nn.Parameter | None:
-    """The only parameter of a module that scales what it is given, channel by channel."""
-    parameters = list(module.parameters())
-    return parameters[0] if len(parameters) == 1 and parameters[0].ndim == 1 else None
+def _keeps_channels(before: torch.Tensor, after: torch.Tensor) -> bool:
+    return before.numel() == after.numel() and before.shape[-1] == after.shape[-1]
 
 
 def _double(values: torch.Tensor) -> Array:

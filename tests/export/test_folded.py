@@ -76,3 +76,40 @@ def test_a_norm_may_be_multiplied_into_what_sees_its_tokens_in_windows_but_not_a
     alone = nn.functional.layer_norm(tokens, (4,), eps=network.norm.eps)
     expected = network.double().query(network.norm(tokens)).detach().numpy()
     np.testing.assert_allclose(alone.numpy() @ query.joined["weight"].T + query.joined["bias"], expected, rtol=1e-12)
+
+
+class Mixed(nn.Module):
+    """A convolution with BatchNorm, a LayerNorm, a fully connected layer and a scale of its outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU())
+        self.before, self.mlp = nn.LayerNorm(4), nn.Linear(4, 6)
+        self.scale = nn.Parameter(torch.zeros(6))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        tokens = self.stem(image).flatten(2).transpose(1, 2)
+        return self.scale * self.mlp(self.before(tokens))
+
+
+def test_an_exported_program_computes_with_what_its_modules_do() -> None:
+    torch.manual_seed(0)
+    network, example = Mixed().eval(), (torch.rand(1, 3, 8, 8),)
+    for values in (*network.parameters(), *network.buffers()):
+        if values.is_floating_point():
+            nn.init.uniform_(values, 0.5, 1.5)
+    expected = network_weights(network, example)
+    found = network_weights(torch.export.export(network, example).module(), example)
+    assert [layer.name for layer in found.convolutions] == ["stem.0"]
+    assert [layer.name for layer in expected.others] == ["", "before", "mlp"]
+    for one, other in zip(expected.convolutions, found.convolutions, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)
+        np.testing.assert_array_equal(one.bias, other.bias)
+    assert {layer.name: layer.joined_into for layer in found.others} == {"": ("mlp",), "before": ("mlp",), "mlp": ()}
+    (mlp,), (same,) = ([layer for layer in each.others if layer.name == "mlp"] for each in (expected, found))
+    for name in ("weight", "bias"):
+        np.testing.assert_array_equal(mlp.joined[name], same.joined[name])
+    with torch.no_grad():  # convolution and BatchNorm as one
+        (stem,) = expected.convolutions
+        folded = nn.functional.conv2d(example[0], torch.from_numpy(stem.weight), torch.from_numpy(stem.bias))
+        torch.testing.assert_close(nn.functional.relu(folded), network.stem(example[0]))

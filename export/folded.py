@@ -150,15 +150,19 @@ def with_preprocessing(layer: FoldedLayer, network: AdaptedDepth) -> FoldedLayer
 
 def _with_computed_weights(layers: list[FoldedLayer], program: fx.GraphModule) -> list[FoldedLayer]:
     """The convolutions of a network as its program computes them: some networks make a convolution's weights of its
-    parameters (standardised ones), which then are constants of the program."""
+    parameters (standardised ones), which then are constants of the program, as scaled ones are."""
     calls = [node for node in program.graph.nodes if node.target is torch.ops.aten.conv2d.default]
     if len(calls) != len(layers):
         return list(layers)
     buffers = dict(program.named_buffers())
-    computed = [buffers.get(str(node.args[1].target)) for node in calls]
+    computed = [[buffers.get(str(getattr(each, "target", ""))) for each in [*node.args, None][1:3]] for node in calls]
     return [
-        layer if values is None else replace(layer, weight=values.numpy())
-        for layer, values in zip(layers, computed, strict=True)
+        replace(
+            layer,
+            weight=layer.weight if weight is None else weight.numpy(),
+            bias=layer.bias if bias is None else bias.numpy(),
+        )
+        for layer, (weight, bias) in zip(layers, computed, strict=True)
     ]
 
 

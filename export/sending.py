@@ -2,6 +2,9 @@
 
 A program of torch.export travels as the list of its operations and its tensors: PyTorch's own way traces it again,
 which renames what it holds and forgets where its operations stood in the network.
+
+Pickled as multiprocessing would, between two processes of one run, in a folder that only its user may open: nothing
+that comes from elsewhere is ever unpickled.
 """
 
 from __future__ import annotations

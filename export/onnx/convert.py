@@ -16,7 +16,7 @@ from ...runtime_ref.quiet import silence
 from ...runtime_ref.target import Target
 from ...train.brought.onnx_model import OnnxNetwork
 from ..refusals import refusing
-from ..rewrites.halves import half_but_tail
+from ..rewrites.halves import half_but_ends
 from ..stages import StageGraph
 from .brought import source_of, whole_model
 from .file import encoded
@@ -60,7 +60,7 @@ def convert_half(graph: StageGraph, float32: Path, path: Path) -> None:
         path.write_bytes(_completed(graph, half=True))
         return
     onnx = require("onnx", "onnx", "exporting to ONNX")
-    half = _exported(graph, _Half(graph.computed).eval())
+    half = _exported(graph, _halved(graph.computed))
     _take_weights(half, onnx.load(str(float32)))
     path.write_bytes(encoded(half))
 
@@ -73,12 +73,15 @@ class _Half(torch.nn.Module):
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
-        halved = copy.deepcopy(network)
-        # The program of a network that was brought: its tail is known, and stays in float32.
-        self.network = half_but_tail(halved) if isinstance(halved, fx.GraphModule) else halved.half()
+        self.network = copy.deepcopy(network).half()
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.network(*(values.half() for values in inputs)).float()
+
+
+def _halved(network: torch.nn.Module) -> torch.nn.Module:
+    """A network in float16; the program of one that was brought keeps its ends in float32."""
+    return half_but_ends(copy.deepcopy(network)) if isinstance(network, fx.GraphModule) else _Half(network).eval()
 
 
 def _exported(graph: StageGraph, network: torch.nn.Module) -> Any:
@@ -104,7 +107,7 @@ def _exported(graph: StageGraph, network: torch.nn.Module) -> Any:
 
 
 def _take_weights(half: Any, float32: Any) -> None:
-    """Give a float16 model the float32 one's convolution weights and biases, rounded once, and their names.
+    """Give a float16 model the float32 one's convolution weights and biases, rounded at most once, and their names.
 
     The exporter folds BatchNorm in the network's own type: in float16 the depth network's weights were off by up to
     3 units in the last place and its biases by up to 617, against half a unit for one rounding. And it merges what
@@ -112,16 +115,26 @@ def _take_weights(half: Any, float32: Any) -> None:
     """
     helper = require("onnx.numpy_helper", "onnx", "exporting to ONNX")
     weights = {tensor.name: tensor for tensor in float32.graph.initializer}
-    rounded: dict[str, Any] = {}
+    assert _count(half, "BatchNormalization") == _count(float32, "BatchNormalization"), "folded in both"
+    types = {tensor.name: helper.to_array(tensor).dtype for tensor in half.graph.initializer}
+    taken: dict[str, Any] = {}
     for node, exact in zip(_convolutions(half), _convolutions(float32), strict=True):
+        kind = types[node.input[1]]
         del node.input[1:]
-        node.input.extend(exact.input[1:])
         for name in exact.input[1:]:
-            rounded[name] = helper.from_array(helper.to_array(weights[name]).astype("float16"), name)
+            # One that is called at the end and before has its numbers in both types.
+            own = name if name not in taken or types[name] == kind else f"{name}.{kind}"
+            types[own] = kind
+            taken[own] = helper.from_array(helper.to_array(weights[name]).astype(kind), own)
+            node.input.append(own)
     used = {name for node in half.graph.node for name in node.input}
-    others = [tensor for tensor in half.graph.initializer if tensor.name in used and tensor.name not in rounded]
+    others = [tensor for tensor in half.graph.initializer if tensor.name in used and tensor.name not in taken]
     del half.graph.initializer[:]
-    half.graph.initializer.extend([*others, *rounded.values()])
+    half.graph.initializer.extend([*others, *taken.values()])
+
+
+def _count(model: Any, operation: str) -> int:
+    return sum(node.op_type == operation for node in model.graph.node)
 
 
 def _convolutions(model: Any) -> list[Any]:

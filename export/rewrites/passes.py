@@ -10,6 +10,7 @@ from .constants import fold_constants
 from .idle import drop_checks, drop_idle, reshape_views
 from .norms import name_batch_norms
 from .products import multiply_vectors
+from .scales import centre_scale
 from .writes import join_writes, take_copies
 
 PASSES: tuple[Callable[[fx.GraphModule], None], ...] = (
@@ -21,4 +22,5 @@ PASSES: tuple[Callable[[fx.GraphModule], None], ...] = (
     fold_constants,
     multiply_vectors,
     name_batch_norms,
+    centre_scale,  # last: it computes the program
 )

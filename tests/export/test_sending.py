@@ -12,7 +12,7 @@ from torch import fx, nn
 from dofkit.export.coreml.convert import TracedStage
 from dofkit.export.coreml.options import CoreMLOptions
 from dofkit.export.refusals import refusal
-from dofkit.export.rewrites.halves import half_but_tail
+from dofkit.export.rewrites.halves import half_but_ends
 from dofkit.export.sending import send
 from dofkit.export.stages import StageGraph
 from dofkit.runtime_ref.pipeline.stage import Stage
@@ -75,9 +75,9 @@ def test_it_knows_where_an_operation_stands_and_what_is_a_float() -> None:
     words = [refusal("depth", each, Target.COREML, ValueError("aten::roll is unknown")) for each in (here, there)]
     assert words[0] == words[1]
     assert "aten.roll.default in deep (Net)" in words[1]
-    image = torch.rand(1, 3, 8, 8).half()
+    image = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
-        halves = [half_but_tail(each)(image) for each in (here, there)]
+        halves = [half_but_ends(each)(image) for each in (here, there)]
     torch.testing.assert_close(halves[0], halves[1], rtol=0, atol=0)
 
 

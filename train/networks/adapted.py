@@ -14,7 +14,8 @@ LEAST_SPAN = 1e-3
 """Least width of a prediction's range, as a share of its greatest value: the rounding noise of a flat one is not blown
 up. It is relative because scales differ by ten orders of magnitude: MiDaS gives thousands, others 1e-4."""
 LEAST_VALUE = 1e-6
-"""Divisors are not smaller: a prediction of zeros gives zeros. 16-bit floats hold it, as a subnormal number."""
+"""Divisors are not smaller: a prediction of zeros gives zeros. 16-bit floats hold it as a subnormal number, which ARM
+cores take for zero; see `_missing`."""
 
 
 class AdaptedDepth(nn.Module):
@@ -71,7 +72,8 @@ def _spread(inverse: torch.Tensor) -> torch.Tensor:
     """Inverse depth of any scale and offset, [N, 1, H, W] → the same with its range spread over [0, 1]."""
     nearest, farthest = torch.amax(inverse, dim=(2, 3), keepdim=True), torch.amin(inverse, dim=(2, 3), keepdim=True)
     least = LEAST_SPAN * torch.maximum(nearest.abs(), farthest.abs())
-    return (inverse - farthest) / torch.maximum(nearest - farthest, least).clamp(min=LEAST_VALUE)
+    span = torch.maximum(nearest - farthest, least).clamp(min=LEAST_VALUE)
+    return (inverse - farthest) / (span + _missing(span))
 
 
 def _inverted(depth: torch.Tensor) -> torch.Tensor:
@@ -81,10 +83,18 @@ def _inverted(depth: torch.Tensor) -> torch.Tensor:
     not hold for small depths.
     """
     far = torch.amax(depth, dim=(2, 3), keepdim=True).clamp(min=LEAST_VALUE)
-    least = (LEAST_SPAN * far).clamp(min=LEAST_VALUE)
+    missing = _missing(far)
+    far = far + missing
+    least = torch.maximum((LEAST_SPAN * far).clamp(min=LEAST_VALUE), missing)
     depth = torch.maximum(depth, least)
     near = torch.amin(depth, dim=(2, 3), keepdim=True)
     return near / depth * ((far - depth) / torch.maximum(far - near, least))
+
+
+def _missing(divisor: torch.Tensor) -> torch.Tensor:
+    """1 where a divisor, at least 0, is 0, else 0: LiteRT computes 0/0 in 16-bit floats on ARM, where those below
+    6.1e-5 are flushed to zero. Of operations that every runtime has."""
+    return 1 - torch.ceil(divisor.clamp(max=1))
 
 
 def adapted(network: nn.Module, contract: NetworkContract) -> nn.Module:

@@ -17,7 +17,7 @@ from dofkit.train.brought.kinds import DepthKind, depth_kind
 from dofkit.train.brought.networks import one_map
 from dofkit.train.brought.opening import open_depth_model
 from dofkit.train.brought.terms import card_licence, warnings_of
-from dofkit.train.networks.adapted import AdaptedDepth
+from dofkit.train.networks.adapted import AdaptedDepth, _missing
 from dofkit.train.networks.contract import Meaning, Preprocessing
 from dofkit.train.weights.terms import Terms
 
@@ -100,6 +100,13 @@ def test_a_flat_prediction_stays_flat_and_finite(meaning: Meaning, value: float)
     found = AdaptedDepth(Flat(), Preprocessing(), meaning)(torch.rand(1, 3, 8, 8)).numpy()
     assert np.isfinite(found).all()
     assert np.ptp(found) < 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_only_a_divisor_that_is_gone_is_replaced(dtype: torch.dtype) -> None:
+    there = torch.tensor([1e-6, 6.2e-5, 0.3, 1.0, 7.0, 60000.0], dtype=dtype)
+    assert not _missing(there).any()
+    assert _missing(torch.zeros(2, dtype=dtype)).tolist() == [1, 1]
 
 
 def test_a_map_is_found_in_what_networks_give() -> None:

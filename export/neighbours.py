@@ -6,7 +6,7 @@ fully connected layer and a scale of its outputs (the LayerScale of vision trans
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,26 @@ _GROUPING = frozenset(
 )
 """Functions that may leave every channel in its place: where the last axis stays as long, and no number is added."""
 _SCALING = frozenset({"mul", "multiply"})
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A function that a network called.
+
+    Attributes:
+        function: its name: "linear", "layer_norm" …
+        args, kwargs: its operands.
+        output: its result.
+    """
+
+    function: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    output: Any
+
+    def operand(self, place: int, name: str) -> Any:
+        """An operand by its place in PyTorch's signature or by its name there; None where it is left out."""
+        return self.args[place] if place < len(self.args) else self.kwargs.get(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,38 +67,33 @@ class Neighbours:
     _before: dict[int, _Weighted] = field(default_factory=dict)
     _after: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def note(self, function: str, inputs: Sequence[Any], output: Any) -> None:
-        """A function has computed.
-
-        Args:
-            function: its name: "linear", "layer_norm" …
-            inputs: its operands, in PyTorch's order.
-            output: its result.
-        """
-        if not isinstance(output, torch.Tensor):
+    def note(self, call: Call) -> None:
+        """A function has computed."""
+        if not isinstance(call.output, torch.Tensor):
             return
-        if function == "linear":
-            self._note_linear(inputs, output)
-        elif function == "layer_norm":
-            self._norms[id(output)] = _Weighted(*[*inputs, None, None][2:4]), output
-        elif function in _SCALING:
-            self._note_scale(inputs)
-            self._note_scale(inputs[::-1])
-        elif function in _GROUPING:
+        if call.function == "linear":
+            self._note_linear(call)
+        elif call.function == "layer_norm":
+            self._norms[id(call.output)] = _Weighted(call.operand(2, "weight"), call.operand(3, "bias")), call.output
+        elif call.function in _SCALING:
+            first, second = call.operand(0, "input"), call.operand(1, "other")
+            self._note_scale(first, second)
+            self._note_scale(second, first)
+        elif call.function in _GROUPING:
             for made in (self._norms, self._results):
-                before = made.get(id(inputs[0]))
-                if before is not None and _keeps_channels(before[1], output):
-                    made[id(output)] = before[0], output
+                before = made.get(id(call.operand(0, "input")))
+                if before is not None and _keeps_channels(before[1], call.output):
+                    made[id(call.output)] = before[0], call.output
 
-    def _note_linear(self, inputs: Sequence[Any], output: torch.Tensor) -> None:
-        tokens, weight, bias = [*inputs, None][:3]
-        self._linear[id(weight)] = _Weighted(weight, bias)
-        self._results[id(output)] = self._linear[id(weight)], output
+    def _note_linear(self, call: Call) -> None:
+        tokens, weight = call.operand(0, "input"), call.operand(1, "weight")
+        self._linear[id(weight)] = _Weighted(weight, call.operand(2, "bias"))
+        self._results[id(call.output)] = self._linear[id(weight)], call.output
         if id(tokens) in self._norms:
             self._before[id(weight)] = self._norms[id(tokens)][0]
 
-    def _note_scale(self, inputs: Sequence[Any]) -> None:
-        made, scale = self._results.get(id(inputs[0])), inputs[1]
+    def _note_scale(self, result: Any, scale: Any) -> None:
+        made = self._results.get(id(result))
         if made is not None and isinstance(scale, torch.nn.Parameter) and scale.numel() == made[1].shape[-1]:
             self._after[id(made[0].weight)] = scale
 

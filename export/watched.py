@@ -6,7 +6,7 @@ weights of a layer inside it that is never called itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .neighbours import Neighbours
+from .neighbours import Call, Neighbours
 
 _CONVOLUTIONS = frozenset({"conv2d", "convolution"})
-_NORMS = frozenset({"batch_norm", "_native_batch_norm_legit_no_training"})
+_LEGIT = "_native_batch_norm_legit_no_training"  # what an exported program may call it
+_NORMS = frozenset({"batch_norm", _LEGIT})
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,39 +75,48 @@ class Watched(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
-        inputs = (*args, *(kwargs or {}).values())
-        for value in inputs:
+        kwargs = kwargs or {}
+        for value in (*args, *kwargs.values()):
             for each in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(each, nn.Parameter):
                     self.used.add(id(each))
-        output = func(*args, **(kwargs or {}))
+        output = func(*args, **kwargs)
         name = str(getattr(func, "__name__", "")).partition(".")[0]  # an operator's is "conv2d.default"
+        call = Call(name, args, kwargs, output)
         if name in _CONVOLUTIONS:
-            self._note_convolution(name, inputs, output)
+            self._note_convolution(call)
         elif name in _NORMS:
-            self._note_norm(func, inputs)
-        self.neighbours.note(name, inputs, output)
+            self._note_norm(call, is_operator=isinstance(func, torch._ops.OpOverload))
+        self.neighbours.note(call)
         return output
 
-    def _note_convolution(self, name: str, inputs: Sequence[Any], output: torch.Tensor) -> None:
-        _, weight, bias = [*inputs, None][:3]
-        transposed = name == "convolution" and inputs[6]
+    def _note_convolution(self, call: Call) -> None:
+        weight = call.operand(1, "weight")
+        transposed = call.function == "convolution" and call.operand(6, "transposed")
         if weight.ndim == 4 and not transposed:
-            self.convolutions.append(Convolution(self.modules[-1], weight, bias, output))
+            self.convolutions.append(Convolution(self.modules[-1], weight, call.operand(2, "bias"), call.output))
 
-    def _note_norm(self, func: Any, inputs: Sequence[Any]) -> None:
-        before = next((call for call in self.convolutions if call.output is inputs[0]), None)
+    def _note_norm(self, call: Call, is_operator: bool) -> None:
+        given = call.operand(0, "input")
+        before = next((each for each in self.convolutions if each.output is given), None)
         if before is None:
             return
-        if isinstance(func, torch._ops.OpOverload):
-            scale, shift, mean, variance = inputs[1:5]
+        if is_operator:
+            scale, shift, mean, variance = call.args[1:5]
         else:
-            mean, variance, scale, shift = inputs[1:5]
-        epsilon = next(value for value in reversed(inputs) if isinstance(value, float))
+            names = ("running_mean", "running_var", "weight", "bias")
+            mean, variance, scale, shift = (call.operand(1 + n, name) for n, name in enumerate(names))
+        epsilon = call.operand(6 if call.function == _LEGIT else 7, "eps")
         assert mean is not None
         assert variance is not None, "a BatchNorm without statistics cannot be folded"
         ones, zeros = torch.ones_like(mean), torch.zeros_like(mean)
-        before.norm = Norm(ones if scale is None else scale, zeros if shift is None else shift, mean, variance, epsilon)
+        before.norm = Norm(
+            ones if scale is None else scale,
+            zeros if shift is None else shift,
+            mean,
+            variance,
+            1e-5 if epsilon is None else epsilon,
+        )
 
 
 @contextmanager

@@ -33,8 +33,10 @@ _SUMS = {_aten.add.Tensor, _aten.sub.Tensor}
 _SCALED = f"{FOLDED}scaled_"
 
 _LEAST, _GREATEST = 2.0**-6, 2.0**13
-"""Between them is the greatest number of a layer whose scale is left alone: a thousandth of it is still normal, and
+"""Between them is the greatest number of a layer whose scale is left alone: a hundredth of it is still normal, and
 pictures with greater ones than the one looked at have room."""
+_GOAL = 2.0**12
+"""The greatest number of all these layers once they are moved, if the smallest layer's does not come to 1 before."""
 
 
 def centre_scale(module: fx.GraphModule) -> None:
@@ -54,7 +56,7 @@ def centre_scale(module: fx.GraphModule) -> None:
         if least == 0 or (least >= _LEAST and greatest <= _GREATEST):  # a layer that gives nothing has no scale
             return
         old = {node: node.args for node in (*region.entries, *region.inner)}
-        _scale(module, region, 2.0 ** -round(math.log2(least * greatest) / 2))
+        _scale(module, region, 2.0 ** math.floor(min(math.log2(_GOAL / greatest), -math.log2(least))))
         # The tail was not looked into: what has a unit, as metres have, comes out changed.
         if not torch.allclose(before, fx.Interpreter(module).run(*image), rtol=1e-4, atol=1e-5):
             _restore(module, old)

@@ -136,7 +136,7 @@ _BROUGHT_DEPTH = {
     Precision.PALETTE6: (22.0, 15.0, "measured 33 dB and more"),
     Precision.PALETTE4: (12.0, 10.0, "measured 23 dB and more"),
 }
-_BROUGHT_IN_HALF_SUMS = Tolerance(None, 44.0, "an ARM core sums 16-bit floats in 16 bits; measured 53.5 dB")
+_BROUGHT_IN_HALF_SUMS = Tolerance(None, 38.0, "an ARM core sums 16-bit floats in 16 bits; measured 44 dB and more")
 # Rendering networks: random ones of four shapes (with skips, residual, separable, large kernels) and the worked example
 # of the docs, on every target. Pictures do not stretch an error as depth's range does.
 _BROUGHT_RENDERING = {

@@ -113,3 +113,23 @@ def test_an_exported_program_computes_with_what_its_modules_do() -> None:
         (stem,) = expected.convolutions
         folded = nn.functional.conv2d(example[0], torch.from_numpy(stem.weight), torch.from_numpy(stem.bias))
         torch.testing.assert_close(nn.functional.relu(folded), network.stem(example[0]))
+
+
+def test_functions_may_be_called_with_names_and_without_a_bias() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernel, self.scale, self.matrix = (nn.Parameter(torch.rand(s)) for s in ((4, 3, 2, 2), (4,), (5, 4)))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            maps = nn.functional.conv2d(image, self.kernel, stride=2)
+            maps = nn.functional.batch_norm(maps, running_mean=torch.zeros(4), running_var=torch.ones(4), eps=3.0)
+            tokens = nn.functional.layer_norm(maps.flatten(2).transpose(1, 2), [4], eps=1e-3, weight=self.scale)
+            return nn.functional.linear(tokens, weight=self.matrix)
+
+    network = Named().eval()
+    weights = network_weights(network, (torch.rand(1, 3, 8, 8),))
+    (convolution,), (layer,) = weights.convolutions, weights.others
+    np.testing.assert_allclose(convolution.weight, network.kernel.detach().numpy() / 2, rtol=1e-6)  # 1 / √(1 + 3)
+    joined = (network.matrix * network.scale).detach().numpy()
+    np.testing.assert_allclose(layer.joined["matrix"], joined, rtol=1e-6)

@@ -37,7 +37,7 @@ def test_a_core_that_sums_in_half_is_held_to_less_and_only_in_depth_and_fp16() -
     def on_arm(scope: str, precision: Precision, stage: Stage) -> float | None:
         return tolerance(scope, precision, Target.ONNX, half_sums=True, brought={stage}).psnr
 
-    assert on_arm("depth", Precision.FP16, Stage.DEPTH) == 44 < least("depth", Precision.FP16, Stage.DEPTH)
+    assert on_arm("depth", Precision.FP16, Stage.DEPTH) == 38 < least("depth", Precision.FP16, Stage.DEPTH)
     assert on_arm("depth", Precision.FP32, Stage.DEPTH) == least("depth", Precision.FP32, Stage.DEPTH)
     blur = on_arm("lens_blur", Precision.FP16, Stage.LENS_BLUR)
     assert blur == least("lens_blur", Precision.FP16, Stage.LENS_BLUR)

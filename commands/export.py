@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..runtime_ref.bundle import ModelEntry
 
 ALL = "all"
+_LISTED = 8
+"""Names that a line ends in."""
 
 
 class _PreviewSize(ParsedPair):
@@ -319,10 +322,16 @@ def _notes(model: ModelEntry) -> list[str]:
     notes = []
     if model.precision.weight_bits is not None and model.layers:
         left = [layer.name for layer in model.layers if layer not in model.compressed]
-        why = f"; left as they are: {', '.join(left)}" if left else ""
+        why = f"; left as they are: {_listed(left)}" if left else ""
         notes.append(f"{name}: compressed {len(model.compressed)} of {len(model.layers)} layers{why}")
     if model.target is Target.COREAI and model.precision is Precision.W4:
         notes.append(f"{name}: on a Neural Engine weights in blocks went wrong without a word; compare it on a phone")
     if model.kept_fp32:
-        notes.append(f"{name}: {len(model.kept_fp32)} operations in fp32: {', '.join(model.kept_fp32)}")
+        notes.append(f"{name}: {len(model.kept_fp32)} operations in fp32: {_listed(model.kept_fp32)}")
     return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names, or the first of many: the manifest has all."""
+    more = len(names) - _LISTED
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_LISTED])} and {more} more (see manifest.json)"

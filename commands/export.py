@@ -318,7 +318,7 @@ def _storage(model: ModelEntry) -> dict[str, Any]:
 
 def _notes(model: ModelEntry) -> list[str]:
     """What is worth knowing of a model beyond its verdict."""
-    name = f"{model.function or model.stage} {model.precision}"
+    name = f"{model.target} {model.function or model.stage} {model.precision}"
     notes = []
     if model.precision.weight_bits is not None and model.layers:
         left = [layer.name for layer in model.layers if layer not in model.compressed]

@@ -53,7 +53,9 @@ def centre_scale(module: fx.GraphModule) -> None:
     with torch.no_grad():
         before = found.run(*image)
         least, greatest = min(found.greatest), max(found.greatest)
-        if least == 0 or (least >= _LEAST and greatest <= _GREATEST):  # a layer that gives nothing has no scale
+        if not all(0 < each < math.inf for each in found.greatest):  # a layer that gives nothing has no scale
+            return
+        if least >= _LEAST and greatest <= _GREATEST:
             return
         old = {node: node.args for node in (*region.entries, *region.inner)}
         _scale(module, region, 2.0 ** math.floor(min(math.log2(_GOAL / greatest), -math.log2(least))))

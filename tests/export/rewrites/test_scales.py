@@ -82,3 +82,23 @@ def test_what_16_bits_hold_anyway_stays() -> None:
 
 def test_what_has_a_unit_stays_however_small_its_layers() -> None:
     assert not list(scaled(program(Head(1e-6, unit=True))))
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_layers_that_give_nothing_stay(value: float) -> None:
+    class Nothing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Conv2d(3, 1, 1)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.last(image)
+
+    network = Nothing().eval()
+    with torch.no_grad():
+        for values in network.parameters():
+            values.fill_(value)
+    module = torch.export.export(network, (IMAGE,)).module()
+    assert isinstance(module, fx.GraphModule)
+    centre_scale(module)
+    assert not list(scaled(module))

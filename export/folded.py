@@ -17,7 +17,7 @@ from ..train.networks.adapted import AdaptedDepth
 from .neighbours import Neighbours
 from .rewrites.constants import FOLDED, constant_value
 from .stages import StageGraph
-from .watched import Convolution, watching
+from .watched import ConvolutionCall, watching
 
 # Converters fold BatchNorm in float32 in an order of their own; relative to a layer's largest value. ONNX files had
 # bit for bit the values of `folded_layers`; four roundings are granted.
@@ -188,7 +188,7 @@ def _others(
             )
 
 
-def _folded(name: str, call: Convolution) -> FoldedLayer:
+def _folded(name: str, call: ConvolutionCall) -> FoldedLayer:
     weight = _numpy(call.weight)
     bias = np.zeros(len(weight), np.float32) if call.bias is None else _numpy(call.bias)
     if (norm := call.norm) is None:

@@ -34,7 +34,7 @@ class Norm:
 
 
 @dataclass(eq=False)
-class Convolution:
+class ConvolutionCall:
     """One call of a convolution.
 
     Attributes:
@@ -69,7 +69,7 @@ class Watched(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.used: set[int] = set()
-        self.convolutions: list[Convolution] = []
+        self.convolutions: list[ConvolutionCall] = []
         self.neighbours = Neighbours()
         self.modules: list[str] = []
 
@@ -94,7 +94,7 @@ class Watched(TorchFunctionMode):
         weight = call.operand(1, "weight")
         transposed = call.function == "convolution" and call.operand(6, "transposed")
         if weight.ndim == 4 and not transposed:
-            self.convolutions.append(Convolution(self.modules[-1], weight, call.operand(2, "bias"), call.output))
+            self.convolutions.append(ConvolutionCall(self.modules[-1], weight, call.operand(2, "bias"), call.output))
 
     def _note_norm(self, call: Call, is_operator: bool) -> None:
         given = call.operand(0, "input")

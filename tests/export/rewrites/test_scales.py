@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
 from dofkit.export.rewrites.scales import centre_scale
+from dofkit.export.stages import StageGraph
+from dofkit.runtime_ref.pipeline.stage import Stage
 from dofkit.train.networks.adapted import AdaptedDepth
 from dofkit.train.networks.contract import Meaning, Preprocessing
 
@@ -102,3 +106,21 @@ def test_layers_that_give_nothing_stay(value: float) -> None:
     assert isinstance(module, fx.GraphModule)
     centre_scale(module)
     assert not list(scaled(module))
+
+
+@pytest.mark.e2e
+def test_what_a_file_stores_of_moved_layers_is_found(tmp_path: Path) -> None:
+    from dofkit.export.folded import graph_weights
+    from dofkit.export.onnx.convert import convert
+    from dofkit.export.onnx.stored import STORED
+
+    head = Head(1e-4)
+    network = AdaptedDepth(head, Preprocessing(), Meaning.INVERSE_DEPTH).eval()
+    graph = StageGraph(Stage.DEPTH, network, (12, 16), rewritten=True)
+    weights = graph_weights(graph)
+    moved = {layer.name: layer for layer in weights.convolutions}
+    unmoved = head.left.weight.detach().numpy()
+    assert np.abs(moved["network.left"].weight).max() > 100 * np.abs(unmoved).max()
+    convert(graph, tmp_path / "moved.onnx")
+    entries = STORED.compare(weights, tmp_path / "moved.onnx")
+    assert [(e.name, e.problem, e.uncompared) for e in entries if e.problem or e.uncompared] == []

@@ -22,7 +22,9 @@ def multiply_adds(node: fx.Node) -> int:
     """How many products an operation of a program sums up; 0 of what is no layer."""
     if node.target not in LAYERS:
         return 0
-    operands = [each.meta["val"].shape for each in node.all_input_nodes]
+    # One tensor may be several operands; those of an einsum stand in a list.
+    given = [each for each in node.args if isinstance(each, fx.Node)] or node.all_input_nodes
+    operands = [each.meta["val"].shape for each in given]
     count = math.prod(node.meta["val"].shape)
     if node.target in _TRANSPOSED or (node.target is _aten.convolution.default and node.args[6]):
         return math.prod(operands[0]) * math.prod(operands[1][1:])
@@ -34,3 +36,8 @@ def multiply_adds(node: fx.Node) -> int:
     # Of a sum and a product the operands of the product come last.
     first = operands[1] if node.target in (_aten.addmm.default, _aten.baddbmm.default) else operands[0]
     return count * first[-1]
+
+
+def sources(node: fx.Node) -> list[fx.Node]:
+    """The operations that an operation's operands come from: no constants, no inputs."""
+    return [source for source in node.all_input_nodes if source.op == "call_function"]

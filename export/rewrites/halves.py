@@ -9,7 +9,7 @@ from torch import fx
 
 from ..tails import tail
 from .constants import attribute
-from .costs import LAYERS, multiply_adds
+from .costs import LAYERS, multiply_adds, sources
 
 _aten = torch.ops.aten
 _NORMS = {_aten.layer_norm.default, _aten.group_norm.default, _aten.native_layer_norm.default}
@@ -45,13 +45,13 @@ def ends(module: torch.nn.Module) -> list[fx.Node]:
     (output,) = (node for node in module.graph.nodes if node.op == "output")
     order = {node: number for number, node in enumerate(module.graph.nodes)}
     left = _SHARE * sum(map(multiply_adds, order))
-    exact = set(tail(_sources(output), _sources, _is_end))
+    exact = set(tail(sources(output), sources, _is_end))
     last = set(exact)
     for node in (each for each in order if _is_first(each)):
         if (cost := multiply_adds(node)) <= left:
             left -= cost
             exact |= {node, *_before(node, _is_layer), *(user for user in node.users if user.target in _FOLDED)}
-    while waiting := {source for node in last for source in _sources(node) if _is_layer(source)} - exact:
+    while waiting := {source for node in last for source in sources(node) if _is_layer(source)} - exact:
         node = max(waiting, key=order.__getitem__)
         if (left := left - multiply_adds(node)) < 0:
             break
@@ -62,13 +62,13 @@ def ends(module: torch.nn.Module) -> list[fx.Node]:
 
 def _before(node: fx.Node, is_end: Callable[[fx.Node], bool]) -> list[fx.Node]:
     """What an operation is computed of, up to an end on the way."""
-    return tail(_sources(node), _sources, is_end)
+    return tail(sources(node), sources, is_end)
 
 
 def _is_first(node: fx.Node) -> bool:
     """A layer that sees the image."""
     before = (node, *_before(node, _is_layer))
-    return _is_layer(node) and not any(_is_layer(source) for each in before for source in _sources(each))
+    return _is_layer(node) and not any(_is_layer(source) for each in before for source in sources(each))
 
 
 def _is_layer(node: fx.Node) -> bool:
@@ -106,10 +106,6 @@ def _halve(module: fx.GraphModule, exact: set[fx.Node]) -> None:
         with module.graph.inserting_after(node):
             wide = module.graph.get_attr(name)
         node.replace_all_uses_with(wide, exact.__contains__)
-
-
-def _sources(node: fx.Node) -> list[fx.Node]:
-    return [source for source in node.all_input_nodes if source.op == "call_function"]
 
 
 def _is_float(node: fx.Node) -> bool:

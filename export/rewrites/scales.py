@@ -17,7 +17,7 @@ from torch import fx
 
 from ..tails import tail
 from .constants import FOLDED, attribute
-from .costs import LAYERS
+from .costs import LAYERS, sources
 
 _aten = torch.ops.aten
 _WEIGHTED = {_aten.conv2d.default, _aten.conv_transpose2d.input, _aten.linear.default}
@@ -111,8 +111,8 @@ def _waves(shape: tuple[int, ...]) -> torch.Tensor:
 def _region(module: fx.GraphModule) -> _Region | None:
     """The layers before the tail that scale together; None where there are none."""
     (output,) = (node for node in module.graph.nodes if node.op == "output")
-    ends = {*tail(_sources(output), _sources, lambda node: node.target in LAYERS)}
-    last = {source for node in (output, *ends) for source in _sources(node) if source.target in LAYERS}
+    ends = {*tail(sources(output), sources, lambda node: node.target in LAYERS)}
+    last = {source for node in (output, *ends) for source in sources(node) if source.target in LAYERS}
     if not last or not all(map(_is_weighted, last)):
         return None
     region, waiting, seen = _Region(), list(last), set()
@@ -122,7 +122,7 @@ def _region(module: fx.GraphModule) -> _Region | None:
             continue
         seen.add(node)
         if not _is_weighted(node):
-            waiting += _sources(node)
+            waiting += sources(node)
         elif _scales(_given(node)):
             region.inner.append(node)
             waiting.append(_given(node))
@@ -135,9 +135,9 @@ def _scales(node: fx.Node) -> bool:
     """Whether what is given scales with the weights of layers before it, on every way to it."""
     if _is_weighted(node):
         return True
-    sources = _sources(node)
-    whole = len(sources) == (2 if node.target in _SUMS else len(node.all_input_nodes))
-    return node.target in _HOMOGENEOUS and whole and all(map(_scales, sources))
+    given = sources(node)
+    whole = len(given) == (2 if node.target in _SUMS else len(node.all_input_nodes))
+    return node.target in _HOMOGENEOUS and whole and all(map(_scales, given))
 
 
 def _scale(module: fx.GraphModule, region: _Region, factor: float) -> None:
@@ -182,7 +182,3 @@ def _given(node: fx.Node) -> fx.Node:
     given = node.args[0]
     assert isinstance(given, fx.Node)
     return given
-
-
-def _sources(node: fx.Node) -> list[fx.Node]:
-    return [source for source in node.all_input_nodes if source.op == "call_function"]

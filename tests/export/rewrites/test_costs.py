@@ -22,6 +22,8 @@ class _Layers(nn.Module):
         maps = self.up(self.same(self.grouped(image)))
         query, key, value = self.joined(maps.flatten(2).transpose(1, 2)).chunk(3, -1)
         found = F.scaled_dot_product_attention(query[:, None, :9], key[:, None], value[:, None])[:, 0]
+        itself = found[:, None]
+        found = found + F.scaled_dot_product_attention(itself, itself, itself)[:, 0]
         return torch.addmm(torch.zeros(7), found[0], self.table) + torch.bmm(found, self.table[None])[0]
 
 
